@@ -1,0 +1,247 @@
+"""The ledger of a work folder: an append-only journal of what was finished.
+
+One JSON object a line. A line is appended only after what it speaks of has been published; a torn last line
+(the run was killed while writing it) is passed over. The shards of a feature store speak for themselves, so
+their lines are a cache that spares opening them; stages are known from here alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..data.errors import StoreError
+from ..data.types import Failure, FileState
+from .atomic import write_bytes
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVideo:
+    """One video of a shard: its id, the state its file had, its number of frames, the digest of its features."""
+
+    id: str
+    source: FileState
+    frames: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecord:
+    """A published shard: its store, its file's name, size and time, and its videos in order."""
+
+    store: str
+    name: str
+    size: int
+    mtime_ns: int
+    videos: tuple[StoredVideo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """A finished stage.
+
+    Attributes:
+        stage: "fit" or "index".
+        fingerprint: of everything the output depends on.
+        version: of the stage's code.
+        config: the settings that decide the output.
+        upstream: fingerprint of what was read.
+        outputs: path relative to the work folder -> state.
+        seconds: wall time.
+    """
+
+    stage: str
+    fingerprint: str
+    version: int
+    config: dict[str, Any]
+    upstream: str
+    outputs: dict[str, FileState]
+    seconds: float
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What the journal says, in memory. :meth:`open` reads it, the ``add_*`` methods append to it."""
+
+    path: Path
+    shards: dict[str, dict[str, ShardRecord]] = field(default_factory=dict)
+    failures: dict[str, dict[str, Failure]] = field(default_factory=dict)
+    files: dict[str, FileState] = field(default_factory=dict)
+    stages: dict[str, dict[str, StageRecord]] = field(default_factory=dict)
+    lines: int = 0
+
+    @classmethod
+    def open(cls, path: Path) -> Ledger:
+        """Read the journal; a missing one is empty.
+
+        Raises:
+            StoreError: if a line other than the last is damaged, or another version wrote the journal.
+        """
+        ledger = cls(path)
+        text = path.read_bytes() if path.exists() else b""
+        lines = text.split(b"\n")
+        for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is torn or empty
+            try:
+                record = json.loads(line)
+                ledger._apply(record)
+            except (ValueError, KeyError, TypeError) as error:
+                raise StoreError(
+                    f"'{path}' is damaged in line {number} ({error}): move it away and run again; the features "
+                    "are read anew from their shards, fit and index run again"
+                ) from error
+            ledger.lines += 1
+        return ledger
+
+    def add_shard(self, record: ShardRecord) -> None:
+        """A shard was published (or is found unchanged under a new time)."""
+        self._append([_shard_line(record)])
+
+    def drop_shards(self, store: str, names: Iterable[str]) -> None:
+        """Shards were merged into another or found damaged."""
+        self._append([{"kind": "drop", "store": store, "name": name} for name in names])
+
+    def add_failure(self, store: str, failure: Failure) -> None:
+        """A video could not be read."""
+        self._append([_failure_line(store, failure)])
+
+    def add_files(self, states: dict[str, FileState]) -> None:
+        """The content of files was read and digested; keys are video ids or ``file:PATH``."""
+        self._append([_file_line(key, state) for key, state in states.items()])
+
+    def add_stage(self, record: StageRecord) -> None:
+        """A stage finished and its outputs are published."""
+        self._append([_stage_line(record)])
+
+    def latest(self, stage: str) -> StageRecord | None:
+        """The record of ``stage`` that was added last."""
+        return next(reversed(self.stages.get(stage, {}).values()), None)
+
+    def find(self, stage: str, fingerprint: str) -> StageRecord | None:
+        """The record of ``stage`` with this fingerprint."""
+        return self.stages.get(stage, {}).get(fingerprint)
+
+    def compact(self) -> None:
+        """Rewrite the journal without superseded lines, when most of them are."""
+        live = list(self._live())
+        if self.lines > 2 * len(live) + 100:
+            write_bytes(self.path, b"".join(_encode(record) for record in live))
+            self.lines = len(live)
+
+    def _live(self) -> Iterator[dict[str, Any]]:
+        yield _header()
+        for shards in self.shards.values():
+            yield from map(_shard_line, shards.values())
+        for store, failures in self.failures.items():
+            yield from (_failure_line(store, failure) for failure in failures.values())
+        yield from (_file_line(key, state) for key, state in self.files.items())
+        for records in self.stages.values():
+            yield from map(_stage_line, records.values())
+
+    def _append(self, records: list[dict[str, Any]]) -> None:
+        """Append, fsync, and only then believe it. A torn tail is cut off first."""
+        if not records:
+            return
+        with self.path.open("r+b" if self.path.exists() else "w+b") as handle:
+            records = [_header(), *records] if _cut_torn_tail(handle.fileno()) == 0 else records
+            handle.seek(0, os.SEEK_END)
+            handle.write(b"".join(map(_encode, records)))
+            handle.flush()
+            os.fsync(handle.fileno())
+        for record in records:
+            self._apply(record)
+        self.lines += len(records)
+
+    def _apply(self, record: dict[str, Any]) -> None:
+        match record["kind"]:
+            case "ledger":
+                if record["version"] != VERSION:
+                    raise ValueError(f"version {record['version']}, but this mofore reads version {VERSION}")
+            case "shard":
+                shard = _shard_from(record)
+                self.shards.setdefault(shard.store, {})[shard.name] = shard
+                failed = self.failures.get(shard.store, {})
+                for video in shard.videos if failed else ():
+                    failed.pop(video.id, None)
+            case "drop":
+                self.shards.get(record["store"], {}).pop(record["name"], None)
+            case "failure":
+                failure = Failure(record["id"], FileState(*record["source"]), record["reason"])
+                self.failures.setdefault(record["store"], {})[failure.video_id] = failure
+            case "file":
+                self.files[record["key"]] = FileState(*record["state"])
+            case "stage":
+                stage = _stage_from(record)
+                known = self.stages.setdefault(stage.stage, {})
+                known.pop(stage.fingerprint, None)  # so that the newest is last
+                known[stage.fingerprint] = stage
+            case other:
+                raise ValueError(f"a line of unknown kind {other!r}")
+
+
+def _encode(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+
+
+def _cut_torn_tail(handle: int) -> int:
+    """Shorten the file to its last newline; return its size."""
+    size = os.fstat(handle).st_size
+    end = size
+    while end and os.pread(handle, 1, end - 1) != b"\n":
+        end -= 1
+    if end != size:
+        os.ftruncate(handle, end)
+    return end
+
+
+def _header() -> dict[str, Any]:
+    return {"kind": "ledger", "version": VERSION}
+
+
+def _state_row(state: FileState) -> list[Any]:
+    return [state.size, state.mtime_ns, state.sha256]
+
+
+def _shard_line(record: ShardRecord) -> dict[str, Any]:
+    rows = [[v.id, *_state_row(v.source), v.frames, v.digest] for v in record.videos]
+    return {
+        "kind": "shard",
+        "store": record.store,
+        "name": record.name,
+        "state": [record.size, record.mtime_ns],
+        "videos": rows,
+    }
+
+
+def _shard_from(record: dict[str, Any]) -> ShardRecord:
+    videos = tuple(
+        StoredVideo(name, FileState(size, mtime_ns, sha256), frames, digest)
+        for name, size, mtime_ns, sha256, frames, digest in record["videos"]
+    )
+    size, mtime_ns = record["state"]
+    return ShardRecord(record["store"], record["name"], size, mtime_ns, videos)
+
+
+def _failure_line(store: str, failure: Failure) -> dict[str, Any]:
+    source = _state_row(failure.source)
+    return {"kind": "failure", "store": store, "id": failure.video_id, "source": source, "reason": failure.reason}
+
+
+def _file_line(key: str, state: FileState) -> dict[str, Any]:
+    return {"kind": "file", "key": key, "state": _state_row(state)}
+
+
+def _stage_line(record: StageRecord) -> dict[str, Any]:
+    outputs = {path: _state_row(state) for path, state in record.outputs.items()}
+    return {"kind": "stage", **asdict(record), "outputs": outputs}
+
+
+def _stage_from(record: dict[str, Any]) -> StageRecord:
+    values = {key: value for key, value in record.items() if key != "kind"}
+    values["outputs"] = {path: FileState(*row) for path, row in record["outputs"].items()}
+    return StageRecord(**values)

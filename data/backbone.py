@@ -1,0 +1,43 @@
+"""The name of a backbone: ``timm:NAME``, ``open_clip:NAME/TAG`` or ``random:NAME``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from .errors import ConfigError
+
+Library = Literal["timm", "open_clip", "random"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A parsed backbone name. ``tag`` names open_clip's pre-training and is empty elsewhere."""
+
+    library: Library
+    name: str
+    tag: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.library}:{self.name}" + (f"/{self.tag}" if self.tag else "")
+
+
+def parse_backbone(text: str) -> Backbone:
+    """Parse ``LIBRARY:NAME`` (``open_clip:NAME/TAG``; the tag may be left out when local weights are given).
+
+    Raises:
+        ConfigError: if the library is unknown or the name is empty.
+    """
+    library, _, name = text.partition(":")
+    if library not in ("timm", "open_clip", "random") or not name:
+        raise ConfigError(
+            f"extract.backbone = {text!r}: timm:NAME, open_clip:NAME/TAG or random:NAME is needed, "
+            "for example timm:resnet50.a1_in1k"
+        )
+    if library != "open_clip":
+        return Backbone(cast("Library", library), name)
+    # open_clip's own hub names hold slashes (hf-hub:org/name), its plain names don't.
+    if name.startswith(("hf-hub:", "local-dir:")):
+        return Backbone("open_clip", name)
+    name, _, tag = name.partition("/")
+    return Backbone("open_clip", name, tag)

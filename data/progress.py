@@ -1,0 +1,37 @@
+"""What a stage may tell its user while it works; the console decides how it looks."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """A sink for progress. Stages never print."""
+
+    def start(self, stage: str, total: int, unit: str) -> None:
+        """A stage begins ``total`` units of work."""
+
+    def advance(self, done: int, **figures: float | str) -> None:
+        """``done`` further units are finished; ``figures`` are current values worth showing."""
+
+    def note(self, message: str) -> None:
+        """One line worth reading."""
+
+    def finish(self) -> None:
+        """The stage that was started is over."""
+
+
+class Silent:
+    """A progress sink that shows nothing."""
+
+    def start(self, stage: str, total: int, unit: str) -> None:
+        """Show nothing."""
+
+    def advance(self, done: int, **figures: float | str) -> None:
+        """Show nothing."""
+
+    def note(self, message: str) -> None:
+        """Show nothing."""
+
+    def finish(self) -> None:
+        """Show nothing."""

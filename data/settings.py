@@ -1,0 +1,207 @@
+"""The settings of each stage: frozen dataclasses that check themselves.
+
+Every choice that the paper (arXiv 2606.14765) leaves open is a named setting here, marked "open in the
+paper". A setting with ``identity=False`` changes how fast or how carefully a stage works but not what it
+makes, so changing it reruns nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, get_type_hints
+
+from .backbone import parse_backbone
+from .errors import ConfigError
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    identity: bool = True,
+) -> Any:
+    """A field with its documentation, its range (both ends included) or choices, and its weight in reruns."""
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "identity": identity}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of the sections of ``mofore.toml``: checks every value against its field when it is made."""
+
+    section: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for f in fields(self):
+            value = checked(f"{self.section}.{f.name}", getattr(self, f.name), hints[f.name], f.metadata)
+            object.__setattr__(self, f.name, value)
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide what the stage makes."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["identity"]}
+
+
+def checked(key: str, value: Any, kind: type, metadata: Any) -> Any:
+    """Return ``value`` as ``kind`` if it is allowed.
+
+    Raises:
+        ConfigError: naming the key, the value and what is allowed.
+    """
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{key} = {value!r}: {_allowed(kind, metadata)} is needed")
+    low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
+    outside = (low is not None and not value >= low) or (high is not None and not value <= high)
+    if outside or (choices and value not in choices):
+        raise ConfigError(f"{key} = {value!r}: {_allowed(kind, metadata)} is needed")
+    return value
+
+
+def _allowed(kind: type, metadata: Any) -> str:
+    if metadata["choices"]:
+        return "one of " + ", ".join(metadata["choices"])
+    noun = {int: "a whole number", float: "a number", bool: "true or false", str: "a text in quotes"}[kind]
+    low, high = metadata["low"], metadata["high"]
+    if low is not None and high is not None:
+        return f"{noun} from {low:g} to {high:g}"
+    return f"{noun} of at least {low:g}" if low is not None else noun
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(Settings):
+    """Where the videos are and how they are divided."""
+
+    section = "data"
+
+    root: str = setting("", "folder of the videos (absolute, or relative to this file)", identity=False)
+    layout: str = setting(
+        "auto",
+        "how class and group are read: ucf101 (from v_<Class>_gNN_cNN), folders (class = folder), none",
+        choices=("auto", "ucf101", "folders", "none"),
+    )
+    splits: str = setting(
+        "", "folder of UCF101's official lists (trainlist01.txt, testlist01.txt, ...)", identity=False
+    )
+    split: str = setting(
+        "auto",
+        "official1..3; random (80/20 by video, the paper's, leaks groups); groups (no group in both); "
+        "auto = official1 with lists, else groups where names have them, else random",
+        choices=("auto", "official1", "official2", "official3", "random", "groups"),
+    )
+    split_seed: int = setting(0, "seed of the random and groups splits", low=0)
+    train_fraction: float = setting(0.8, "share of training videos in the random and groups splits", low=0.0, high=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractSettings(Settings):
+    """Frame features of a frozen backbone: z_i = E(x_i), eq. (4). Backbone and input size: open in the paper."""
+
+    section = "extract"
+
+    backbone: str = setting(
+        "timm:vit_small_patch14_dinov2.lvd142m",
+        "timm:NAME, open_clip:NAME/TAG, or random:NAME (a timm model with seeded random weights)",
+    )
+    weights: str = setting(
+        "", "local weights (.safetensors, or .pth loaded with weights_only) instead of the hub's", identity=False
+    )
+    seed: int = setting(0, "seed of random: backbones", low=0)
+    precision: str = setting(
+        "auto",
+        "fp32, bf16, or auto (bf16 where it is faster and every frame of the first batch keeps parity_floor)",
+        choices=("auto", "fp32", "bf16"),
+    )
+    parity_floor: float = setting(
+        0.99, "lowest cosine to fp32 that precision = auto accepts", low=0.0, high=1.0
+    )
+    batch_size: int = setting(32, "frames in a forward pass, filled across videos", low=1, identity=False)
+    shard_seconds: float = setting(
+        30.0, "publish a shard at the latest after this much work (s)", low=0.0, identity=False
+    )
+    max_failure_rate: float = setting(
+        0.1,
+        "stop when more than this share of the videos tried so far failed (from the 11th failure on; "
+        "0 = at the first)",
+        low=0.0,
+        high=1.0,
+        identity=False,
+    )
+    device: str = setting(
+        "auto", "auto (cuda where there is one), cpu, or cuda", choices=("auto", "cpu", "cuda"), identity=False
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse_backbone(self.backbone)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings(Settings):
+    """Forecasting, eqs. (2)-(12). The defaults are the preset `paper`."""
+
+    section = "fit"
+
+    preset: str = setting("paper", "named set of defaults below; keys that you give win", choices=("paper",), identity=False)
+    seed: int = setting(0, "seed of weights and sampling (open in the paper)", low=0)
+    steps: int = setting(5000, "optimiser steps (open in the paper)", low=1)
+    batch_size: int = setting(8, "pairs in a step, each of another video (the paper's 8)", low=2)
+    lr: float = setting(1e-4, "Adam's learning rate (the paper's 1e-4)", low=0.0, high=10.0)
+    weight_decay: float = setting(0.0, "Adam's L2 penalty (open in the paper)", low=0.0)
+    lr_schedule: str = setting(
+        "constant", "constant, or cosine to zero (open in the paper)", choices=("constant", "cosine")
+    )
+    momentum: float = setting(0.7, "m of the teacher, eq. (6) (the paper's 0.7)", low=0.0, high=1.0)
+    clip_length: int = setting(16, "l of eqs. (2), (3), in frames (open in the paper)", low=1)
+    gap_min: int = setting(0, "smallest gap g, in frames (open in the paper)", low=0)
+    gap_max: int = setting(16, "largest gap g, in frames; uniform between the two (open in the paper)", low=0)
+    projection: str = setting(
+        "mlp", "layers after the temporal mean, eq. (5): linear or mlp (open in the paper)", choices=("linear", "mlp")
+    )
+    embedding_width: int = setting(512, "width E of an embedding (open in the paper)", low=1)
+    hidden_width: int = setting(512, "hidden width of projection and predictor (open in the paper)", low=1)
+    activation: str = setting(
+        "relu", "sigma of eqs. (7), (8): relu or gelu (open in the paper)", choices=("relu", "gelu")
+    )
+    forecast_normalize: bool = setting(
+        True, "take eq. (9) between unit vectors, where it is 2 - 2 cos (open in the paper)"
+    )
+    forecast_reduction: str = setting(
+        "sum", "reduction of eq. (9) over the width: sum (as printed) or mean", choices=("sum", "mean")
+    )
+    contrast_weight: float = setting(1.0, "lambda of eq. (12) (open in the paper)", low=0.0)
+    temperature: float = setting(0.1, "tau of eq. (11) (open in the paper)", low=1e-4)
+    checkpoint_seconds: float = setting(
+        20.0, "write a checkpoint to resume from at least this often (s)", low=0.0, identity=False
+    )
+    device: str = setting(
+        "auto", "auto (cuda where there is one), cpu, or cuda", choices=("auto", "cpu", "cuda"), identity=False
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gap_max < self.gap_min:
+            raise ConfigError(f"fit.gap_max = {self.gap_max}: at least fit.gap_min = {self.gap_min} is needed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexSettings(Settings):
+    """Embeddings of the teacher, the FAISS index and the metrics (Figure 1, Table 2)."""
+
+    section = "index"
+
+    kind: str = setting("flat", "FAISS index: flat (exact inner product of unit vectors)", choices=("flat",))
+    views: int = setting(
+        12, "temporal views of a video whose embeddings are averaged (open in the paper)", low=1, high=10_000
+    )
+    center: bool = setting(True, "subtract the gallery's mean from every embedding before cosines")
+    seed: int = setting(0, "seed of sampled pairs and of the random projection", low=0)
+    pairs: int = setting(10_000, "video pairs sampled for a row of Table 2", low=1)
+
+
+PRESETS: dict[str, dict[str, Any]] = {"paper": {}}
+"""What each ``fit.preset`` sets; the field defaults are the paper's, so `paper` sets nothing."""

@@ -1,0 +1,87 @@
+"""The nouns that every folder shares, and the shape legend.
+
+Shape legend, used as suffixes of array names (``features_TD``):
+
+====== =======================================================
+B      batch
+T      frames of one video
+L      clip length, in frames
+D      width of a backbone feature
+E      width of an embedding
+N      stored items (all frames of all videos one after another)
+V      videos, or views of a video where no videos are about
+Q, K   queries, neighbours
+C,H,W  channels, height, width of a picture
+====== =======================================================
+
+Times end in ``_s`` (seconds). Indices are half-open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["train", "test", "unassigned"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What is known of a file: its size in bytes, its time of change, and the sha256 of its content."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    def looks_like(self, size: int, mtime_ns: int) -> bool:
+        """Whether a file of this size and time may be taken for the same without reading it."""
+        return self.size == size and self.mtime_ns == mtime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video file of the catalog.
+
+    Attributes:
+        id: path relative to the data folder, with forward slashes; unique, and stable when the folder moves.
+        label: class, or None where the folder tree names none.
+        group: recording the clip was cut from ("g07"), or None. Clips of one group share their scene.
+        size: bytes.
+        mtime_ns: time of the last change, in nanoseconds since the epoch.
+    """
+
+    id: str
+    label: str | None
+    group: str | None
+    size: int
+    mtime_ns: int
+
+    @property
+    def stem(self) -> str:
+        """File name without folder and suffix."""
+        name = self.id.rsplit("/", 1)[-1]
+        return name.rsplit(".", 1)[0] if "." in name else name
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A video that could not be read: which, in which state of its file, and why."""
+
+    video_id: str
+    source: FileState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which videos are for training (and form the gallery) and which are for testing (the queries)."""
+
+    name: str
+    train: frozenset[str]
+    test: frozenset[str]
+
+    def role(self, video_id: str) -> Role:
+        """Role of one video; "unassigned" if the split does not name it."""
+        if video_id in self.train:
+            return "train"
+        return "test" if video_id in self.test else "unassigned"

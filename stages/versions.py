@@ -1,0 +1,10 @@
+"""The version of each stage's output.
+
+Raise a number when the same settings and inputs would give a different result, or one of another meaning;
+everything that depends on it then runs again and says why. A change that leaves results alone (speed, names,
+messages) leaves the number alone.
+"""
+
+EXTRACT = 1
+FIT = 1
+INDEX = 1
