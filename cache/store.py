@@ -22,6 +22,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +121,10 @@ class FeatureStore:
     def publish(self, videos: Sequence[VideoFeatures], provenance: dict[str, Any]) -> ShardRecord:
         """Write one shard and rename it into place; the returned record goes into the ledger."""
         path = self.folder / f"shard-{secrets.token_hex(6)}.h5"
+        records = tuple(video.record() for video in videos)
         with published(path) as temporary:
-            _write_shard(temporary, videos, provenance)
-        return self._record(path, tuple(video.record() for video in videos))
+            _write_shard(temporary, videos, records, provenance)
+        return self._record(path, records)
 
     def inspect(self, path: Path) -> ShardRecord:
         """Read a whole shard and hold it against its own digests.
@@ -171,7 +173,7 @@ class FeatureStore:
         Raises:
             StoreError: if a shard is gone or is not what the records say.
         """
-        offsets = np.concatenate([[0], np.cumsum([video.frames for _, _, video in wanted])]).astype(np.int64)
+        offsets = row_offsets([video.frames for _, _, video in wanted])
         features_ND: Float16 | None = None
         times_s_N = np.empty(int(offsets[-1]), np.float64)
         for name in sorted({name for name, _, _ in wanted}):
@@ -193,6 +195,11 @@ class Merge:
     replaced: tuple[str, ...]
 
 
+def row_offsets(lengths: Sequence[int]) -> Int64:
+    """Offsets (V+1,) of videos with so many frames each, stored one after another."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
 def _merge_batches(records: list[ShardRecord]) -> list[list[ShardRecord]]:
     batches: list[list[ShardRecord]] = [[]]
     for record in records:
@@ -204,22 +211,23 @@ def _merge_batches(records: list[ShardRecord]) -> list[list[ShardRecord]]:
     return [batch for batch in batches if len(batch) > 1]
 
 
-def _write_shard(path: Path, videos: Sequence[VideoFeatures], provenance: dict[str, Any]) -> None:
-    lengths = [len(video.features_TD) for video in videos]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+def _write_shard(
+    path: Path, videos: Sequence[VideoFeatures], records: Sequence[StoredVideo], provenance: dict[str, Any]
+) -> None:
+    offsets = row_offsets([record.frames for record in records])
     text = h5py.string_dtype("utf-8")
     with h5py.File(path, "w") as file:
         shape = (int(offsets[-1]), videos[0].features_TD.shape[1])
         features = file.create_dataset("features", shape, "<f2")
         times = file.create_dataset("times_s", (shape[0],), "<f8")
-        for video, start in zip(videos, offsets, strict=False):
-            features[start : start + len(video.features_TD)] = video.features_TD
-            times[start : start + len(video.features_TD)] = video.times_s_T
+        for video, (start, end) in zip(videos, pairwise(offsets), strict=True):
+            features[start:end] = video.features_TD
+            times[start:end] = video.times_s_T
         file["offsets"] = offsets
         # A file name need not be UTF-8; its odd bytes travel as they are.
         names = [video.id.encode("utf-8", "surrogateescape") for video in videos]
         file.create_dataset("video_id", data=names, dtype=text)
-        file.create_dataset("digest", data=[video.digest() for video in videos], dtype=text)
+        file.create_dataset("digest", data=[record.digest for record in records], dtype=text)
         file.create_dataset("source_sha256", data=[video.source.sha256 for video in videos], dtype=text)
         file["source_size"] = np.array([video.source.size for video in videos], np.int64)
         file["source_mtime_ns"] = np.array([video.source.mtime_ns for video in videos], np.int64)

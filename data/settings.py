@@ -110,6 +110,7 @@ class ExtractSettings(Settings):
     weights: str = setting(
         "", "local weights (.safetensors, or .pth loaded with weights_only) instead of the hub's", identity=False
     )
+    image_size: int = setting(0, "side of the picture that the backbone sees (px); 0 = its own", low=0, high=4096)
     seed: int = setting(0, "seed of random: backbones", low=0)
     precision: str = setting(
         "auto",

@@ -1,0 +1,40 @@
+"""A log of figures by step: JSON lines that a killed run may leave torn and a resumed one continues."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+class MetricsLog:
+    """Append rows to a jsonl file. Every row has a "step", counted from 1."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._handle = path.open("a+b")
+
+    def keep_steps(self, last: int) -> None:
+        """Cut the file after the row of step ``last``, so that a resumed run writes no step twice."""
+        self._handle.seek(0)
+        end = 0
+        for line in self._handle:
+            if not line.endswith(b"\n") or json.loads(line)["step"] > last:
+                break
+            end += len(line)
+        self._handle.truncate(end)
+
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows, visible to a reader at once."""
+        self._handle.write(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+        self._handle.flush()
+
+    def sync(self) -> None:
+        """Make sure that what was written survives a power cut."""
+        os.fsync(self._handle.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()

@@ -1,0 +1,254 @@
+"""Frozen backbones: from frames to features, z_i = E(x_i) of eq. (4).
+
+The contract of an encoder is one method: :meth:`Encoder.encode`, uint8 frames (B, C, H, W) in, float32
+features (B, D) out. timm, open_clip and seeded random weights differ only in how the model is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..data.backbone import Backbone, parse_backbone
+from ..data.errors import BackboneError, StageError
+from ..data.settings import ExtractSettings
+from .hub import hub_access
+from .preprocess import Preprocess, open_clip_preprocess, timm_preprocess
+from .torchvision_ops import import_torchvision
+
+import_torchvision()
+
+import open_clip  # noqa: E402 - torchvision must be importable first
+import timm  # noqa: E402
+from timm.models import load_state_dict  # noqa: E402
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+WORTHWHILE = 1.15  # bf16 must be this much faster before it is preferred
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A frozen backbone, ready to run.
+
+    Attributes:
+        model: in evaluation mode, on ``device``, in the dtype of ``precision``.
+        forward: pictures (B, C, H, W) -> features (B, D).
+        preprocess: what the frames went through.
+        device: where it runs.
+        precision: "fp32" or "bf16".
+        provenance: what is needed to make the same encoder again.
+    """
+
+    model: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    preprocess: Preprocess
+    device: torch.device
+    precision: str
+    provenance: dict[str, Any]
+
+    @torch.inference_mode()
+    def encode(self, frames_BCHW: Tensor) -> Tensor:
+        """Features (B, D), float32 on the CPU, of preprocessed uint8 frames (B, C, H, W)."""
+        frames_BCHW = frames_BCHW.to(self.device, non_blocking=True)
+        pictures_BCHW = self.preprocess.normalise(frames_BCHW).to(DTYPES[self.precision])
+        features_BD = self.forward(pictures_BCHW.contiguous(memory_format=torch.channels_last))
+        if features_BD.ndim != 2:
+            raise BackboneError(
+                f"the backbone gives features of shape {tuple(features_BD.shape)} for a batch; (B, D) is needed"
+            )
+        return features_BD.float().cpu()
+
+    def at(self, precision: str) -> Encoder:
+        """The same encoder in another precision. From bf16 there is no way back to the exact fp32 weights."""
+        self.model.to(DTYPES[precision])
+        return replace(self, precision=precision)
+
+
+def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.device) -> Encoder:
+    """Make the backbone that ``extract.backbone`` names, in fp32.
+
+    Args:
+        settings: of the stage.
+        weights: local weights to load in place of the hub's.
+        device: where to put it.
+
+    Raises:
+        BackboneError: if the name is unknown, or ``weights`` are not this model's.
+        StageError: if the hub cannot be reached.
+    """
+    backbone = parse_backbone(settings.backbone)
+    check_name(backbone, with_weights=weights is not None)
+    make = _make_open_clip if backbone.library == "open_clip" else _make_timm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about registries and options that are not the user's doing
+        model, forward, preprocess = make(backbone, settings, weights)
+    model = model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    provenance = {
+        "backbone": str(backbone),
+        "weights_sha256": _weights_digest(model),
+        "weights": weights.name if weights else ("random" if backbone.library == "random" else "hub"),
+        "seed": settings.seed if backbone.library == "random" else None,
+        "preprocess": preprocess.describe(),
+        "features": "pooled output without classifier, float16",
+        "versions": {name: version(name) for name in ("torch", "timm", "open_clip_torch", "av", "h5py", "numpy")},
+    }
+    return Encoder(model, forward, preprocess, device, "fp32", provenance)
+
+
+def check_name(backbone: Backbone, *, with_weights: bool) -> None:
+    """Refuse a backbone that its library does not know, naming the nearest it does.
+
+    Raises:
+        BackboneError: if the name, or open_clip's tag, is unknown.
+    """
+    if backbone.name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
+        return
+    if backbone.library == "open_clip":
+        _check_known(str(backbone), backbone.name, open_clip.list_models())
+        if not with_weights:
+            tags = open_clip.list_pretrained_tags_by_model(backbone.name)
+            _check_known(str(backbone), backbone.tag, tags, "pre-training")
+        return
+    plain, _, tag = backbone.name.partition(".")
+    _check_known(str(backbone), plain, timm.list_models())
+    if tag and not with_weights and backbone.library == "timm":
+        known = [name.partition(".")[2] for name in timm.list_pretrained(f"{plain}.*")]
+        _check_known(str(backbone), tag, known, "pre-training")
+
+
+def choose_precision(encoder: Encoder, asked: str, floor: float, frames_BCHW: Tensor) -> tuple[Encoder, dict[str, Any]]:
+    """Settle ``extract.precision`` on a first real batch.
+
+    ``auto`` takes bf16 if it is faster by :data:`WORTHWHILE` and the cosine to fp32 of every frame's feature
+    is at least ``floor``.
+
+    Returns:
+        The encoder in the precision chosen, and the measurement for the store's provenance.
+    """
+    if asked == "fp32":
+        return encoder, {"precision": "fp32"}
+    exact_BD, exact_s = _timed(encoder, frames_BCHW)
+    state = {name: tensor.clone() for name, tensor in encoder.model.state_dict().items()}
+    rounded = encoder.at("bf16")
+    rounded_BD, rounded_s = _timed(rounded, frames_BCHW)
+    cosine_B = torch.nn.functional.cosine_similarity(exact_BD, rounded_BD, dim=1)
+    measured = {
+        "parity_cosine_min": float(cosine_B.min()),
+        "parity_cosine_mean": float(cosine_B.mean()),
+        "parity_frames": len(cosine_B),
+        "parity_floor": floor,
+        "bf16_speedup": exact_s / rounded_s,
+    }
+    if asked == "bf16" or (float(cosine_B.min()) >= floor and exact_s > WORTHWHILE * rounded_s):
+        return rounded, {"precision": "bf16", **measured}
+    encoder = rounded.at("fp32")
+    encoder.model.load_state_dict(state)
+    return encoder, {"precision": "fp32", **measured}
+
+
+def _timed(encoder: Encoder, frames_BCHW: Tensor) -> tuple[Tensor, float]:
+    """Features, and the seconds of the second of two passes (the first one warms up)."""
+    encoder.encode(frames_BCHW)
+    begin = time.perf_counter()
+    features_BD = encoder.encode(frames_BCHW)
+    return features_BD, time.perf_counter() - begin
+
+
+Made = tuple[nn.Module, Callable[[Tensor], Tensor], Preprocess]
+
+
+def _make_timm(backbone: Backbone, settings: ExtractSettings, weights: Path | None) -> Made:
+    hub = backbone.library == "timm" and weights is None
+    with hub_access(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        try:
+            model = timm.create_model(backbone.name, pretrained=hub, num_classes=0)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _unavailable(backbone, error) from error
+    if weights is not None:
+        _load_weights(model, weights, backbone, ignored=_classifiers(model))
+    if settings.image_size and hasattr(model, "set_input_size"):
+        model.set_input_size(img_size=(settings.image_size, settings.image_size))
+    return model, model, timm_preprocess(timm.data.resolve_model_data_config(model), settings.image_size)
+
+
+def _make_open_clip(backbone: Backbone, settings: ExtractSettings, weights: Path | None) -> Made:
+    size = settings.image_size or None
+    tag = None if weights or backbone.name.startswith(("hf-hub:", "local-dir:")) else backbone.tag
+    with hub_access():
+        try:
+            if weights is not None:
+                model = open_clip.create_model(backbone.name, pretrained=None, force_image_size=size)
+            else:
+                model = open_clip.create_model(
+                    backbone.name, pretrained=tag, require_pretrained=True, force_image_size=size
+                )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _unavailable(backbone, error) from error
+    if weights is not None:
+        _load_weights(model, weights, backbone)
+    return model, model.encode_image, open_clip_preprocess(model.visual.preprocess_cfg)
+
+
+def _load_weights(model: nn.Module, path: Path, backbone: Backbone, ignored: tuple[str, ...] = ()) -> None:
+    """Load every parameter of ``model`` from ``path``; only a classifier's may be left over."""
+    try:
+        state = load_state_dict(str(path), weights_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError, EOFError, ImportError) as error:
+        raise BackboneError(
+            f"extract.weights = '{path}' cannot be read as .safetensors or as a .pth of weights alone: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    own = model.state_dict()
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    extra = [name for name in state if name not in own and not name.startswith(ignored)]
+    other = [name for name in own if name in state and own[name].shape != state[name].shape]
+    if missing or extra or other:
+        odd = (other or missing or extra)[0]
+        raise BackboneError(
+            f"extract.weights = '{path}' are not the weights of {backbone}: {len(missing)} of {len(own)} tensors "
+            f"are missing, {len(extra)} are not of this model, {len(other)} have another shape (first: {odd})"
+        )
+    model.load_state_dict({name: tensor for name, tensor in state.items() if name in own}, strict=False)
+
+
+def _classifiers(model: nn.Module) -> tuple[str, ...]:
+    """Prefixes of the classifier's parameters, which features don't need."""
+    names = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
+    names = (names,) if isinstance(names, str) else tuple(names)
+    return tuple(f"{name}." for name in names)
+
+
+def _check_known(backbone: str, name: str, known: list[str], what: str = "name") -> None:
+    if name in known:
+        return
+    near = get_close_matches(name, known, 3, 0.5)
+    hint = f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(known[:8]) or 'none'}"
+    raise BackboneError(f"extract.backbone = {backbone!r}: unknown {what} {name!r}{hint}")
+
+
+def _unavailable(backbone: Backbone, error: Exception) -> StageError:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return StageError(
+        f"the weights of {backbone} could not be had from the model hub: {first} Connect once (they are kept in "
+        "the hub's cache), or give a local file with --weights"
+    )
+
+
+def _weights_digest(model: nn.Module) -> str:
+    """sha256 over names and values, the same for the same weights in whatever file."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        total.update(name.encode())
+        total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

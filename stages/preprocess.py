@@ -1,0 +1,116 @@
+"""A backbone's own preprocessing, on batches of decoded frames as uint8 tensors.
+
+Resize and crop are torch's antialiased uint8 kernels in place of PIL, frame by frame the same picture to
+within rounding (`tests/stages/test_preprocess.py` holds it against timm's and open_clip's own transforms);
+normalisation is left to the forward pass, so that a frame travels as bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..data.errors import BackboneError
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """Resize to a scale, then crop (or pad) the centre.
+
+    Attributes:
+        size: (height, width) that the backbone sees.
+        scale: (height, width) to resize to before the crop.
+        fit: "shortest" keeps the aspect and covers the scale, "longest" keeps it and stays inside, "squash"
+            does not keep it.
+        interpolation: "bilinear" or "bicubic", antialiased.
+        mean: of the channels, in [0, 1].
+        std: of the channels, in [0, 1].
+        fill: value of padded pixels, 0 to 255, per channel.
+    """
+
+    size: tuple[int, int]
+    scale: tuple[int, int]
+    fit: Literal["shortest", "longest", "squash"]
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    fill: tuple[int, int, int] = (0, 0, 0)
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise BackboneError(
+                f"the backbone resizes with {self.interpolation!r}; only bilinear and bicubic can be reproduced here"
+            )
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Size that a picture of (height, width) is resized to."""
+        scale_h, scale_w = self.scale
+        if self.fit == "squash":
+            return self.scale
+        if self.fit == "shortest" and scale_h == scale_w:  # torchvision's Resize(int) cuts the longer side
+            if height <= width:
+                return scale_h, int(scale_h * width / height)
+            return int(scale_h * height / width), scale_h
+        ratios = height / scale_h, width / scale_w
+        ratio = min(ratios) if self.fit == "shortest" else max(ratios)
+        return round(height / ratio), round(width / ratio)
+
+    def __call__(self, frames_BHWC: Tensor) -> Tensor:
+        """Resize and crop uint8 frames of one size; uint8 (B, C, H, W), channels last in memory."""
+        frames_BCHW = frames_BHWC.permute(0, 3, 1, 2)
+        target = self.resized(*frames_BCHW.shape[2:])
+        if target != tuple(frames_BCHW.shape[2:]):
+            frames_BCHW = functional.interpolate(
+                frames_BCHW, target, mode=self.interpolation, antialias=True, align_corners=False
+            )
+        return self._crop_or_pad(frames_BCHW)
+
+    def normalise(self, frames_BCHW: Tensor) -> Tensor:
+        """Float32 from uint8: (x / 255 - mean) / std."""
+        mean_C = torch.tensor(self.mean, device=frames_BCHW.device).view(3, 1, 1) * 255
+        std_C = torch.tensor(self.std, device=frames_BCHW.device).view(3, 1, 1) * 255
+        return (frames_BCHW.float() - mean_C) / std_C
+
+    def describe(self) -> dict[str, Any]:
+        """For the store's provenance."""
+        return asdict(self)
+
+    def _crop_or_pad(self, frames_BCHW: Tensor) -> Tensor:
+        height, width = self.size
+        if frames_BCHW.shape[2] < height or frames_BCHW.shape[3] < width:
+            frames_BCHW = self._pad(frames_BCHW)
+        top = round((frames_BCHW.shape[2] - height) / 2)
+        left = round((frames_BCHW.shape[3] - width) / 2)
+        return frames_BCHW[:, :, top : top + height, left : left + width]
+
+    def _pad(self, frames_BCHW: Tensor) -> Tensor:
+        batch, _, have_h, have_w = frames_BCHW.shape
+        height, width = max(self.size[0], have_h), max(self.size[1], have_w)
+        padded = torch.tensor(self.fill, dtype=torch.uint8).view(1, 3, 1, 1).repeat(batch, 1, height, width)
+        top, left = (height - have_h) // 2, (width - have_w) // 2
+        padded[:, :, top : top + have_h, left : left + have_w] = frames_BCHW
+        return padded.contiguous(memory_format=torch.channels_last)
+
+
+def timm_preprocess(config: dict[str, Any], image_size: int = 0) -> Preprocess:
+    """From what ``timm.data.resolve_model_data_config`` says; ``image_size`` replaces the model's own."""
+    size = (image_size, image_size) if image_size else tuple(config["input_size"][1:])
+    scale = tuple(int(side / config["crop_pct"]) for side in size)
+    mean, std = tuple(config["mean"]), tuple(config["std"])
+    fit: Any = {"center": "shortest", "squash": "squash", "border": "longest"}[config["crop_mode"]]
+    fill = tuple(round(255 * value) for value in mean)
+    return Preprocess(size, scale, fit, config["interpolation"], mean, std, fill)  # type: ignore[arg-type]
+
+
+def open_clip_preprocess(config: dict[str, Any]) -> Preprocess:
+    """From ``model.visual.preprocess_cfg`` of an open_clip model."""
+    size = config["size"]
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    fill = (int(config.get("fill_color", 0)),) * 3
+    return Preprocess(
+        size, size, config["resize_mode"], config["interpolation"], tuple(config["mean"]), tuple(config["std"]), fill
+    )
