@@ -113,7 +113,7 @@ class _Training:
             if len(figures) == FLUSH_STEPS or self.step == self.settings.steps:
                 self._report(figures)
                 figures = []
-                if time.monotonic() - saved >= self.settings.checkpoint_seconds:
+                if self.step == self.settings.steps or time.monotonic() - saved >= self.settings.checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
 
@@ -181,6 +181,11 @@ def learning_rate(step: int, settings: FitSettings) -> float:
     return settings.lr * 0.5 * (1.0 + math.cos(math.pi * step / settings.steps))
 
 
+def forget_checkpoint(folder: Path) -> None:
+    """Delete what a run would resume from: the run is recorded as finished, or is to begin anew."""
+    (folder / RESUME).unlink(missing_ok=True)
+
+
 def load_forecaster(folder: Path) -> tuple[Forecaster, FitSettings]:
     """The trained networks of a fit folder, on the CPU, in evaluation mode.
 
@@ -208,7 +213,6 @@ def _publish(
         "torch": torch.__version__,
     }
     write_json(folder / DESCRIPTION, described)
-    (folder / RESUME).unlink(missing_ok=True)
 
 
 def _flatten(state: dict[str, Any]) -> dict[str, Tensor]:

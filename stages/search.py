@@ -1,0 +1,133 @@
+"""Search: the nearest videos of an index, of a video that is in it or of any file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..cache.checkpoint import load_checkpoint
+from ..cache.store import FrameTable, row_offsets
+from ..data.arrays import Float32
+from ..data.errors import StoreError, UsageError, VideoError
+from ..data.settings import ExtractSettings
+from ..data.types import Failure, Video
+from .device import pick_device
+from .embed import embed_views, pool_views
+from .encoders import load_encoder
+from .faiss_library import faiss
+from .fit import load_forecaster
+from .frame_memory import FrameMemory
+from .frame_source import Frames, read_video
+from .index import EMBEDDINGS, INDEX, VIDEOS
+from .retrieval import center
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One answer: its rank (from 1), video, class, and cosine to the query (centred as the index is)."""
+
+    rank: int
+    video_id: str
+    label: str | None
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class VideoIndex:
+    """A loaded index: the vectors, and which video each of them is."""
+
+    faiss_index: Any
+    mean_E: Float32
+    rows: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def load(cls, folder: Path) -> VideoIndex:
+        """Read an index folder.
+
+        Raises:
+            StoreError: if a file is missing or damaged.
+        """
+        tensors, _ = load_checkpoint(folder / EMBEDDINGS)
+        try:
+            rows = tuple(json.loads((folder / VIDEOS).read_text()))
+            index = faiss().read_index(str(folder / INDEX))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StoreError(f"the index '{folder}' cannot be read ({error}): run `mofore index --force`") from error
+        return cls(index, tensors["mean_E"].numpy(), rows)
+
+    def find(self, name: str) -> int | None:
+        """Row of the video called ``name``: its id, or its file name with or without suffix.
+
+        Raises:
+            UsageError: if several videos in different folders have that name.
+        """
+        exact = [row for row, video in enumerate(self.rows) if video["id"] == name]
+        rows = exact or [row for row, video in enumerate(self.rows) if name in _names(video["id"])]
+        if len(rows) > 1:
+            names = ", ".join(self.rows[row]["id"] for row in rows[:5])
+            raise UsageError(f"{name!r} is the name of {len(rows)} videos ({names}): give one with its folder")
+        return rows[0] if rows else None
+
+    def neighbours(self, query_E: Float32, k: int, leave_out: int | None = None) -> list[Neighbour]:
+        """The ``k`` nearest of a centred unit vector; equal similarities in the index's order."""
+        wanted = min(k + (leave_out is not None), len(self.rows))
+        similarity_1K, row_1K = self.faiss_index.search(query_E[None], wanted)
+        found = sorted(zip((-similarity_1K[0]).tolist(), row_1K[0].tolist(), strict=True))
+        kept = [(-negative, row) for negative, row in found if row != leave_out][:k]
+        return [
+            Neighbour(rank, self.rows[row]["id"], self.rows[row]["label"], similarity)
+            for rank, (similarity, row) in enumerate(kept, 1)
+        ]
+
+    def by_row(self, row: int, k: int) -> list[Neighbour]:
+        """The ``k`` nearest of a video of the index, itself left out."""
+        return self.neighbours(np.asarray(self.faiss_index.reconstruct(row), np.float32), k, leave_out=row)
+
+
+def embed_file(
+    path: Path, settings: ExtractSettings, weights: Path | None, precision: str, fit_folder: Path, views: int
+) -> Float32:
+    """Unit embedding (E,) of a video file, by the road that the indexed videos took.
+
+    Args:
+        path: the file.
+        settings: of the extraction.
+        weights: local weights of the backbone.
+        precision: what the store was made with ("fp32" or "bf16").
+        fit_folder: whose teacher embeds.
+        views: temporal views to average.
+
+    Raises:
+        VideoError: if the file cannot be read.
+    """
+    encoder = load_encoder(settings, weights, pick_device(settings.device)).at(precision)
+    state = path.stat()
+    pieces, times = [], []
+    for event in read_video(path, Video(str(path), None, None, state.st_size, state.st_mtime_ns), encoder.preprocess):
+        if isinstance(event, Failure):
+            raise VideoError(f"'{path}': {event.reason}")
+        if isinstance(event, Frames):
+            pieces.append(encoder.encode(event.frames_BCHW).half().numpy())
+            times.extend(event.times_s)
+    features_TD = np.concatenate(pieces)
+    table = FrameTable(features_TD, np.array(times), row_offsets([len(features_TD)]), (str(path),))
+    forecaster, fit = load_forecaster(fit_folder)
+    memory = FrameMemory.of(table, torch.device("cpu"))
+    views_VKE = embed_views(forecaster.teacher, memory, clip_length=fit.clip_length, views=views)
+    return np.asarray(pool_views(views_VKE)[0])
+
+
+def nearest_to_file(index: VideoIndex, embedding_E: Float32, k: int) -> list[Neighbour]:
+    """The ``k`` nearest of an embedding that is not centred yet."""
+    return index.neighbours(center(embedding_E[None], index.mean_E)[0], k)
+
+
+def _names(video_id: str) -> Sequence[str]:
+    name = video_id.rsplit("/", 1)[-1]
+    return name, name.rsplit(".", 1)[0]
