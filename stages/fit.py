@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,7 @@ def load_forecaster(folder: Path) -> tuple[Forecaster, FitSettings]:
 def _publish(
     forecaster: Forecaster, settings: FitSettings, table: FrameTable, folder: Path, result: FitResult
 ) -> None:
-    meta = {"settings": asdict(settings), "width": table.features_ND.shape[1]}
+    meta = {"settings": settings.identity(), "width": table.features_ND.shape[1]}
     save_checkpoint(folder / MODEL, forecaster.state_dict(), meta)
     described = {
         **meta,

@@ -1,0 +1,203 @@
+"""The commands. Each is a few lines: read the settings, call, show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .._version import __version__
+from ..cache.ledger import Ledger
+from ..data.errors import MoforeError
+from . import console
+from .config import Config, load_config
+from .plan import make_plan
+from .run import Outcome, Request, execute, upto
+from .workspace import Workspace
+from .world import World, observe
+
+INTERRUPTED = 130
+UNREADABLE = 3
+
+
+class Commands(click.Group):
+    """The one place where an error becomes a line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except MoforeError as error:
+            console.show_error(str(error))
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            console.show_error("interrupted; what was finished is kept: run the same command to go on")
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mofore")
+def cli() -> None:
+    """Learn video representations by forecasting, offline, on cached frame features.
+
+    \b
+    Exit codes: 0 done; 1 a stage failed; 2 wrong usage or settings;
+    3 done, but some videos could not be read; 130 interrupted.
+    """
+
+
+def workdir_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """-w/--workdir and --set, as every command of a work folder has them."""
+    command = click.option(
+        "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting for this command."
+    )(command)
+    return click.option(
+        "-w", "--workdir", type=click.Path(path_type=Path), default=".", help="Work folder (default: here)."
+    )(command)
+
+
+def force_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--force, as every stage has it."""
+    return click.option("--force", is_flag=True, help="Run it again, whatever is there.")(command)
+
+
+def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--only and --force, as every stage has them."""
+    only = click.option("--only", is_flag=True, help="Run just this stage; refuse if a stage above is out of date.")
+    return only(force_option(command))
+
+
+@cli.command()
+@click.argument("videos", type=click.Path(path_type=Path))
+@click.option("--splits", type=click.Path(path_type=Path), help="Folder of UCF101's official lists.")
+@click.option("--backbone", help="timm:NAME, open_clip:NAME/TAG or random:NAME.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Local weights (.safetensors or .pth).")
+@click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
+@workdir_option
+def init(
+    videos: Path,
+    splits: Path | None,
+    backbone: str | None,
+    weights: Path | None,
+    force: bool,
+    workdir: Path,
+    overrides: tuple[str, ...],
+) -> None:
+    """Make a work folder for the folder VIDEOS: writes a commented mofore.toml."""
+    from .init import init_workspace
+
+    init_workspace(
+        workdir, videos, splits=splits, backbone=backbone, weights=weights, overrides=overrides, replace=force
+    )
+
+
+@cli.command()
+@stage_options
+@click.option("--retry-failed", is_flag=True, help="Try again what could not be read before.")
+@workdir_option
+def extract(only: bool, force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
+    """Features of every frame of every video -> features/<encoder>/*.h5."""
+    _run_stage("extract", only, force, workdir, overrides, retry_failed=retry_failed)
+
+
+@cli.command()
+@stage_options
+@workdir_option
+def fit(only: bool, force: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
+    """Student, predictor and teacher on the cached features -> fit/<key>/."""
+    _run_stage("fit", only, force, workdir, overrides)
+
+
+@cli.command()
+@stage_options
+@workdir_option
+def index(only: bool, force: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
+    """Embeddings, FAISS index and metrics -> index/<key>/, metrics.json."""
+    _run_stage("index", only, force, workdir, overrides)
+
+
+@cli.command()
+@force_option
+@click.option("--retry-failed", is_flag=True, help="Try again what could not be read before.")
+@workdir_option
+def run(force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
+    """All stages; only what changed is run again."""
+    request = Request(force=frozenset(upto("index")) if force else frozenset(), retry_failed=retry_failed)
+    workspace, config = _open(workdir, overrides)
+    _finish(workspace, execute(workspace, config, request, console.Console()))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@workdir_option
+def status(as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
+    """What a run would do, and why."""
+    world = _look(*_open(workdir, overrides))
+    plan, failures = make_plan(world), list(world.failed.values())
+    if as_json:
+        click.echo(console.plan_as_json(plan, failures))
+    else:
+        console.show_plan(plan, failures)
+
+
+@cli.command()
+@click.argument("query")
+@click.option("-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours to show.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@workdir_option
+def search(query: str, count: int, as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
+    """The neighbours of QUERY: a video of the index (its id or name), or any video file."""
+    from .search import find_neighbours
+
+    neighbours = find_neighbours(_look(*_open(workdir, overrides)), query, count)
+    if as_json:
+        click.echo(json.dumps({"query": query, "neighbours": [asdict(n) for n in neighbours]}, indent=2))
+    else:
+        console.show_neighbours(query, neighbours)
+
+
+@cli.command()
+@click.option(
+    "-w", "--workdir", type=click.Path(path_type=Path), default="runs/demo", show_default=True, help="Work folder."
+)
+def demo(workdir: Path) -> None:
+    """Draw a set of moving shapes and take it down the whole road, offline."""
+    from .demo import run_demo
+
+    _finish(Workspace(workdir), run_demo(workdir, console.Console()), show=False)
+
+
+def main() -> None:
+    """Entry point of the command ``mofore``."""
+    cli(prog_name="mofore")
+
+
+def _open(workdir: Path, overrides: tuple[str, ...]) -> tuple[Workspace, Config]:
+    workspace = Workspace.open(workdir)
+    return workspace, load_config(workspace.config, overrides)
+
+
+def _look(workspace: Workspace, config: Config) -> World:
+    return observe(workspace, config, Ledger.open(workspace.ledger))
+
+
+def _run_stage(
+    stage: str, only: bool, force: bool, workdir: Path, overrides: tuple[str, ...], *, retry_failed: bool = False
+) -> None:
+    workspace, config = _open(workdir, overrides)
+    stages = (stage,) if only else upto(stage)
+    request = Request(stages, only, frozenset({stage}) if force else frozenset(), retry_failed)
+    _finish(workspace, execute(workspace, config, request, console.Console()))
+
+
+def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = True) -> None:
+    """Show the metrics if they are new, then what could not be read."""
+    if show and "index" in outcome.ran:
+        console.show_metrics(json.loads(workspace.metrics.read_text()))
+    console.show_failures(outcome.failures)
+    if outcome.failures:
+        raise click.exceptions.Exit(UNREADABLE)

@@ -1,0 +1,120 @@
+"""``mofore.toml``: one section per stage, read, checked, overridden and written with its documentation."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from ..data.errors import ConfigError
+from ..data.settings import PRESETS, DataSettings, ExtractSettings, FitSettings, IndexSettings, Settings
+
+SECTIONS: dict[str, type[Settings]] = {
+    "data": DataSettings,
+    "extract": ExtractSettings,
+    "fit": FitSettings,
+    "index": IndexSettings,
+}
+HEADER = """\
+# The settings of this work folder. A line that begins with "# key =" shows a default; remove the "#" to
+# change it, or give --set section.key=value to a command to change it once.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of a work folder."""
+
+    data: DataSettings
+    extract: ExtractSettings
+    fit: FitSettings
+    index: IndexSettings
+
+
+def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
+    """Read ``path`` and apply ``section.key=value`` overrides.
+
+    Raises:
+        ConfigError: if the file is no TOML, or a key or value is not allowed.
+    """
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
+    for section, keys in values.items():
+        if not isinstance(keys, dict):
+            raise ConfigError(f"'{path}': {section!r} stands outside a section; sections are {_names(SECTIONS)}")
+    for text in overrides:
+        section, key, value = parse_override(text)
+        values.setdefault(section, {})[key] = value
+    return make_config(values)
+
+
+def make_config(values: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Check sections and keys and make the settings; ``fit.preset`` fills what ``fit`` leaves out.
+
+    Raises:
+        ConfigError: for an unknown section or key (with the nearest name), or a value out of range.
+    """
+    for section in values:
+        _check_name(section, SECTIONS, "section")
+    made = {}
+    for section, kind in SECTIONS.items():
+        given = dict(values.get(section, {}))
+        known = {f.name for f in fields(kind)}
+        for key in given:
+            _check_name(f"{section}.{key}", {f"{section}.{name}" for name in known}, "setting")
+        if section == "fit":
+            given = {**PRESETS.get(str(given.get("preset", "paper")), {}), **given}
+        made[section] = kind(**given)
+    return Config(**made)  # type: ignore[arg-type]
+
+
+def parse_override(text: str) -> tuple[str, str, Any]:
+    """``section.key=value``, the value as in TOML, or as plain text where that is no TOML.
+
+    Raises:
+        ConfigError: if it has another form.
+    """
+    name, equals, value = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
+        raise ConfigError(f"--set {text}: section.key=value is needed, for example --set fit.lr=0.001")
+    try:
+        return section, key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return section, key, value.strip()
+
+
+def render(values: Mapping[str, Mapping[str, Any]]) -> str:
+    """The text of a ``mofore.toml`` with every setting documented; what ``values`` holds is set."""
+    parts = [HEADER]
+    for section, kind in SECTIONS.items():
+        parts.append(f"\n[{section}]  # {(kind.__doc__ or '').splitlines()[0]}")
+        for f in fields(kind):
+            given = values.get(section, {})
+            shown = f"{f.name} = {json.dumps(given.get(f.name, f.default), ensure_ascii=False)}"
+            parts.append(f"# {f.metadata['doc']}{_allowed(f.metadata)}")
+            parts.append(shown if f.name in given else f"# {shown}")
+    return "\n".join(parts) + "\n"
+
+
+def _allowed(metadata: Mapping[str, Any]) -> str:
+    return f" [{' | '.join(metadata['choices'])}]" if metadata["choices"] else ""
+
+
+def _check_name(name: str, known: Iterable[str], what: str) -> None:
+    known = list(known)
+    if name in known:
+        return
+    near = get_close_matches(name, known, 1, 0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {_names(known)}"
+    raise ConfigError(f"unknown {what} {name!r}: {hint}")
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,214 @@
+"""What the user sees: one line per stage, a progress view, tables. The only module that prints.
+
+rich is imported where a bar or a table is drawn; the lines of a run with nothing to do need none of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..data.types import Failure
+from .plan import Plan, StagePlan
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
+
+
+class Console:
+    """Shows a run. Messages go to stderr, results (tables, JSON) to stdout."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._stage, self._unit = "", ""
+        self._total = self._done = 0
+        self._begin = self._shown = 0.0
+
+    def skipped(self, plan: StagePlan) -> None:
+        """A stage is up to date."""
+        _line(plan.stage, "up to date", f"({plan.summary})")
+
+    def begins(self, plan: StagePlan) -> None:
+        """A stage is about to run."""
+        todo = f"{plan.todo:,} {plan.unit}: " if plan.todo else ""
+        _line(plan.stage, plan.action, todo + "; ".join(map(str, plan.reasons)))
+
+    def done(self, plan: StagePlan, seconds: float, summary: str) -> None:
+        """A stage finished."""
+        _line(plan.stage, "done", f"{summary} in {seconds:.1f} s")
+
+    def start(self, stage: str, total: int, unit: str) -> None:
+        """Open the progress view of a stage."""
+        self._stage, self._unit, self._total, self._done = stage, unit, total, 0
+        self._begin = self._shown = time.monotonic()
+        if sys.stderr.isatty():
+            self._open_bar()
+
+    def advance(self, done: int, **figures: float | str) -> None:
+        """Show that ``done`` further units are finished."""
+        self._done += done
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, advance=done, figures=self._figures(figures))
+        elif time.monotonic() - self._shown >= PLAIN_SECONDS:
+            self._shown = time.monotonic()
+            rest = (self._total - self._done) * (self._shown - self._begin) / max(self._done, 1)
+            text = f"{self._done:,} of {self._total:,} {self._unit}, {self._figures(figures)}, {rest:.0f} s left"
+            _line(self._stage, "", text)
+
+    def note(self, message: str) -> None:
+        """One line worth reading."""
+        _line(self._stage, "", message)
+
+    def finish(self) -> None:
+        """Close the progress view."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = None
+
+    def _open_bar(self) -> None:
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"))
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=RichConsole(stderr=True), transient=True)
+        self._task = self._bar.add_task(self._stage, total=self._total, figures="")
+        self._bar.start()
+
+    def _figures(self, figures: dict[str, float | str]) -> str:
+        shown = [f"{name} {value if isinstance(value, str) else _short(value)}" for name, value in figures.items()]
+        if isinstance(frames := figures.get("frames"), int):
+            shown.append(f"{frames / max(time.monotonic() - self._begin, 1e-9):.0f} frames/s")
+        elif self._unit == "steps":
+            shown.append(f"{self._done / max(time.monotonic() - self._begin, 1e-9):.0f} steps/s")
+        return ", ".join(shown)
+
+
+def show_plan(plan: Plan, failures: Sequence[Failure]) -> None:
+    """`mofore status`."""
+    for stage in plan.values():
+        if stage.action == "skip":
+            click.echo(f"{stage.stage:<8} {'skip':<8} up to date ({stage.summary})")
+        else:
+            todo = f"{stage.todo:,} {stage.unit}: " if stage.todo else ""
+            click.echo(f"{stage.stage:<8} {stage.action:<8} {todo}{'; '.join(map(str, stage.reasons))}")
+    for failure in failures:
+        click.echo(f"unreadable: {_printable(failure.video_id)}: {failure.reason}")
+
+
+def plan_as_json(plan: Plan, failures: Sequence[Failure]) -> str:
+    """`mofore status --json`."""
+    stages = {
+        name: {"action": stage.action, "reasons": [str(reason) for reason in stage.reasons], "todo": stage.todo}
+        for name, stage in plan.items()
+    }
+    unreadable = [{"video_id": failure.video_id, "reason": failure.reason} for failure in failures]
+    return json.dumps({"stages": stages, "unreadable": unreadable}, indent=2)
+
+
+def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
+    """Videos that could not be read, with the reason, and how often each reason came."""
+    if not failures:
+        return
+    click.echo(f"{len(failures)} video{'s' * (len(failures) > 1)} could not be read:", err=True)
+    for failure in failures[:most]:
+        click.echo(f"  {_printable(failure.video_id)}: {failure.reason}", err=True)
+    if len(failures) > most:
+        counts = Counter(failure.reason for failure in failures)
+        rows = "; ".join(f"{count} x {reason}" for reason, count in counts.most_common(5))
+        click.echo(f"  and {len(failures) - most} more; all: {rows}", err=True)
+
+
+def show_metrics(metrics: dict[str, Any]) -> None:
+    """The metrics of an index, each beside its baselines."""
+    from rich import box
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+
+    console = RichConsole(width=None if sys.stdout.isatty() else 110)
+    for title, columns, rows in _metric_tables(metrics):
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+        for number, column in enumerate(columns):
+            table.add_column(column, justify="left" if number == 0 else "right")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def _metric_tables(metrics: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    protocol = metrics["protocol"]
+    centred = "centred with the gallery's mean" if protocol["centered"] else "not centred"
+    ranks = [name for name in next(iter(metrics["retrieval"].values())) if name.startswith("R@")]
+    retrieval = [
+        [name, *(_percent(row[rank]) for rank in ranks), _percent(row["mAP"]),
+         _number(metrics["collapse"][name]["effective_rank"], 1)]
+        for name, row in metrics["retrieval"].items()
+    ]  # fmt: skip
+    where = f"{protocol['queries']:,} queries, {protocol['gallery']:,} in the gallery, split {protocol['split']}"
+    forecast = [
+        [f"g = {gap}", _number(row["mse"], 5), _number(row["persistence"]["mse"], 5), _number(row["climatology"]["mse"], 5),
+         _number(row["chance"]["mse"], 5), _number(row["cosine"], 3), _number(row["r2"], 3), _number(row["skill"], 3), f"{row['n']:,}"]
+        for gap, row in metrics["forecast"]["gaps"].items()
+    ]  # fmt: skip
+    table2 = [
+        [name, _number(row["mean"], 4), _number(row["sd"], 4), f"{row['n']:,}", _number(row["paper"], 4)]
+        for name, row in metrics["table2"].items()
+        if name != "named_pairs"
+    ]
+    return [
+        (f"Retrieval, % ({where}; {centred}, exact)", ["embedding", *ranks, "mAP", "eff. rank"], retrieval),
+        (
+            "Forecast (MSE of unit vectors, mean over the width; skill is against persistence, R2 against climatology)",
+            ["gap, frames", "MSE", "persistence", "climatology", "chance", "cosine", "R2", "skill", "n"],
+            forecast,
+        ),
+        ("Table 2 as distributions (the paper prints single pairs)", ["row", "mean", "sd", "n", "paper"], table2),
+    ]
+
+
+def show_neighbours(query: str, neighbours: Sequence[Any]) -> None:
+    """The answer of a search."""
+    click.echo(f"nearest to {_printable(query)}")
+    width = max((len(_printable(n.video_id)) for n in neighbours), default=0)
+    for n in neighbours:
+        click.echo(f"{n.rank:4d}  {n.similarity:7.4f}  {_printable(n.video_id):<{width}}  {n.label or ''}".rstrip())
+
+
+def say(message: str) -> None:
+    """A line to stderr."""
+    click.echo(message, err=True)
+
+
+def show_error(message: str) -> None:
+    """An error of the user's, in one place and one form."""
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {_printable(message)}", err=True)
+
+
+def _line(stage: str, what: str, text: str) -> None:
+    click.echo(f"{stage:<8} {what:<10} {_printable(text)}", err=True)
+
+
+def _printable(text: str) -> str:
+    """File names need not be valid text; odd bytes are shown escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -1,0 +1,85 @@
+"""``mofore init``: look at the videos, check what was asked for, write ``mofore.toml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..cache.atomic import write_bytes
+from ..data.backbone import parse_backbone
+from ..data.catalog import scan
+from ..data.errors import BackboneError, CatalogError, WorkspaceError
+from ..data.splits import make_split
+from . import console
+from .config import Config, make_config, parse_override, render
+from .workspace import Workspace
+
+
+def init_workspace(
+    root: Path,
+    videos: Path,
+    *,
+    splits: Path | None = None,
+    backbone: str | None = None,
+    weights: Path | None = None,
+    overrides: tuple[str, ...] = (),
+    replace: bool = False,
+) -> Config:
+    """Write ``mofore.toml`` into ``root``, having checked that a run could begin with it.
+
+    Raises:
+        WorkspaceError: if there is one already.
+        CatalogError: if there are no videos, or the lists don't fit them.
+        BackboneError: if the backbone is unknown or the weights' file is not there.
+        ConfigError: if a setting is not allowed.
+    """
+    workspace = Workspace(root)
+    if workspace.config.exists() and not replace:
+        raise WorkspaceError(f"'{workspace.config}' is there already: change it, or replace it with --force")
+    values = _values(workspace, videos, splits, backbone, weights, overrides)
+    config = make_config(values)
+    catalog = scan(workspace.resolve(config.data.root), config.data.layout)
+    split = make_split(catalog.videos, config.data, splits)
+    _check_backbone(config, weights)
+    write_bytes(workspace.config, render(values).encode("utf-8"))
+    labels = {video.label for video in catalog.videos if video.label}
+    console.say(
+        f"{len(catalog.videos):,} videos, {len(labels)} classes (layout {catalog.layout}); split {split.name}: "
+        f"{len(split.train):,} to train on, {len(split.test):,} to test on"
+    )
+    if config.extract.backbone.startswith("random:"):
+        console.say("note: random: backbones are untrained; their features show the road, not what videos mean")
+    console.say(f"wrote '{workspace.config}'; next: mofore run -w {root}")
+    return config
+
+
+def _values(
+    workspace: Workspace,
+    videos: Path,
+    splits: Path | None,
+    backbone: str | None,
+    weights: Path | None,
+    overrides: tuple[str, ...],
+) -> dict[str, dict[str, Any]]:
+    """What the new file sets; what is outside the work folder is named by its absolute path."""
+    if splits is not None and not splits.is_dir():
+        raise CatalogError(f"--splits '{splits}' is not a folder: give the one that holds trainlist01.txt")
+    values: dict[str, dict[str, Any]] = {"data": {"root": workspace.shorten(videos)}, "extract": {}}
+    if splits is not None:
+        values["data"]["splits"] = workspace.shorten(splits)
+    if backbone is not None:
+        values["extract"]["backbone"] = backbone
+    if weights is not None:
+        values["extract"]["weights"] = workspace.shorten(weights)
+    for section, key, value in map(parse_override, overrides):
+        values.setdefault(section, {})[key] = value
+    return values
+
+
+def _check_backbone(config: Config, weights: Path | None) -> None:
+    """Refuse an unknown name now rather than after the first command; this is what makes `init` load timm."""
+    from ..stages.encoders import check_name
+
+    if weights is not None and not weights.is_file():
+        raise BackboneError(f"--weights '{weights}' is not a file")
+    check_name(parse_backbone(config.extract.backbone), with_weights=bool(config.extract.weights))

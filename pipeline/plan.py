@@ -1,0 +1,217 @@
+"""What a run would do, and why: decided from the state of the world, without doing or writing anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..cache.fingerprint import KEY_LENGTH, digest, stage_fingerprint
+from ..cache.ledger import StageRecord
+from ..stages import versions
+from .reasons import (
+    ConfigChanged,
+    FirstRun,
+    Forced,
+    InputsChanged,
+    OutputMissing,
+    Reason,
+    ResultElsewhere,
+    RetryFailed,
+    Unfinished,
+    UpstreamChanged,
+    UpstreamRuns,
+    VersionRaised,
+)
+from .world import World, features_fingerprint, index_inputs
+
+STAGES = ("extract", "fit", "index")
+Action = Literal["skip", "run", "partial"]
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What happens to one stage.
+
+    Attributes:
+        stage: its name.
+        action: "skip", "run", or "partial" (part of the work is done already).
+        reasons: why it runs; empty for "skip".
+        todo: videos to extract, steps to take, or videos to index.
+        unit: of ``todo``.
+        config: the settings that decide the output.
+        upstream: fingerprint of what it reads; None while a stage above has yet to make it.
+        fingerprint: of the output; None likewise.
+        summary: what is there, for "skip".
+    """
+
+    stage: str
+    action: Action
+    reasons: tuple[Reason, ...]
+    todo: int
+    unit: str
+    config: dict[str, Any]
+    upstream: str | None
+    fingerprint: str | None
+    summary: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name of the output's folder."""
+        return (self.fingerprint or "")[:KEY_LENGTH]
+
+
+Plan = dict[str, StagePlan]
+
+
+def make_plan(world: World, *, force: Collection[str] = (), retry_failed: bool = False) -> Plan:
+    """Plan all stages; those in ``force`` run whatever is there."""
+    extract = _plan_extract(world, forced="extract" in force, retry_failed=retry_failed)
+    fit = _plan_fit(world, extract, forced="fit" in force)
+    index = _plan_index(world, extract, fit, forced="index" in force)
+    return {"extract": extract, "fit": fit, "index": index}
+
+
+def videos_to_extract(world: World, *, forced: bool, retry_failed: bool) -> list[str]:
+    """Ids of the videos that extraction will read, in the catalog's order."""
+    if forced:
+        return [video.id for video in world.catalog.videos]
+    ids = {todo.video.id for todo in world.todo} | (set(world.failed) if retry_failed else set())
+    return [video.id for video in world.catalog.videos if video.id in ids]
+
+
+def _plan_extract(world: World, *, forced: bool, retry_failed: bool) -> StagePlan:
+    todo = len(videos_to_extract(world, forced=forced, retry_failed=retry_failed))
+    frames = sum(place.video.frames for place in world.stored.values())
+    reasons = _extract_reasons(world, forced=forced, retry_failed=retry_failed) if todo else ()
+    action: Action = "skip" if not todo else "partial" if world.stored and not forced else "run"
+    failed = f"; {len(world.failed)} could not be read" if world.failed else ""
+    summary = f"{len(world.stored):,} videos, {frames:,} frames{failed}"
+    config = world.config.extract.identity()
+    return StagePlan("extract", action, reasons, todo, "videos", config, "", world.store_key, summary)
+
+
+def _extract_reasons(world: World, *, forced: bool, retry_failed: bool) -> tuple[Reason, ...]:
+    reasons: list[Reason] = [Forced()] if forced else []
+    latest = world.ledger.latest("extract")
+    broken = (*world.damaged, *world.lost)
+    if broken:
+        reasons.append(OutputMissing(broken))
+    if latest is None and not world.stored:
+        reasons.append(FirstRun())
+    elif latest is not None and latest.fingerprint != world.store_key and not world.stored:
+        reasons.extend(_difference(latest, world.config.extract.identity(), versions.EXTRACT))
+        if not reasons:  # the same settings, but other local weights
+            reasons.append(InputsChanged())
+    elif world.ledger.find("extract", world.store_key) is None:
+        reasons.append(Unfinished(len(world.stored), len(world.catalog.videos), "videos"))
+    elif world.todo and not broken:
+        by_why = {why: tuple(t.video.id for t in world.todo if t.why == why) for why in ("added", "changed")}
+        reasons.append(InputsChanged(**by_why))
+    if retry_failed and world.failed:
+        reasons.append(RetryFailed(len(world.failed)))
+    return tuple(reasons)
+
+
+def _plan_fit(world: World, extract: StagePlan, *, forced: bool) -> StagePlan:
+    config = {**world.config.fit.identity(), "data.split": world.split.name}
+    steps = world.config.fit.steps
+    pending = {todo.video.id for todo in world.todo} if extract.action != "skip" else set()
+    if pending & world.split.train or (extract.action == "run" and not world.stored):
+        reasons: tuple[Reason, ...] = (*_forced(forced), UpstreamRuns("extract"))
+        return StagePlan("fit", "run", reasons, steps, "steps", config, None, None)
+    features = world.features_of(world.train_ids())
+    upstream = features_fingerprint(features)
+    fingerprint = stage_fingerprint("fit", versions.FIT, config, upstream)
+    record = world.ledger.find("fit", fingerprint)
+    broken = world.broken_outputs(record) if record else ()
+    if record and not broken and not forced:
+        summary = f"{steps:,} steps on {len(features):,} videos"
+        return StagePlan("fit", "skip", (), 0, "steps", config, upstream, fingerprint, summary)
+    done = 0 if forced else world.checkpoint_step(fingerprint[:KEY_LENGTH])
+    if done and not record:
+        reasons = (Unfinished(done, steps, "steps"),)
+    else:
+        reasons = (*_forced(forced), *_stage_reasons(world, "fit", config, upstream, versions.FIT, broken))
+    action: Action = "partial" if done else "run"
+    return StagePlan("fit", action, reasons, steps - done, "steps", config, upstream, fingerprint)
+
+
+def _plan_index(world: World, extract: StagePlan, fit: StagePlan, *, forced: bool) -> StagePlan:
+    config = {**world.config.index.identity(), "data.split": world.split.name}
+    total = len(world.stored) + len(world.todo)
+    above = [plan.stage for plan in (extract, fit) if plan.action != "skip"]
+    if above:
+        reasons: tuple[Reason, ...] = (*_forced(forced), *map(UpstreamRuns, above))
+        return StagePlan("index", "run", reasons, total, "videos", config, None, None)
+    record_of_fit = world.ledger.find("fit", fit.fingerprint or "")
+    outputs = record_of_fit.outputs.items() if record_of_fit else ()
+    model = [state.sha256 for path, state in outputs if path.endswith("/model.safetensors")]
+    upstream = digest({"model": model, "videos": index_inputs(world)})
+    fingerprint = stage_fingerprint("index", versions.INDEX, config, upstream)
+    record = world.ledger.find("index", fingerprint)
+    broken = world.broken_outputs(record) if record else ()
+    if record and not broken and not forced:
+        return _plan_published_index(world, record, config, upstream, total)
+    reasons = (*_forced(forced), *_stage_reasons(world, "index", config, upstream, versions.INDEX, broken))
+    return StagePlan("index", "run", reasons, total, "videos", config, upstream, fingerprint)
+
+
+def _plan_published_index(
+    world: World, record: StageRecord, config: dict[str, Any], upstream: str, total: int
+) -> StagePlan:
+    """The index is there; ``metrics.json`` may still show another one's figures."""
+    path = next(path for path in record.outputs if path.endswith("/metrics.json"))
+    fields = ("videos", config, upstream, record.fingerprint, f"{total:,} videos")
+    if world.shown_metrics() == record.outputs[path].sha256:
+        return StagePlan("index", "skip", (), 0, *fields)
+    return StagePlan("index", "partial", (ResultElsewhere(path),), 0, *fields)
+
+
+def _stage_reasons(
+    world: World, stage: str, config: dict[str, Any], upstream: str, version: int, broken: tuple[str, ...]
+) -> tuple[Reason, ...]:
+    """Why the output is not there, held against the stage's last finished run."""
+    if broken:
+        return (OutputMissing(broken),)
+    latest = world.ledger.latest(stage)
+    if latest is None:
+        return (FirstRun(),)
+    reasons = _difference(latest, config, version)
+    if latest.upstream != upstream:
+        reasons.append(_inputs_difference(world, stage, latest))
+    return tuple(reasons)
+
+
+def _difference(latest: StageRecord, config: dict[str, Any], version: int) -> list[Reason]:
+    reasons: list[Reason] = []
+    if latest.version != version:
+        reasons.append(VersionRaised(latest.version, version))
+    keys = sorted(key for key in config.keys() | latest.config.keys() if config.get(key) != latest.config.get(key))
+    if keys:
+        changes = tuple((key, latest.config.get(key), config.get(key)) for key in keys)
+        reasons.append(ConfigChanged(latest.stage, changes))
+    return reasons
+
+
+def _inputs_difference(world: World, stage: str, latest: StageRecord) -> Reason:
+    """Which videos differ from those that the last finished run read."""
+    path = world.workspace.stage(stage, latest.fingerprint[:KEY_LENGTH]) / "inputs.json"
+    try:
+        before: dict[str, str] = json.loads(path.read_text())["videos"]
+    except (OSError, ValueError, KeyError):
+        return UpstreamChanged("extract")
+    now = world.features_of(world.train_ids() if stage == "fit" else sorted(world.stored))
+    change = InputsChanged(
+        added=tuple(sorted(now.keys() - before.keys())),
+        changed=tuple(sorted(video for video in now.keys() & before.keys() if now[video] != before[video])),
+        removed=tuple(sorted(before.keys() - now.keys())),
+    )
+    if stage == "index" and change == InputsChanged():
+        return UpstreamChanged("fit")
+    return change
+
+
+def _forced(forced: bool) -> tuple[Reason, ...]:
+    return (Forced(),) if forced else ()

@@ -1,0 +1,146 @@
+"""Why a stage has to run: a closed set of reasons that say themselves in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRun:
+    """Nothing of it was ever done."""
+
+    def __str__(self) -> str:
+        return "first run"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChanged:
+    """Settings differ from those of the last finished run; (key, before, now) of each."""
+
+    stage: str
+    keys: tuple[tuple[str, Any, Any], ...]
+
+    def __str__(self) -> str:
+        changes = ", ".join(
+            f"{key if '.' in key else f'{self.stage}.{key}'} {before!r} -> {now!r}" for key, before, now in self.keys
+        )
+        return f"config changed: {changes}"
+
+
+@dataclass(frozen=True, slots=True)
+class InputsChanged:
+    """Videos were added, changed or removed since the last finished run."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [
+            f"{len(ids)} {what} ({_some(ids)})"
+            for what, ids in (("added", self.added), ("changed", self.changed), ("removed", self.removed))
+            if ids
+        ]
+        return "videos: " + (", ".join(parts) or "class, group or side of the split changed")
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An earlier run was interrupted; what it had done is kept."""
+
+    done: int
+    total: int
+    unit: str
+
+    def __str__(self) -> str:
+        return f"interrupted: {self.done:,} of {self.total:,} {self.unit} are done"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputMissing:
+    """Outputs were deleted or are no longer what was recorded."""
+
+    paths: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"output missing or changed: {_some(self.paths)}"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRaised:
+    """The meaning of the stage's output changed in a newer mofore."""
+
+    before: int
+    now: int
+
+    def __str__(self) -> str:
+        return f"version raised: {self.before} -> {self.now}"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRuns:
+    """A stage above runs first and is going to change what this one reads."""
+
+    stage: str
+
+    def __str__(self) -> str:
+        return f"upstream: {self.stage} runs first"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamChanged:
+    """A stage above gave another result than the one this was made from."""
+
+    stage: str
+
+    def __str__(self) -> str:
+        return f"upstream: the result of {self.stage} is another"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultElsewhere:
+    """The result is there, but ``metrics.json`` shows another configuration's."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"metrics.json is of another configuration: it is put back from {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryFailed:
+    """Videos that could not be read are to be tried again."""
+
+    count: int
+
+    def __str__(self) -> str:
+        return f"retry of {self.count} failed videos was asked for"
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """--force."""
+
+    def __str__(self) -> str:
+        return "forced"
+
+
+Reason = (
+    FirstRun
+    | ConfigChanged
+    | InputsChanged
+    | Unfinished
+    | OutputMissing
+    | VersionRaised
+    | UpstreamRuns
+    | UpstreamChanged
+    | ResultElsewhere
+    | RetryFailed
+    | Forced
+)
+
+
+def _some(names: tuple[str, ...], most: int = 3) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown}, ..." if len(names) > most else shown

@@ -1,0 +1,254 @@
+"""Execute a plan: bring stages up to date in order, each recorded only after its outputs are published.
+
+Torch, timm and faiss are imported inside the functions that run a stage, so that a run with nothing to do
+does not wait for them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from ..cache.atomic import remove_leftovers, write_bytes, write_json
+from ..cache.fingerprint import file_state
+from ..cache.ledger import Ledger, StageRecord
+from ..cache.lock import exclusive
+from ..data.errors import StaleError, StoreError, WorkspaceError
+from ..data.progress import Progress
+from ..data.types import Failure
+from ..stages import versions
+from .config import Config
+from .plan import STAGES, Plan, StagePlan, make_plan, videos_to_extract
+from .workspace import Workspace
+from .world import World, observe
+
+
+class Watcher(Progress, Protocol):
+    """Who is told what happens: the console, or a test."""
+
+    def skipped(self, plan: StagePlan) -> None:
+        """A stage is up to date."""
+
+    def begins(self, plan: StagePlan) -> None:
+        """A stage is about to run."""
+
+    def done(self, plan: StagePlan, seconds: float, summary: str) -> None:
+        """A stage finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        stages: to bring up to date, in order.
+        only: refuse if a stage above is stale, instead of running it.
+        force: stages to run whatever is there.
+        retry_failed: try unreadable videos again.
+    """
+
+    stages: tuple[str, ...] = STAGES
+    only: bool = False
+    force: frozenset[str] = frozenset()
+    retry_failed: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a request: stages that ran, and the videos that could not be read."""
+
+    ran: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def upto(stage: str) -> tuple[str, ...]:
+    """A stage and all those above it."""
+    return STAGES[: STAGES.index(stage) + 1]
+
+
+def execute(workspace: Workspace, config: Config, request: Request, watcher: Watcher) -> Outcome:
+    """Bring ``request.stages`` up to date.
+
+    Raises:
+        WorkspaceError: if another run holds the work folder, or it cannot be written to.
+        StaleError: with ``only``, if a stage above is out of date.
+        MoforeError: what a stage raises; what was finished before stays finished.
+    """
+    with exclusive(workspace.lock), _terminable(), _writable(workspace):
+        ledger = Ledger.open(workspace.ledger)
+        ledger.compact()
+        remove_leftovers(workspace.root)
+        world = observe(workspace, config, ledger)
+        _remember(world)
+        if request.only:
+            _refuse_stale(world, request)
+        outcome = Outcome()
+        for stage in request.stages:
+            if not _bring_up_to_date(world, stage, request, watcher):
+                continue
+            outcome.ran.append(stage)
+            world = observe(workspace, config, ledger, world.catalog)
+        outcome.failures = [world.failed[video_id] for video_id in sorted(world.failed)]
+        return outcome
+
+
+def _bring_up_to_date(world: World, stage: str, request: Request, watcher: Watcher) -> bool:
+    """Run ``stage`` if its plan says so."""
+    force: Collection[str] = request.force & {stage}
+    plan: Plan = make_plan(world, force=force, retry_failed=request.retry_failed and stage == "extract")
+    chosen = plan[stage]
+    if chosen.action == "skip":
+        watcher.skipped(chosen)
+        return False
+    watcher.begins(chosen)
+    begin = time.monotonic()
+    summary = RUNNERS[stage](world, plan, request, watcher)
+    watcher.done(chosen, time.monotonic() - begin, summary)
+    return True
+
+
+def _refuse_stale(world: World, request: Request) -> None:
+    wanted = request.stages[-1]
+    plan = make_plan(world)
+    stale = [plan[stage] for stage in upto(wanted)[:-1] if plan[stage].action != "skip"]
+    if stale:
+        why = "; ".join(f"{p.stage}: {', '.join(map(str, p.reasons))}" for p in stale)
+        raise StaleError(f"--only {wanted} is refused, since a stage above is out of date ({why}): leave --only away")
+
+
+def _remember(world: World) -> None:
+    """Tell the ledger what observing found out, and put damaged shards aside."""
+    ledger, folder = world.ledger, world.workspace.store(world.store_key)
+    ledger.add_files(world.touched)
+    for record in world.found:
+        ledger.add_shard(record)
+    known = ledger.shards.get(world.store_key, {})
+    ledger.drop_shards(world.store_key, [name for name in (*world.damaged, *world.lost) if name in known])
+    for name in world.damaged:
+        (folder / name).replace(folder / f"{name}.damaged")
+
+
+def _run_extract(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
+    from ..cache.store import FeatureStore
+    from ..stages import extract
+
+    forced = "extract" in request.force
+    ids = videos_to_extract(world, forced=forced, retry_failed=request.retry_failed)
+    store = FeatureStore(world.workspace.store(world.store_key))
+    store.clean()
+    before = tuple(world.shards)
+    begin = time.monotonic()
+    inputs = extract.ExtractInputs(world.catalog.root, world.videos(ids), world.weights)
+    result = extract.run(world.config.extract, inputs, store=store, ledger=world.ledger, progress=watcher)
+    if forced:  # every video was made anew: the old shards have served
+        world.ledger.drop_shards(store.key, before)
+        store.delete(before)
+    _record(world, plan["extract"], versions.EXTRACT, [], time.monotonic() - begin)
+    return f"{result.videos:,} videos, {result.frames:,} frames, {result.encoder.get('precision', '')}"
+
+
+def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
+    from ..stages import fit
+
+    chosen = plan["fit"]
+    folder = world.workspace.stage("fit", chosen.key)
+    if "fit" in request.force:
+        fit.forget_checkpoint(folder)
+    begin = time.monotonic()
+    ids = world.train_ids()
+    result = fit.run(world.config.fit, _load(world, ids), folder, progress=watcher)
+    write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
+    outputs = [folder / name for name in (fit.MODEL, fit.DESCRIPTION, fit.LOG)]
+    _record(world, chosen, versions.FIT, outputs, time.monotonic() - begin)
+    fit.forget_checkpoint(folder)
+    short = f", {result.too_short} too short" if result.too_short else ""
+    return f"{result.steps_run:,} steps on {result.videos:,} videos{short}, cosine {result.last['cosine']:.3f}"
+
+
+def _run_index(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
+    chosen = plan["index"]
+    folder = world.workspace.stage("index", chosen.key)
+    if chosen.action == "partial":
+        _show_metrics(world, folder)
+        return "metrics.json put back"
+    from ..cache.store import FeatureStore
+    from ..stages import index
+
+    begin = time.monotonic()
+    ids = [video.id for video in world.catalog.videos if video.id in world.stored]
+    provenance = {
+        "store": world.store_key,
+        "encoder": FeatureStore(world.workspace.store(world.store_key)).encoder(),
+        "fit": plan["fit"].key,
+        "fit_settings": world.config.fit.identity(),
+        "index_settings": world.config.index.identity(),
+    }
+    fit_folder = world.workspace.stage("fit", plan["fit"].key)
+    inputs = index.IndexInputs(world.videos(ids), _load(world, ids), world.split, fit_folder, provenance)
+    index.run(world.config.index, inputs, folder, progress=watcher)
+    write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
+    outputs = [folder / name for name in (index.INDEX, index.EMBEDDINGS, index.VIDEOS, index.METRICS)]
+    _record(world, chosen, versions.INDEX, outputs, time.monotonic() - begin)
+    _show_metrics(world, folder)
+    return f"{len(ids):,} videos"
+
+
+RUNNERS: dict[str, Callable[[World, Plan, Request, Watcher], str]] = {
+    "extract": _run_extract,
+    "fit": _run_fit,
+    "index": _run_index,
+}
+
+
+def _load(world: World, ids: list[str]) -> Any:
+    """The frames of some videos, in that order, in memory."""
+    from ..cache.store import FeatureStore
+
+    places = [world.stored[video_id] for video_id in ids]
+    store = FeatureStore(world.workspace.store(world.store_key))
+    return store.load([(place.shard, place.row, place.video) for place in places])
+
+
+def _record(world: World, plan: StagePlan, version: int, outputs: list[Path], seconds: float) -> None:
+    states = {world.workspace.relative(path): file_state(path) for path in outputs}
+    fingerprint, upstream = plan.fingerprint or "", plan.upstream or ""
+    world.ledger.add_stage(StageRecord(plan.stage, fingerprint, version, plan.config, upstream, states, seconds))
+
+
+def _show_metrics(world: World, folder: Path) -> None:
+    write_bytes(world.workspace.metrics, (folder / "metrics.json").read_bytes())
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: what is finished is published first."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _writable(workspace: Workspace) -> Iterator[None]:
+    """A full disk or a folder that became read-only is an error of the work folder, not of the program."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise StoreError(f"writing below '{workspace.root}' failed: {error}") from error
+        where = os.fspath(error.filename) if error.filename else workspace.root
+        raise WorkspaceError(
+            f"'{where}': {error.strerror}. What was published stays; mend it and run again"
+        ) from error

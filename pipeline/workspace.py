@@ -1,0 +1,73 @@
+"""The work folder: where everything of a run is, all of it relative, so that the folder can be moved."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.errors import WorkspaceError
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Paths of a work folder."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: Path) -> Workspace:
+        """An existing work folder.
+
+        Raises:
+            WorkspaceError: if there is no ``mofore.toml``.
+        """
+        workspace = cls(root)
+        if not workspace.config.is_file():
+            raise WorkspaceError(
+                f"no mofore.toml in '{root}': make a work folder with `mofore init VIDEOS -w {root}`, "
+                "or name one with -w"
+            )
+        return workspace
+
+    @property
+    def config(self) -> Path:
+        """The settings."""
+        return self.root / "mofore.toml"
+
+    @property
+    def ledger(self) -> Path:
+        """The journal of finished work."""
+        return self.root / "ledger.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one run that writes."""
+        return self.root / ".mofore.lock"
+
+    @property
+    def metrics(self) -> Path:
+        """Metrics of the index that is up to date."""
+        return self.root / "metrics.json"
+
+    def store(self, key: str) -> Path:
+        """Shards of one encoder."""
+        return self.root / "features" / key
+
+    def stage(self, stage: str, key: str) -> Path:
+        """Outputs of a fit or an index."""
+        return self.root / stage / key
+
+    def relative(self, path: Path) -> str:
+        """Path of an output as the ledger records it."""
+        return path.relative_to(self.root).as_posix()
+
+    def resolve(self, text: str) -> Path:
+        """A path of the settings: relative ones are meant from the work folder."""
+        path = Path(text).expanduser()
+        return path if path.is_absolute() else Path(os.path.normpath(self.root / path))
+
+    def shorten(self, path: Path) -> str:
+        """A path for the settings: relative if it is inside the work folder, so that both can be moved."""
+        absolute, root = path.expanduser().resolve(), self.root.resolve()
+        return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)

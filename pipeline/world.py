@@ -1,0 +1,226 @@
+"""What is there: the videos, the shards, the ledger, and which video's features are up to date.
+
+All reading of the outside world for planning happens here; :mod:`.plan` decides. Nothing is written. On a
+work folder that is up to date no video and no shard is opened: sizes and times say enough.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..cache.checkpoint import read_meta
+from ..cache.fingerprint import KEY_LENGTH, current_state, digest, file_state, stage_fingerprint
+from ..cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
+from ..data.backbone import parse_backbone
+from ..data.catalog import Catalog, scan
+from ..data.errors import BackboneError, StoreError
+from ..data.splits import make_split
+from ..data.types import Failure, FileState, Split, Video
+from ..stages import versions
+from .config import Config
+from .workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where the features of a video are: shard's file name, row in it, and its record."""
+
+    shard: str
+    row: int
+    video: StoredVideo
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """A video whose features are to be made, and whether other features of it are there."""
+
+    video: Video
+    why: Literal["added", "changed"]
+
+
+@dataclass(slots=True)
+class World:
+    """The state of a work folder and its data folder at one moment.
+
+    ``shards`` are sound; ``found`` are those of them that the ledger does not know in their present state;
+    ``damaged`` says of shard files what is wrong; ``touched`` are files whose content had to be read.
+    """
+
+    workspace: Workspace
+    config: Config
+    ledger: Ledger
+    catalog: Catalog
+    split: Split
+    store_key: str
+    weights: Path | None
+    shards: dict[str, ShardRecord] = field(default_factory=dict)
+    found: list[ShardRecord] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    damaged: dict[str, str] = field(default_factory=dict)
+    touched: dict[str, FileState] = field(default_factory=dict)
+    stored: dict[str, Located] = field(default_factory=dict)
+    failed: dict[str, Failure] = field(default_factory=dict)
+    todo: list[Todo] = field(default_factory=list)
+
+    def videos(self, ids: Iterable[str]) -> tuple[Video, ...]:
+        """Those of the catalog's videos that ``ids`` names, in the catalog's order."""
+        wanted = frozenset(ids)
+        return tuple(video for video in self.catalog.videos if video.id in wanted)
+
+    def train_ids(self) -> list[str]:
+        """Training videos whose features are there, sorted."""
+        return sorted(self.split.train & self.stored.keys())
+
+    def features_of(self, ids: Iterable[str]) -> dict[str, str]:
+        """Digest of the features of each video."""
+        return {video_id: self.stored[video_id].video.digest for video_id in ids}
+
+    def broken_outputs(self, record: StageRecord) -> tuple[str, ...]:
+        """Outputs of a finished stage that are gone or are not what it wrote."""
+        broken = []
+        for path, recorded in record.outputs.items():
+            present = current_state(self.workspace.root / path, recorded)
+            if present is None or present.sha256 != recorded.sha256:
+                broken.append(path)
+        return tuple(broken)
+
+    def checkpoint_step(self, key: str) -> int:
+        """Step that an interrupted fit would resume from; 0 without a sound checkpoint."""
+        path = self.workspace.stage("fit", key) / "resume.safetensors"
+        try:
+            return int(read_meta(path)["step"]) if path.exists() else 0
+        except StoreError:
+            return 0
+
+    def shown_metrics(self) -> str | None:
+        """sha256 of ``metrics.json``, or None where there is none."""
+        path = self.workspace.metrics
+        return file_state(path).sha256 if path.exists() else None
+
+
+def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catalog | None = None) -> World:
+    """Look at everything once. ``catalog`` spares a second walk over the data folder within one command.
+
+    Raises:
+        CatalogError: if the data folder or the split lists are not usable.
+        BackboneError: if local weights are named that are not there.
+    """
+    catalog = catalog or scan(workspace.resolve(config.data.root), config.data.layout)
+    lists = workspace.resolve(config.data.splits) if config.data.splits else None
+    split = make_split(catalog.videos, config.data, lists)
+    touched: dict[str, FileState] = {}
+    weights = workspace.resolve(config.extract.weights) if config.extract.weights else None
+    weights_digest = _weights_digest(weights, ledger, touched) if weights else ""
+    key = store_key(config, weights_digest)
+    world = World(workspace, config, ledger, catalog, split, key, weights, touched=touched)
+    _look_at_shards(world)
+    _locate_videos(world)
+    return world
+
+
+def store_key(config: Config, weights_digest: str) -> str:
+    """Name of the store of an encoder: readable, and another for whatever changes the features."""
+    identity = {**config.extract.identity(), "backbone": str(parse_backbone(config.extract.backbone))}
+    if not config.extract.backbone.startswith("random:"):
+        del identity["seed"]
+    if config.extract.precision != "auto":
+        del identity["parity_floor"]
+    print_ = stage_fingerprint("extract", versions.EXTRACT, identity, weights_digest)
+    slug = re.sub(r"[^A-Za-z0-9_.]+", "-", config.extract.backbone).strip("-")
+    return f"{slug[:60]}-{print_[:KEY_LENGTH]}"
+
+
+def _weights_digest(path: Path, ledger: Ledger, touched: dict[str, FileState]) -> str:
+    key = f"file:{path}"
+    known = ledger.files.get(key)
+    try:
+        state = (current_state(path, known) if known else None) or file_state(path)
+    except OSError as error:
+        raise BackboneError(f"extract.weights = '{path}' cannot be read: {error.strerror}") from error
+    if state != known:
+        touched[key] = state
+    return state.sha256
+
+
+def _look_at_shards(world: World) -> None:
+    """Trust shards that the ledger knows by size and time; read the others against their own digests."""
+    known = world.ledger.shards.get(world.store_key, {})
+    folder = world.workspace.store(world.store_key)
+    present = sorted(folder.glob("*.h5")) if folder.is_dir() else []
+    for path in present:
+        record, state = known.get(path.name), path.stat()
+        if record is None or (record.size, record.mtime_ns) != (state.st_size, state.st_mtime_ns):
+            record = _inspect(world, path)
+        if record is not None:
+            world.shards[path.name] = record
+    world.lost = sorted(known.keys() - {path.name for path in present})
+
+
+def _inspect(world: World, path: Path) -> ShardRecord | None:
+    from ..cache.store import FeatureStore  # h5py, needed only for shards that the ledger does not know
+
+    try:
+        record = FeatureStore(path.parent).inspect(path)
+    except StoreError as error:
+        world.damaged[path.name] = str(error)
+        return None
+    world.found.append(record)
+    return record
+
+
+def _locate_videos(world: World) -> None:
+    candidates: dict[str, list[Located]] = {}
+    for name, record in world.shards.items():
+        for row, stored in enumerate(record.videos):
+            candidates.setdefault(stored.id, []).append(Located(name, row, stored))
+    failures = world.ledger.failures.get(world.store_key, {})
+    for video in world.catalog.videos:
+        _locate(world, video, candidates.get(video.id, []), failures.get(video.id))
+
+
+def _locate(world: World, video: Video, candidates: list[Located], failure: Failure | None) -> None:
+    """Decide of one video: its features are there, it is known to fail, or it is to be done."""
+    sources = [place.video.source for place in candidates] + ([failure.source] if failure else [])
+    content = _content(world, video, sources)
+    for place in candidates:
+        if place.video.source.sha256 == content:
+            world.stored[video.id] = place
+    if video.id in world.stored:
+        return
+    if failure is not None and failure.source.sha256 == content:
+        world.failed[video.id] = failure
+    else:
+        world.todo.append(Todo(video, "changed" if sources else "added"))
+
+
+def _content(world: World, video: Video, sources: list[FileState]) -> str | None:
+    """sha256 of the video's file, read only if a recorded size matches under another time."""
+    known = [*sources, *filter(None, [world.ledger.files.get(video.id)])]
+    for state in known:
+        if state.looks_like(video.size, video.mtime_ns):
+            return state.sha256
+    if not any(state.size == video.size for state in sources):
+        return None
+    try:
+        world.touched[video.id] = file_state(world.catalog.path(video))
+    except OSError:
+        return None  # extraction will say why
+    return world.touched[video.id].sha256
+
+
+def index_inputs(world: World) -> list[list[Any]]:
+    """What the index reads of each video, beside the fit: id, features, class, group and side."""
+    return [
+        [video.id, world.stored[video.id].video.digest, video.label, video.group, world.split.role(video.id)]
+        for video in world.catalog.videos
+        if video.id in world.stored
+    ]
+
+
+def features_fingerprint(features: dict[str, str]) -> str:
+    """Fingerprint of the features of some videos."""
+    return digest(sorted(features.items()))
