@@ -40,9 +40,7 @@ def file_state(path: Path) -> FileState:
     return FileState(before.st_size, before.st_mtime_ns, file_sha256(path))
 
 
-def current_state(
-    path: Path, recorded: FileState, hasher: Callable[[Path], str] = file_sha256
-) -> FileState | None:
+def current_state(path: Path, recorded: FileState, hasher: Callable[[Path], str] = file_sha256) -> FileState | None:
     """The present state of a recorded file: size and time equal is trusted, else its content is read.
 
     Returns:

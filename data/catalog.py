@@ -16,7 +16,27 @@ from .errors import CatalogError
 from .types import Video
 
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogg .ogv .ts .vob .webm .wmv".split()
+    [
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".flv",
+        ".gif",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".ogg",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+    ]
 )
 UCF101_NAME = re.compile(r"v_(?P<label>.+)_(?P<group>g\d+)_(?P<clip>c\d+)", re.IGNORECASE)
 # The class is HandstandPushups in the lists and folders; its files say HandStandPushups.
@@ -56,7 +76,9 @@ def scan(root: Path, layout: str = "auto") -> Catalog:
         raise CatalogError(f"data.root = '{root}' {what}: give the folder that holds the videos")
     files = sorted(_video_files(root))
     if not files:
-        raise CatalogError(f"no video below '{root}': files ending in {' '.join(sorted(VIDEO_SUFFIXES))} are looked for")
+        raise CatalogError(
+            f"no video below '{root}': files ending in {' '.join(sorted(VIDEO_SUFFIXES))} are looked for"
+        )
     layout = _guess_layout([name for name, _ in files]) if layout == "auto" else layout
     videos = []
     for video_id, state in files:

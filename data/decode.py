@@ -15,8 +15,8 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from .errors import VideoError
 from .arrays import UInt8
+from .errors import VideoError
 
 
 def decode(path: Path) -> Iterator[tuple[VideoFrame, float]]:
@@ -53,8 +53,8 @@ def rgb(frame: VideoFrame) -> UInt8:
     """
     converted = frame.reformat(format="rgb24", threads=1)
     plane = converted.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(converted.height, plane.line_size)
-    return rows[:, : converted.width * 3].reshape(converted.height, converted.width, 3)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
+    return np.asarray(rows[:, : converted.width * 3].reshape(converted.height, converted.width, 3))
 
 
 def _video_stream(container: InputContainer) -> VideoStream:

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.random import Generator, default_rng
 
 from .arrays import Float64, UInt8
@@ -148,7 +150,7 @@ def write_motion_set(
 def write_video(path: Path, pictures: UInt8, *, codec: str = "mpeg4", fps: int = FPS) -> None:
     """Encode RGB pictures (T, H, W, 3) into the container that the suffix names."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=fps)
+        stream = cast("VideoStream", container.add_stream(codec, rate=fps))
         stream.height, stream.width = pictures.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 1_000_000
@@ -176,7 +178,7 @@ def _texture(rng: Generator) -> Float64:
     for _ in range(5):
         along, across, shift = rng.uniform(-5, 5, 3), rng.uniform(-5, 5, 3), rng.uniform(0, 2 * np.pi, 3)
         picture += rng.uniform(0.03, 0.12, 3) * np.sin(2 * np.pi * (along * row + across * column) + shift)
-    return np.clip(picture, 0.0, 1.0)
+    return np.asarray(np.clip(picture, 0.0, 1.0))
 
 
 def _polygon_cover(u: Float64, v: Float64, look: Appearance) -> Float64:
@@ -184,4 +186,4 @@ def _polygon_cover(u: Float64, v: Float64, look: Appearance) -> Float64:
     sector = 2 * np.pi / look.sides
     angle = np.mod(np.arctan2(v, u) + sector / 2, sector) - sector / 2
     distance = np.hypot(u, v) * np.cos(angle) - look.radius * np.cos(sector / 2)
-    return np.clip(0.5 - distance * HEIGHT, 0.0, 1.0)
+    return np.asarray(np.clip(0.5 - distance * HEIGHT, 0.0, 1.0))

@@ -108,7 +108,9 @@ class ExtractSettings(Settings):
         "timm:NAME, open_clip:NAME/TAG, or random:NAME (a timm model with seeded random weights)",
     )
     weights: str = setting(
-        "", "local weights (.safetensors, or .pth loaded with weights_only) instead of the hub's", identity=False
+        "",
+        "local weights (.safetensors, or .pth loaded with weights_only) instead of the hub's",
+        identity=False,
     )
     image_size: int = setting(0, "side of the picture that the backbone sees (px); 0 = its own", low=0, high=4096)
     seed: int = setting(0, "seed of random: backbones", low=0)
@@ -117,17 +119,14 @@ class ExtractSettings(Settings):
         "fp32, bf16, or auto (bf16 where it is faster and every frame of the first batch keeps parity_floor)",
         choices=("auto", "fp32", "bf16"),
     )
-    parity_floor: float = setting(
-        0.99, "lowest cosine to fp32 that precision = auto accepts", low=0.0, high=1.0
-    )
+    parity_floor: float = setting(0.99, "lowest cosine to fp32 that precision = auto accepts", low=0.0, high=1.0)
     batch_size: int = setting(32, "frames in a forward pass, filled across videos", low=1, identity=False)
     shard_seconds: float = setting(
         30.0, "publish a shard at the latest after this much work (s)", low=0.0, identity=False
     )
     max_failure_rate: float = setting(
         0.1,
-        "stop when more than this share of the videos tried so far failed (from the 11th failure on; "
-        "0 = at the first)",
+        "stop when more than this share of the videos tried so far failed (from the 11th failure on; 0 = at the first)",
         low=0.0,
         high=1.0,
         identity=False,
@@ -147,7 +146,9 @@ class FitSettings(Settings):
 
     section = "fit"
 
-    preset: str = setting("paper", "named set of defaults below; keys that you give win", choices=("paper",), identity=False)
+    preset: str = setting(
+        "paper", "named set of defaults below; keys that you give win", choices=("paper",), identity=False
+    )
     seed: int = setting(0, "seed of weights and sampling (open in the paper)", low=0)
     steps: int = setting(5000, "optimiser steps (open in the paper)", low=1)
     batch_size: int = setting(8, "pairs in a step, each of another video (the paper's 8)", low=2)
@@ -161,7 +162,9 @@ class FitSettings(Settings):
     gap_min: int = setting(0, "smallest gap g, in frames (open in the paper)", low=0)
     gap_max: int = setting(16, "largest gap g, in frames; uniform between the two (open in the paper)", low=0)
     projection: str = setting(
-        "mlp", "layers after the temporal mean, eq. (5): linear or mlp (open in the paper)", choices=("linear", "mlp")
+        "mlp",
+        "layers after the temporal mean, eq. (5): linear or mlp (open in the paper)",
+        choices=("linear", "mlp"),
     )
     embedding_width: int = setting(512, "width E of an embedding (open in the paper)", low=1)
     hidden_width: int = setting(512, "hidden width of projection and predictor (open in the paper)", low=1)

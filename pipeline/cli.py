@@ -42,7 +42,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mofore")
 def cli() -> None:
-    """Learn video representations by forecasting, offline, on cached frame features.
+    r"""Learn video representations by forecasting, offline, on cached frame features.
 
     \b
     Exit codes: 0 done; 1 a stage failed; 2 wrong usage or settings;
@@ -53,7 +53,11 @@ def cli() -> None:
 def workdir_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """-w/--workdir and --set, as every command of a work folder has them."""
     command = click.option(
-        "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting for this command."
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="Change a setting for this command.",
     )(command)
     return click.option(
         "-w", "--workdir", type=click.Path(path_type=Path), default=".", help="Work folder (default: here)."
@@ -162,7 +166,12 @@ def search(query: str, count: int, as_json: bool, workdir: Path, overrides: tupl
 
 @cli.command()
 @click.option(
-    "-w", "--workdir", type=click.Path(path_type=Path), default="runs/demo", show_default=True, help="Work folder."
+    "-w",
+    "--workdir",
+    type=click.Path(path_type=Path),
+    default="runs/demo",
+    show_default=True,
+    help="Work folder.",
 )
 def demo(workdir: Path) -> None:
     """Draw a set of moving shapes and take it down the whole road, offline."""
@@ -186,7 +195,13 @@ def _look(workspace: Workspace, config: Config) -> World:
 
 
 def _run_stage(
-    stage: str, only: bool, force: bool, workdir: Path, overrides: tuple[str, ...], *, retry_failed: bool = False
+    stage: str,
+    only: bool,
+    force: bool,
+    workdir: Path,
+    overrides: tuple[str, ...],
+    *,
+    retry_failed: bool = False,
 ) -> None:
     workspace, config = _open(workdir, overrides)
     stages = (stage,) if only else upto(stage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -19,6 +20,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "fit": FitSettings,
     "index": IndexSettings,
 }
+WIDTH = 100  # of the comments in mofore.toml
 HEADER = """\
 # The settings of this work folder. A line that begins with "# key =" shows a default; remove the "#" to
 # change it, or give --set section.key=value to a command to change it once.
@@ -92,13 +94,15 @@ def parse_override(text: str) -> tuple[str, str, Any]:
 
 def render(values: Mapping[str, Mapping[str, Any]]) -> str:
     """The text of a ``mofore.toml`` with every setting documented; what ``values`` holds is set."""
-    parts = [HEADER]
+    parts = [HEADER.rstrip()]
     for section, kind in SECTIONS.items():
-        parts.append(f"\n[{section}]  # {(kind.__doc__ or '').splitlines()[0]}")
+        parts += ["", "", f"# {(kind.__doc__ or '').splitlines()[0]}", f"[{section}]"]
         for f in fields(kind):
             given = values.get(section, {})
             shown = f"{f.name} = {json.dumps(given.get(f.name, f.default), ensure_ascii=False)}"
-            parts.append(f"# {f.metadata['doc']}{_allowed(f.metadata)}")
+            doc = f"{f.metadata['doc']}{_allowed(f.metadata)}"
+            parts.append("")
+            parts += textwrap.wrap(doc, WIDTH, initial_indent="# ", subsequent_indent="#   ")
             parts.append(shown if f.name in given else f"# {shown}")
     return "\n".join(parts) + "\n"
 

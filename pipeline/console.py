@@ -62,8 +62,12 @@ class Console:
         elif time.monotonic() - self._shown >= PLAIN_SECONDS:
             self._shown = time.monotonic()
             rest = (self._total - self._done) * (self._shown - self._begin) / max(self._done, 1)
-            text = f"{self._done:,} of {self._total:,} {self._unit}, {self._figures(figures)}, {rest:.0f} s left"
-            _line(self._stage, "", text)
+            parts = [
+                f"{self._done:,} of {self._total:,} {self._unit}",
+                self._figures(figures),
+                f"{rest:.0f} s left",
+            ]
+            _line(self._stage, "", ", ".join(filter(None, parts)))
 
     def note(self, message: str) -> None:
         """One line worth reading."""
@@ -79,17 +83,24 @@ class Console:
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"))
+        columns = (
+            "{task.description}",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+        )
         self._bar = Progress(*columns, TimeRemainingColumn(), console=RichConsole(stderr=True), transient=True)
         self._task = self._bar.add_task(self._stage, total=self._total, figures="")
         self._bar.start()
 
     def _figures(self, figures: dict[str, float | str]) -> str:
         shown = [f"{name} {value if isinstance(value, str) else _short(value)}" for name, value in figures.items()]
-        if isinstance(frames := figures.get("frames"), int):
-            shown.append(f"{frames / max(time.monotonic() - self._begin, 1e-9):.0f} frames/s")
+        elapsed_s = max(time.monotonic() - self._begin, 1e-9)
+        frames = figures.get("frames")
+        if frames is not None:
+            shown.append(f"{float(frames) / elapsed_s:.0f} frames/s")
         elif self._unit == "steps":
-            shown.append(f"{self._done / max(time.monotonic() - self._begin, 1e-9):.0f} steps/s")
+            shown.append(f"{self._done / elapsed_s:.0f} steps/s")
         return ", ".join(shown)
 
 
@@ -134,7 +145,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     from rich.console import Console as RichConsole
     from rich.table import Table
 
-    console = RichConsole(width=None if sys.stdout.isatty() else 110)
+    console = RichConsole(width=None if sys.stdout.isatty() else 112)
     for title, columns, rows in _metric_tables(metrics):
         table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
         for number, column in enumerate(columns):
@@ -144,35 +155,55 @@ def show_metrics(metrics: dict[str, Any]) -> None:
         console.print(table)
 
 
-def _metric_tables(metrics: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    protocol = metrics["protocol"]
+TableText = tuple[str, list[str], list[list[str]]]
+
+
+def _metric_tables(metrics: dict[str, Any]) -> list[TableText]:
+    return [_retrieval_table(metrics), _forecast_table(metrics), _table2(metrics)]
+
+
+def _retrieval_table(metrics: dict[str, Any]) -> TableText:
+    protocol, rows = metrics["protocol"], metrics["retrieval"]
     centred = "centred with the gallery's mean" if protocol["centered"] else "not centred"
-    ranks = [name for name in next(iter(metrics["retrieval"].values())) if name.startswith("R@")]
-    retrieval = [
-        [name, *(_percent(row[rank]) for rank in ranks), _percent(row["mAP"]),
-         _number(metrics["collapse"][name]["effective_rank"], 1)]
-        for name, row in metrics["retrieval"].items()
-    ]  # fmt: skip
     where = f"{protocol['queries']:,} queries, {protocol['gallery']:,} in the gallery, split {protocol['split']}"
-    forecast = [
-        [f"g = {gap}", _number(row["mse"], 5), _number(row["persistence"]["mse"], 5), _number(row["climatology"]["mse"], 5),
-         _number(row["chance"]["mse"], 5), _number(row["cosine"], 3), _number(row["r2"], 3), _number(row["skill"], 3), f"{row['n']:,}"]
+    ranks = [name for name in next(iter(rows.values())) if name.startswith("R@")]
+    texts = [
+        [
+            name,
+            *(_percent(row[rank]) for rank in ranks),
+            _percent(row["mAP"]),
+            _number(metrics["collapse"][name]["effective_rank"], 1),
+        ]
+        for name, row in rows.items()
+    ]
+    return f"Retrieval, % ({where}; {centred}, exact)", ["embedding", *ranks, "mAP", "eff. rank"], texts
+
+
+def _forecast_table(metrics: dict[str, Any]) -> TableText:
+    trivial = ("persistence", "climatology", "chance")
+    texts = [
+        [
+            f"g = {gap}",
+            _figure(row["mse"]),
+            *(_figure(row[kind]["mse"]) for kind in trivial),
+            _number(row["cosine"], 3),
+            _number(row["r2"], 3),
+            _figure(row["skill"]),
+            f"{row['n']:,}",
+        ]
         for gap, row in metrics["forecast"]["gaps"].items()
-    ]  # fmt: skip
-    table2 = [
+    ]
+    title = "Forecast (MSE of unit vectors, mean over the width; skill: against persistence, R2: against climatology)"
+    return title, ["gap, frames", "MSE", *trivial, "cosine", "R2", "skill", "n"], texts
+
+
+def _table2(metrics: dict[str, Any]) -> TableText:
+    rows = {name: row for name, row in metrics["table2"].items() if name != "named_pairs"}
+    texts = [
         [name, _number(row["mean"], 4), _number(row["sd"], 4), f"{row['n']:,}", _number(row["paper"], 4)]
-        for name, row in metrics["table2"].items()
-        if name != "named_pairs"
+        for name, row in rows.items()
     ]
-    return [
-        (f"Retrieval, % ({where}; {centred}, exact)", ["embedding", *ranks, "mAP", "eff. rank"], retrieval),
-        (
-            "Forecast (MSE of unit vectors, mean over the width; skill is against persistence, R2 against climatology)",
-            ["gap, frames", "MSE", "persistence", "climatology", "chance", "cosine", "R2", "skill", "n"],
-            forecast,
-        ),
-        ("Table 2 as distributions (the paper prints single pairs)", ["row", "mean", "sd", "n", "paper"], table2),
-    ]
+    return "Table 2 as distributions (the paper prints single pairs)", ["row", "mean", "sd", "n", "paper"], texts
 
 
 def show_neighbours(query: str, neighbours: Sequence[Any]) -> None:
@@ -210,5 +241,10 @@ def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def _figure(value: float | None) -> str:
+    """Three digits, however large or small."""
+    return "-" if value is None else f"{value:.3g}"
+
+
 def _short(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"

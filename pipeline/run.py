@@ -172,7 +172,7 @@ def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> st
     return f"{result.steps_run:,} steps on {result.videos:,} videos{short}, cosine {result.last['cosine']:.3f}"
 
 
-def _run_index(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
+def _run_index(world: World, plan: Plan, _request: Request, watcher: Watcher) -> str:
     chosen = plan["index"]
     folder = world.workspace.stage("index", chosen.key)
     if chosen.action == "partial":
@@ -249,6 +249,4 @@ def _writable(workspace: Workspace) -> Iterator[None]:
         if error.filename is None and error.errno is None:
             raise StoreError(f"writing below '{workspace.root}' failed: {error}") from error
         where = os.fspath(error.filename) if error.filename else workspace.root
-        raise WorkspaceError(
-            f"'{where}': {error.strerror}. What was published stays; mend it and run again"
-        ) from error
+        raise WorkspaceError(f"'{where}': {error.strerror}. What was published stays; mend it and run again") from error

@@ -8,7 +8,7 @@ from ..data.errors import ConfigError
 
 
 def pick_device(wish: str) -> torch.device:
-    """"auto" is cuda where there is one.
+    """Device for a setting; "auto" is cuda where there is one.
 
     Raises:
         ConfigError: if cuda is asked for and there is none.

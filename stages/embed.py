@@ -18,7 +18,12 @@ BLOCK_BYTES = 256 << 20  # of gathered frames at a time
 
 @torch.inference_mode()
 def embed_clips(
-    embedder: nn.Module, memory: FrameMemory, video_B: Tensor, start_B: Tensor, length_B: Tensor, clip_length: int
+    embedder: nn.Module,
+    memory: FrameMemory,
+    video_B: Tensor,
+    start_B: Tensor,
+    length_B: Tensor,
+    clip_length: int,
 ) -> Tensor:
     """Unit embeddings (B, E) of any number of clips, in blocks of bounded memory."""
     block = max(1, BLOCK_BYTES // (4 * clip_length * memory.features_ND.shape[1]))

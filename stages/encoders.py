@@ -30,6 +30,7 @@ import_torchvision()
 
 import open_clip  # noqa: E402 - torchvision must be importable first
 import timm  # noqa: E402
+from timm.data.config import resolve_model_data_config  # noqa: E402
 from timm.models import load_state_dict  # noqa: E402
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -92,7 +93,8 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about registries and options that are not the user's doing
         model, forward, preprocess = make(backbone, settings, weights)
-    model = model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    model = model.eval().requires_grad_(False).to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     provenance = {
         "backbone": str(backbone),
         "weights_sha256": _weights_digest(model),
@@ -172,14 +174,15 @@ def _make_timm(backbone: Backbone, settings: ExtractSettings, weights: Path | No
     with hub_access(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         try:
-            model = timm.create_model(backbone.name, pretrained=hub, num_classes=0)
+            model: Any = timm.create_model(backbone.name, pretrained=hub, num_classes=0)
         except (OSError, RuntimeError, ValueError) as error:
             raise _unavailable(backbone, error) from error
     if weights is not None:
         _load_weights(model, weights, backbone, ignored=_classifiers(model))
     if settings.image_size and hasattr(model, "set_input_size"):
         model.set_input_size(img_size=(settings.image_size, settings.image_size))
-    return model, model, timm_preprocess(timm.data.resolve_model_data_config(model), settings.image_size)
+    config = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
+    return model, model, timm_preprocess(config, settings.image_size)
 
 
 def _make_open_clip(backbone: Backbone, settings: ExtractSettings, weights: Path | None) -> Made:

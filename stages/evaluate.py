@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,7 +110,12 @@ def _unlabelled(
     same_P2 = same_class_pairs(videos, settings.pairs, settings.seed)
     all_views_VKE = views_VKE.cpu().numpy()
     whole = forecast["all"]
-    mse = {"mean": whole.get("mse"), "sd": whole.get("mse_sd"), "n": whole.get("n", 0), "paper": PAPER["forecast_mse"]}
+    mse = {
+        "mean": whole.get("mse"),
+        "sd": whole.get("mse_sd"),
+        "n": whole.get("n", 0),
+        "paper": PAPER["forecast_mse"],
+    }
     neighbours_B = neighbour_similarity(evaluation.forecaster, memory, evaluation.fit.clip_length).cpu()
     return {
         "table2": {

@@ -160,15 +160,13 @@ class _Writer:
 class _Extraction:
     """Turns the events of a frame source into features, batch by batch."""
 
-    def __init__(
-        self, encoder: Encoder, settings: ExtractSettings, store: FeatureStore, writer: _Writer
-    ) -> None:
+    def __init__(self, encoder: Encoder, settings: ExtractSettings, store: FeatureStore, writer: _Writer) -> None:
         self._encoder, self._settings, self._store, self._writer = encoder, settings, store, writer
         self._settled = False
         self._videos: dict[str, _Pending] = {}
-        self._batch = torch.zeros(
-            (settings.batch_size, 3, *encoder.preprocess.size), dtype=torch.uint8
-        ).contiguous(memory_format=torch.channels_last)
+        self._batch = torch.zeros((settings.batch_size, 3, *encoder.preprocess.size), dtype=torch.uint8).contiguous(
+            memory_format=torch.channels_last
+        )
         self._owners: list[tuple[str, int]] = []  # (video, frames) of the batch's filled rows, in order
         self._filled = 0
 
@@ -236,9 +234,7 @@ class _Extraction:
         if pinned and asked == "bf16":
             self._encoder = self._encoder.at("bf16")
         elif not pinned:
-            self._encoder, chosen = choose_precision(
-                self._encoder, asked, self._settings.parity_floor, frames_BCHW
-            )
+            self._encoder, chosen = choose_precision(self._encoder, asked, self._settings.parity_floor, frames_BCHW)
             pinned = {**self._encoder.provenance, **chosen}
             self._store.pin_encoder(pinned)
         self._writer.provenance = self._writer.result.encoder = pinned or {}

@@ -68,7 +68,11 @@ def run(settings: FitSettings, table: FrameTable, folder: Path, *, progress: Pro
         training.log.close()
         progress.finish()
     result = FitResult(
-        settings.steps, settings.steps - begun, len(usable_V), len(memory.frames_V) - len(usable_V), training.last
+        settings.steps,
+        settings.steps - begun,
+        len(usable_V),
+        len(memory.frames_V) - len(usable_V),
+        training.last,
     )
     _publish(training.forecaster, settings, table, folder, result)
     return result
@@ -155,7 +159,11 @@ class _Training:
         rows = []
         for number, values in enumerate(torch.stack(figures).tolist(), first):
             names = ("loss", "forecast", "contrast", "cosine", "teacher_drift")
-            row = {"step": number + 1, **dict(zip(names, values, strict=True)), "lr": learning_rate(number, self.settings)}
+            row = {
+                "step": number + 1,
+                **dict(zip(names, values, strict=True)),
+                "lr": learning_rate(number, self.settings),
+            }
             if not all(math.isfinite(value) for value in values):
                 raise StageError(
                     f"the loss is not finite at step {number + 1} (forecast {row['forecast']}, contrast "
@@ -199,9 +207,7 @@ def load_forecaster(folder: Path) -> tuple[Forecaster, FitSettings]:
     return forecaster.eval(), settings
 
 
-def _publish(
-    forecaster: Forecaster, settings: FitSettings, table: FrameTable, folder: Path, result: FitResult
-) -> None:
+def _publish(forecaster: Forecaster, settings: FitSettings, table: FrameTable, folder: Path, result: FitResult) -> None:
     meta = {"settings": settings.identity(), "width": table.features_ND.shape[1]}
     save_checkpoint(folder / MODEL, forecaster.state_dict(), meta)
     described = {

@@ -62,15 +62,19 @@ class Forecaster(nn.Module):
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
-        """xi <- m xi + (1 - m) theta, eq. (6)."""
-        torch._foreach_lerp_(list(self.teacher.parameters()), list(self.student.parameters()), 1.0 - momentum)
+        """Xi <- m xi + (1 - m) theta, eq. (6)."""
+        teacher: list[Tensor] = list(self.teacher.parameters())
+        student: list[Tensor] = list(self.student.parameters())
+        torch._foreach_lerp_(teacher, student, 1.0 - momentum)
 
     @torch.no_grad()
     def teacher_drift(self) -> Tensor:
         """Distance of teacher and student over the student's norm, a scalar."""
-        student, teacher = list(self.student.parameters()), list(self.teacher.parameters())
+        student: list[Tensor] = list(self.student.parameters())
+        teacher: list[Tensor] = list(self.teacher.parameters())
         apart = torch.stack(torch._foreach_norm(torch._foreach_sub(student, teacher)))
-        return apart.norm() / torch.stack(torch._foreach_norm(student)).norm()
+        drift: Tensor = apart.norm() / torch.stack(torch._foreach_norm(student)).norm()
+        return drift
 
 
 def make_forecaster(width: int, settings: FitSettings) -> Forecaster:
@@ -83,4 +87,6 @@ def make_forecaster(width: int, settings: FitSettings) -> Forecaster:
 def _mlp(inputs: int, outputs: int, settings: FitSettings) -> nn.Sequential:
     """Two layers, W2 sigma(W1 z), eqs. (7), (8)."""
     activation = ACTIVATIONS[settings.activation]()
-    return nn.Sequential(nn.Linear(inputs, settings.hidden_width), activation, nn.Linear(settings.hidden_width, outputs))
+    return nn.Sequential(
+        nn.Linear(inputs, settings.hidden_width), activation, nn.Linear(settings.hidden_width, outputs)
+    )

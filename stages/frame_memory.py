@@ -65,7 +65,11 @@ class Epoch:
             generator=generator,
         )
         device = memory.features_ND.device
-        return cls(number, video_P.to(device), Pairs(*(t.to(device) for t in (pairs.context_B, pairs.length_B, pairs.gap_B))))
+        return cls(
+            number,
+            video_P.to(device),
+            Pairs(*(t.to(device) for t in (pairs.context_B, pairs.length_B, pairs.gap_B))),
+        )
 
     def batch(self, number: int, size: int, memory: FrameMemory, clip_length: int) -> tuple[Tensor, Tensor]:
         """Context and future clips (B, L, D) of the epoch's batch ``number``; each row is another video."""

@@ -13,7 +13,7 @@ import torch
 
 from ..cache.checkpoint import load_checkpoint
 from ..cache.store import FrameTable, row_offsets
-from ..data.arrays import Float32
+from ..data.arrays import Float16, Float32
 from ..data.errors import StoreError, UsageError, VideoError
 from ..data.settings import ExtractSettings
 from ..data.types import Failure, Video
@@ -108,7 +108,8 @@ def embed_file(
     """
     encoder = load_encoder(settings, weights, pick_device(settings.device)).at(precision)
     state = path.stat()
-    pieces, times = [], []
+    pieces: list[Float16] = []
+    times: list[float] = []
     for event in read_video(path, Video(str(path), None, None, state.st_size, state.st_mtime_ns), encoder.preprocess):
         if isinstance(event, Failure):
             raise VideoError(f"'{path}': {event.reason}")

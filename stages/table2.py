@@ -36,9 +36,7 @@ def distribution(values: Tensor | Float32 | Float64, paper: float | None = None)
     return {"mean": mean, "sd": sd, "n": len(sample), "paper": paper}
 
 
-def similarity_rows(
-    views_VKE: Float32, embeddings_VE: Float32, same_P2: Int64, different_P2: Int64
-) -> dict[str, Any]:
+def similarity_rows(views_VKE: Float32, embeddings_VE: Float32, same_P2: Int64, different_P2: Int64) -> dict[str, Any]:
     """The rows same_video (first against last view), same_class and different_class."""
     samples = {
         "same_video": (views_VKE[:, 0] * views_VKE[:, -1]).sum(axis=1),
@@ -68,7 +66,9 @@ def different_pairs(videos: Sequence[Video], count: int, seed: int) -> Int64:
     drawn_P2 = np.sort(rng.integers(0, len(videos), (4 * count, 2)), axis=1)
     drawn_P2 = np.unique(drawn_P2[drawn_P2[:, 0] < drawn_P2[:, 1]], axis=0)
     known = [video.label is not None for video in videos]
-    label_V = _codes([video.label if has else video.group or video.id for video, has in zip(videos, known, strict=True)])
+    label_V = _codes(
+        [video.label if has else video.group or video.id for video, has in zip(videos, known, strict=True)]
+    )
     return _thin(drawn_P2[label_V[drawn_P2[:, 0]] != label_V[drawn_P2[:, 1]]], count, rng)
 
 
