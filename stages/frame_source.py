@@ -10,6 +10,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
@@ -55,42 +57,37 @@ class FrameSource:
         self._root = root
         self._videos = videos
         self._preprocess = preprocess
-        self._events: queue.Queue[Event | BaseException | None] = queue.Queue(AHEAD)
+        self._events: queue.Queue[Event | None] = queue.Queue(AHEAD)
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._produce, name="decode", daemon=True)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._producer: Future[None] | None = None
 
     def __enter__(self) -> FrameSource:
-        self._thread.start()
+        self._producer = self._executor.submit(self._produce)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        while self._thread.is_alive():
-            try:
-                self._events.get(timeout=0.05)  # a producer waiting for room must see the stop
-            except queue.Empty:
-                continue
-        self._thread.join()
+        while self._producer is not None and not self._producer.done():
+            with suppress(queue.Empty):
+                self._events.get(timeout=0.05)  # a producer that waits for room must see the stop
+        self._executor.shutdown()
 
     def __iter__(self) -> Iterator[Event]:
         while (event := self._events.get()) is not None:
-            if isinstance(event, BaseException):
-                raise event
             yield event
+        if self._producer is not None:
+            self._producer.result()  # an error of the program itself, not of a video, is raised here
 
     def _produce(self) -> None:
-        last: BaseException | None = None
         try:
             for video in self._videos:
                 for event in read_video(self._root / video.id, video, self._preprocess):
                     self._events.put(event)
                     if self._stopped.is_set():
                         return
-        except BaseException as error:  # noqa: BLE001 - nothing is swallowed: the consumer raises it again
-            last = error
-        if last is not None:
-            self._events.put(last)
-        self._events.put(None)
+        finally:
+            self._events.put(None)
 
 
 def read_video(path: Path, video: Video, preprocess: Preprocess) -> Iterator[Event]:

@@ -1,0 +1,42 @@
+from typing import Any
+
+import pytest
+
+from mofore.data.errors import ConfigError
+from mofore.data.settings import DataSettings, ExtractSettings, FitSettings, IndexSettings
+
+
+def test_the_defaults_are_the_papers_recipe() -> None:
+    fit = FitSettings()
+    assert (fit.batch_size, fit.lr, fit.momentum) == (8, 1e-4, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (FitSettings, {"steps": 0}, r"fit\.steps = 0: a whole number of at least 1"),
+        (FitSettings, {"steps": 2.5}, r"fit\.steps = 2\.5: a whole number"),
+        (FitSettings, {"steps": True}, r"fit\.steps = True: a whole number"),
+        (FitSettings, {"lr": "fast"}, r"fit\.lr = 'fast': a number from 0 to 10"),
+        (FitSettings, {"lr": float("nan")}, r"fit\.lr = nan"),
+        (FitSettings, {"gap_min": 5, "gap_max": 4}, r"fit\.gap_max = 4: at least fit\.gap_min = 5"),
+        (ExtractSettings, {"precision": "fp8"}, r"extract\.precision = 'fp8': one of auto, fp32, bf16"),
+        (ExtractSettings, {"backbone": "resnet50"}, r"extract\.backbone = 'resnet50': timm:NAME"),
+        (ExtractSettings, {"max_failure_rate": 2}, r"from 0 to 1"),
+        (IndexSettings, {"kind": "magic"}, r"index\.kind = 'magic': one of flat"),
+        (DataSettings, {"root": 3}, r"data\.root = 3: a text in quotes"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_what_is(kind: Any, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        kind(**values)
+
+
+def test_a_whole_number_will_do_for_a_number() -> None:
+    assert FitSettings(lr=1).lr == 1.0
+
+
+def test_how_fast_is_no_part_of_what() -> None:
+    assert "batch_size" not in ExtractSettings().identity()
+    assert "batch_size" in FitSettings().identity()
+    assert "device" not in FitSettings().identity()

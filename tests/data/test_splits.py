@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from mofore.data.errors import CatalogError, ConfigError
+from mofore.data.settings import DataSettings
+from mofore.data.splits import group_split, make_split, official_split, random_split
+from mofore.data.types import Video
+
+
+def video(name: str, group: str | None = None) -> Video:
+    return Video(name, name.split("/")[0], group, 1, 1)
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Path:
+    """Two list files as the data set has them: CRLF, a class number after training names only."""
+    (tmp_path / "trainlist01.txt").write_bytes(
+        b"YoYo/v_YoYo_g08_c01.avi 100\r\nHandstandPushups/v_HandStandPushups_g08_c01.avi 37\r\n"
+    )
+    (tmp_path / "testlist01.txt").write_bytes(b"YoYo/v_YoYo_g01_c01.avi\r\nYoYo/v_YoYo_g01_c02.avi\r\n")
+    return tmp_path
+
+
+def test_official_lists_are_read_through_their_crlf(lists: Path) -> None:
+    videos = [video("YoYo/v_YoYo_g08_c01.avi"), video("YoYo/v_YoYo_g01_c02.avi"), video("YoYo/v_YoYo_g99_c01.avi")]
+    split = official_split(videos, lists, 1)
+    assert split.train == {"YoYo/v_YoYo_g08_c01.avi"}
+    assert split.test == {"YoYo/v_YoYo_g01_c02.avi"}
+    assert split.role("YoYo/v_YoYo_g99_c01.avi") == "unassigned"
+
+
+def test_official_lists_match_copies_of_other_suffix_case_and_folder(lists: Path) -> None:
+    videos = [video("flat_v/v_yoyo_g01_c01.mp4"), video("x/HandstandPushups/v_HandstandPushups_g08_c01.webm")]
+    split = official_split(videos, lists, 1)
+    assert split.test == {"flat_v/v_yoyo_g01_c01.mp4"}
+    assert split.train == {"x/HandstandPushups/v_HandstandPushups_g08_c01.webm"}
+
+
+def test_lists_of_another_data_set_are_refused(lists: Path) -> None:
+    with pytest.raises(CatalogError, match=r"none of the 1 videos .* 'cats/a.avi'"):
+        official_split([video("cats/a.avi")], lists, 1)
+
+
+def test_a_missing_list_is_named(lists: Path) -> None:
+    with pytest.raises(CatalogError, match=r"trainlist02.txt.*No such file"):
+        official_split([video("YoYo/v_YoYo_g08_c01.avi")], lists, 2)
+
+
+def test_an_official_split_without_lists_says_where_to_name_them() -> None:
+    with pytest.raises(ConfigError, match=r"data\.splits"):
+        make_split([video("a/b.avi")], DataSettings(split="official1"), None)
+
+
+def test_groups_are_never_on_both_sides() -> None:
+    videos = [video(f"{c}/v_{c}_g{g:02d}_c{k}.avi", f"g{g:02d}") for c in "AB" for g in range(10) for k in range(3)]
+    split = group_split(videos, 0.8, seed=3)
+    sides = [{v.group for v in videos if v.id in side} for side in (split.train, split.test)]
+    assert not sides[0] & sides[1]
+    assert len(sides[0]) == 8
+    assert len(split.train) + len(split.test) == len(videos)
+
+
+def test_groups_need_groups() -> None:
+    with pytest.raises(ConfigError, match=r"'a/b.avi' has none"):
+        group_split([video("a/b.avi")], 0.8, 0)
+
+
+def test_random_split_is_seeded_and_independent_of_order() -> None:
+    videos = [video(f"a/{n}.avi") for n in range(50)]
+    split = random_split(videos, 0.8, seed=1)
+    assert len(split.train) == 40
+    assert split == random_split(videos[::-1], 0.8, seed=1)
+    assert split != random_split(videos, 0.8, seed=2)
+
+
+def test_automatic_split_prefers_lists_then_groups(lists: Path) -> None:
+    grouped = [video("YoYo/v_YoYo_g08_c01.avi", "g08"), video("YoYo/v_YoYo_g01_c01.avi", "g01")]
+    assert make_split(grouped, DataSettings(), lists).name == "official1"
+    assert make_split(grouped, DataSettings(), None).name == "groups"
+    assert make_split([video("a/b.avi")], DataSettings(), None).name == "random"
