@@ -51,6 +51,6 @@ def read_meta(path: Path) -> dict[str, Any]:
             (size,) = struct.unpack("<Q", handle.read(8))
             header = json.loads(handle.read(size))
         meta: dict[str, Any] = json.loads(header["__metadata__"][_META])
-    except (struct.error, ValueError, KeyError, MemoryError) as error:
+    except (struct.error, ValueError, KeyError, MemoryError, OverflowError) as error:
         raise StoreError(f"the checkpoint '{path}' is damaged ({error!r}): run `mofore fit --force`") from error
     return meta

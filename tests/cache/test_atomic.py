@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+
+from mofore.cache.atomic import published, remove_leftovers, write_bytes, write_json
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "value"
+    write_bytes(path, b"old")
+    with pytest.raises(RuntimeError), published(path) as temporary:
+        temporary.write_bytes(b"half of the n")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else_is(tmp_path: Path) -> None:
+    (tmp_path / ".shard-1.h5.77.tmp").write_bytes(b"half")
+    (tmp_path / "shard-1.h5").write_bytes(b"whole")
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["shard-1.h5"]
+
+
+def test_nan_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "metrics.json", {"mAP": float("nan")})
+    assert not (tmp_path / "metrics.json").exists()

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import pytest
+
+from mofore.cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
+from mofore.data.errors import StoreError
+from mofore.data.types import Failure, FileState
+
+STATE = FileState(3, 4, "ab")
+
+
+def shard(name: str, *videos: str) -> ShardRecord:
+    return ShardRecord("enc", name, 10, 20, tuple(StoredVideo(video, STATE, 7, "dd") for video in videos))
+
+
+def stage(fingerprint: str) -> StageRecord:
+    return StageRecord("fit", fingerprint, 1, {"lr": 0.1}, "up", {"fit/x/model": STATE}, 1.5)
+
+
+def test_what_was_added_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger.open(path)
+    ledger.add_shard(shard("a.h5", "x/1.avi", "caf\udce9.avi"))
+    ledger.add_failure("enc", Failure("bad.avi", STATE, "no video stream"))
+    ledger.add_files({"file:/w": STATE})
+    ledger.add_stage(stage("f1"))
+    again = Ledger.open(path)
+    assert (again.shards, again.failures, again.files, again.stages) == (
+        ledger.shards, ledger.failures, ledger.files, ledger.stages,
+    )  # fmt: skip
+    assert again.find("fit", "f1") == stage("f1")
+
+
+def test_a_torn_last_line_is_passed_over_and_cut_off_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger.open(path)
+    ledger.add_shard(shard("a.h5", "1"))
+    whole = path.read_bytes()
+    ledger.add_shard(shard("b.h5", "2"))
+    full = path.read_bytes()
+    for end in range(len(whole), len(full)):
+        path.write_bytes(full[:end])
+        torn = Ledger.open(path)
+        assert set(torn.shards["enc"]) == {"a.h5"}
+        torn.add_shard(shard("c.h5", "3"))
+        assert set(Ledger.open(path).shards["enc"]) == {"a.h5", "c.h5"}
+
+
+def test_a_journal_torn_in_its_first_line_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(b'{"kind":"led')
+    ledger = Ledger.open(path)
+    ledger.add_shard(shard("a.h5", "1"))
+    assert set(Ledger.open(path).shards["enc"]) == {"a.h5"}
+
+
+def test_damage_elsewhere_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    Ledger.open(path).add_shard(shard("a.h5", "1"))
+    path.write_bytes(b"garbage\n" + path.read_bytes())
+    with pytest.raises(StoreError, match="damaged in line 1"):
+        Ledger.open(path)
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(b'{"kind":"ledger","version":99}\n')
+    with pytest.raises(StoreError, match="version 99"):
+        Ledger.open(path)
+
+
+def test_the_latest_stage_is_the_one_added_last(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.jsonl")
+    for fingerprint in ("f1", "f2", "f1"):
+        ledger.add_stage(stage(fingerprint))
+    latest = ledger.latest("fit")
+    assert latest is not None
+    assert latest.fingerprint == "f1"
+    assert len(ledger.stages["fit"]) == 2
+
+
+def test_a_video_that_is_stored_at_last_has_no_failure(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.jsonl")
+    ledger.add_failure("enc", Failure("1", STATE, "damaged"))
+    ledger.add_shard(shard("a.h5", "1"))
+    assert ledger.failures["enc"] == {}
+
+
+def test_compaction_keeps_what_counts(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger.open(path)
+    for number in range(200):
+        ledger.add_shard(shard(f"{number}.h5", str(number)))
+        ledger.drop_shards("enc", [f"{number}.h5"])
+    ledger.add_stage(stage("f1"))
+    ledger.compact()
+    assert len(path.read_bytes().splitlines()) == 2
+    assert Ledger.open(path).latest("fit") == stage("f1")

@@ -1,0 +1,20 @@
+import json
+from pathlib import Path
+
+from mofore.cache.metrics_log import MetricsLog
+
+
+def test_a_resumed_log_drops_later_steps_and_a_torn_line(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log = MetricsLog(path)
+    log.write({"step": step, "loss": 1.0} for step in range(1, 6))
+    log.close()
+    with path.open("ab") as handle:
+        handle.write(b'{"step": 6, "lo')
+    log = MetricsLog(path)
+    log.keep_steps(3)
+    log.write([{"step": 4, "loss": 0.5}])
+    log.sync()
+    log.close()
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(row["step"], row["loss"]) for row in rows] == [(1, 1.0), (2, 1.0), (3, 1.0), (4, 0.5)]

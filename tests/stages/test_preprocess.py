@@ -1,0 +1,65 @@
+"""Our preprocessing against the transforms that timm and open_clip use themselves."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mofore.data.errors import BackboneError
+from mofore.stages.encoders import open_clip, timm
+from mofore.stages.preprocess import Preprocess, open_clip_preprocess, timm_preprocess
+
+SIZES = [(240, 320), (320, 240), (97, 131), (224, 224), (480, 270)]
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    """Smooth waves with some noise: like a photograph, unlike noise alone, which no two resizers agree on."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width] / 40
+    waves = np.stack([np.sin(x + y), np.cos(x * 1.3 - y), np.sin(2 * y)], axis=-1)
+    return np.clip(128 + 90 * waves + rng.normal(0, 6, waves.shape), 0, 255).astype(np.uint8)
+
+
+def ours(preprocess: Preprocess, image: np.ndarray) -> torch.Tensor:
+    return preprocess.normalise(preprocess(torch.from_numpy(image)[None]))[0]
+
+
+def assert_alike(mine: torch.Tensor, theirs: torch.Tensor, std: tuple[float, ...]) -> None:
+    """PIL rounds after each of its two passes and torch does not: a few levels of 255, and mostly none."""
+    assert mine.shape == theirs.shape
+    levels = (mine - theirs).abs() * 255 * torch.tensor(std).view(3, 1, 1)
+    assert levels.max() < 4.0
+    assert levels.mean() < 0.5
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("crop_mode", ["center", "squash", "border"])
+def test_timm_sees_the_same_picture(size: tuple[int, int], interpolation: str, crop_mode: str) -> None:
+    config = {
+        "input_size": (3, 160, 160), "interpolation": interpolation, "crop_pct": 0.875, "crop_mode": crop_mode,
+        "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225),
+    }  # fmt: skip
+    theirs = timm.data.create_transform(**config, is_training=False)
+    image = picture(*size)
+    assert_alike(ours(timm_preprocess(config), image), theirs(Image.fromarray(image)), (0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("resize_mode", ["shortest", "squash", "longest"])
+def test_open_clip_sees_the_same_picture(size: tuple[int, int], resize_mode: str) -> None:
+    config = {
+        "size": 160, "interpolation": "bicubic", "resize_mode": resize_mode, "fill_color": 0,
+        "mean": (0.48, 0.46, 0.41), "std": (0.27, 0.26, 0.28),
+    }  # fmt: skip
+    theirs = open_clip.image_transform(
+        160, is_train=False, mean=config["mean"], std=config["std"], resize_mode=resize_mode,
+        interpolation="bicubic", fill_color=0,
+    )  # fmt: skip
+    image = picture(*size)
+    assert_alike(ours(open_clip_preprocess(config), image), theirs(Image.fromarray(image)), (0.27, 0.26, 0.28))
+
+
+def test_an_interpolation_that_cannot_be_reproduced_is_refused() -> None:
+    with pytest.raises(BackboneError, match="'lanczos'"):
+        Preprocess((8, 8), (8, 8), "squash", "lanczos", (0, 0, 0), (1, 1, 1))
