@@ -1,0 +1,123 @@
+"""Forecast skill, health of the space and Table 2 on inputs whose answer is known."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mofore.data.settings import FitSettings
+from mofore.data.types import Video
+from mofore.stages.embed import unit
+from mofore.stages.embedding_health import effective_rank, health
+from mofore.stages.forecast_skill import climatology, forecast_metrics, probe_gaps
+from mofore.stages.forecaster import Forecaster, make_forecaster
+from mofore.stages.frame_memory import FrameMemory
+from mofore.stages.table2 import different_pairs, distribution, named_pairs, same_class_pairs
+
+from .memory import table
+
+SETTINGS = FitSettings(clip_length=4, gap_min=0, gap_max=8, embedding_width=6, hidden_width=6)
+
+
+class Identity(nn.Module):
+    """Embeds a clip as its mean feature: its forecasts are then exactly persistence."""
+
+    def forward(self, clips_BLD: Tensor) -> Tensor:
+        return clips_BLD.mean(dim=1) if clips_BLD.ndim == 3 else clips_BLD
+
+
+def persistence_forecaster() -> Forecaster:
+    forecaster = make_forecaster(6, SETTINGS)
+    forecaster.student = forecaster.teacher = forecaster.predictor = Identity()  # type: ignore[assignment]
+    return forecaster
+
+
+def memory() -> FrameMemory:
+    return FrameMemory.of(table([30, 40, 22, 60]), torch.device("cpu"))
+
+
+def test_a_forecast_that_repeats_the_context_has_skill_zero() -> None:
+    forecaster = persistence_forecaster()
+    climate = climatology(forecaster, memory(), SETTINGS, views=5)
+    metrics = forecast_metrics(forecaster, memory(), SETTINGS, climate)
+    assert set(metrics["gaps"]) == {"0", "2", "4", "6", "8"}
+    for row in (*metrics["gaps"].values(), metrics["all"]):
+        assert row["skill"] == pytest.approx(0.0)
+        assert row["mse"] == pytest.approx(row["persistence"]["mse"])
+        assert row["mse"] == pytest.approx(2 * (1 - row["cosine"]) / 6, rel=1e-4), "unit vectors: 2 (1 - cos) / E"
+        assert row["r2"] == pytest.approx(1 - row["mse"] / row["climatology"]["mse"])
+    errors = [row["mse"] for row in metrics["gaps"].values()]
+    assert errors == sorted(errors), "a drifting video is harder to forecast the further ahead"
+    assert metrics["all"]["n"] == 5 * 4 * 3
+
+
+def test_chance_is_another_videos_future() -> None:
+    metrics = forecast_metrics(persistence_forecaster(), memory(), SETTINGS, torch.zeros(6))
+    assert metrics["all"]["chance"]["cosine"] < metrics["all"]["cosine"]
+
+
+def test_videos_too_short_for_any_gap_leave_no_rows() -> None:
+    short = FrameMemory.of(table([5, 6]), torch.device("cpu"))
+    assert forecast_metrics(persistence_forecaster(), short, SETTINGS, torch.zeros(6)) == {"gaps": {}, "all": {}}
+
+
+def test_gaps_are_spread_over_the_range() -> None:
+    assert probe_gaps(FitSettings(gap_min=0, gap_max=16)) == [0, 4, 8, 12, 16]
+    assert probe_gaps(FitSettings(gap_min=3, gap_max=3)) == [3]
+
+
+def test_effective_rank_of_known_spaces() -> None:
+    assert effective_rank(np.eye(5, dtype=np.float32)) == pytest.approx(5.0)
+    assert effective_rank(np.ones((9, 5), np.float32)) == pytest.approx(1.0)
+
+
+def test_a_collapsed_space_shows() -> None:
+    pairs = np.array([[0, 1], [1, 2], [0, 3]])
+    collapsed = health(np.tile(unit(np.ones((1, 4), np.float32)), (5, 1)), pairs)
+    spread = health(np.eye(5, dtype=np.float32), pairs)
+    assert collapsed["unrelated_cosine"] == pytest.approx(1.0)
+    assert collapsed["uniformity"] == pytest.approx(0.0, abs=1e-6)
+    assert collapsed["sd_mean"] == pytest.approx(0.0, abs=1e-6)
+    assert spread["unrelated_cosine"] == 0.0
+    assert spread["uniformity"] == pytest.approx(-4.0)
+
+
+def video(name: str, label: str | None, group: str | None) -> Video:
+    return Video(name, label, group, 1, 1)
+
+
+VIDEOS = [
+    video(f"{c}/v_{c}_g{g:02d}_c{k:02d}.avi", c, f"g{g:02d}") for c in ("A", "B") for g in (1, 2, 3) for k in (1, 2)
+]
+
+
+def test_same_class_pairs_are_of_other_recordings() -> None:
+    pairs = same_class_pairs(VIDEOS, 1000, 0)
+    assert len(pairs) == 2 * 3 * 4  # per class: three pairs of groups, two clips each
+    assert all(VIDEOS[a].label == VIDEOS[b].label and VIDEOS[a].group != VIDEOS[b].group for a, b in pairs)
+
+
+def test_different_pairs_differ_in_class_and_are_distinct() -> None:
+    pairs = different_pairs(VIDEOS, 20, 0)
+    assert len({(a, b) for a, b in pairs.tolist()}) == len(pairs) > 10
+    assert all(VIDEOS[a].label != VIDEOS[b].label for a, b in pairs)
+    assert np.array_equal(pairs, different_pairs(VIDEOS, 20, 0))
+
+
+def test_without_classes_unrelated_means_another_video() -> None:
+    pairs = different_pairs([video(str(n), None, None) for n in range(6)], 10, 0)
+    assert len(pairs)
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+
+
+def test_the_papers_pairs_are_found_by_name() -> None:
+    videos = [video("YoYo/v_YoYo_g19_c02.avi", "YoYo", "g19"), video("YoYo/v_YoYo_g20_c01.mp4", "YoYo", "g20")]
+    views = unit(np.arange(2 * 3 * 4, dtype=np.float32).reshape(-1, 4) + 1).reshape(2, 3, 4)
+    found = named_pairs(videos, views, views[:, 0])
+    assert set(found) == {"same_video", "same_class"}
+    assert found["same_class"]["cosine"] == pytest.approx(float(views[0, 0] @ views[1, 0]))
+    assert found["same_video"]["cosine"] == pytest.approx(float(views[0, 0] @ views[0, 2]))
+
+
+def test_an_empty_sample_has_no_mean() -> None:
+    assert distribution(np.empty(0)) == {"mean": None, "sd": None, "n": 0, "paper": None}
