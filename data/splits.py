@@ -83,7 +83,9 @@ def group_split(videos: Sequence[Video], train_fraction: float, seed: int) -> Sp
 
 
 def _train_count(total: int, fraction: float) -> int:
-    return round(total * fraction)
+    """Share of ``total``, leaving at least one for either side where both are wanted."""
+    count = round(total * fraction)
+    return min(max(count, 1), total - 1) if 0.0 < fraction < 1.0 and total > 1 else count
 
 
 def _read_list(path: Path) -> frozenset[str]:

@@ -66,6 +66,11 @@ def test_groups_need_groups() -> None:
         group_split([video("a/b.avi")], 0.8, 0)
 
 
+def test_a_few_groups_leave_one_for_either_side() -> None:
+    split = group_split([video("A/v_A_g01_c01.avi", "g01"), video("A/v_A_g02_c01.avi", "g02")], 0.8, 0)
+    assert len(split.train) == len(split.test) == 1
+
+
 def test_random_split_is_seeded_and_independent_of_order() -> None:
     videos = [video(f"a/{n}.avi") for n in range(50)]
     split = random_split(videos, 0.8, seed=1)

@@ -1,0 +1,72 @@
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from mofore.data.errors import ConfigError
+from mofore.pipeline.config import SECTIONS, load_config, make_config, parse_override, render
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    values = {"data": {"root": 'a "quoted"\\folder'}, "fit": {"steps": 7}, "index": {"center": False}}
+    path = tmp_path / "mofore.toml"
+    path.write_text(render(values), encoding="utf-8")
+    assert tomllib.loads(path.read_text()) == {**values, "extract": {}}
+    assert load_config(path) == make_config(values)
+
+
+def test_every_setting_is_documented_in_the_file() -> None:
+    text = render({})
+    for section, kind in SECTIONS.items():
+        assert f"[{section}]" in text
+        for f in fields(kind):
+            assert f"# {f.name} = " in text
+            assert len(f.metadata["doc"]) > 10
+
+
+def test_a_commented_default_is_the_default() -> None:
+    lines = [line[2:] if line.startswith("# ") and " = " in line else line for line in render({}).splitlines()]
+    kept = [
+        line
+        for line in lines
+        if line.startswith("[") or (line and not line.startswith("#") and line.split()[1:2] == ["="])
+    ]
+    assert make_config(tomllib.loads("\n".join(kept))) == make_config({})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"fitt": {}}, "unknown section 'fitt': did you mean 'fit'"),
+        ({"fit": {"step": 3}}, r"unknown setting 'fit\.step': did you mean 'fit\.steps'"),
+        ({"extract": {"lr": 3}}, r"unknown setting 'extract\.lr'"),
+        ({"fit": {"preset": "magic"}}, r"fit\.preset = 'magic': one of paper"),
+    ],
+)
+def test_an_unknown_name_is_met_with_the_nearest(values: dict[str, dict[str, object]], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_config(values)
+
+
+def test_overrides_win_and_take_plain_text_too(tmp_path: Path) -> None:
+    path = tmp_path / "mofore.toml"
+    path.write_text("[fit]\nlr = 0.5\n")
+    config = load_config(path, ["fit.lr=1e-3", "extract.backbone=timm:resnet50", "index.center=false"])
+    assert (config.fit.lr, config.extract.backbone, config.index.center) == (1e-3, "timm:resnet50", False)
+
+
+@pytest.mark.parametrize("text", ["fit.lr", "lr=3", "fit.=3", ".lr=3"])
+def test_an_override_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"section\.key=value is needed"):
+        parse_override(text)
+
+
+def test_broken_toml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mofore.toml"
+    path.write_text("[fit\nlr = ")
+    with pytest.raises(ConfigError, match=r"mofore\.toml' is not valid TOML"):
+        load_config(path)
+    path.write_text("lr = 3")
+    with pytest.raises(ConfigError, match="'lr' stands outside a section"):
+        load_config(path)

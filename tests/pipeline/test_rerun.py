@@ -1,0 +1,230 @@
+"""Only what changed runs again, and `status` says so beforehand: the whole road on a drawn motion set."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from ..conftest import TINY
+
+Command = Callable[..., Result]
+ALL_SKIP = {"extract": "skip", "fit": "skip", "index": "skip"}
+
+
+@pytest.fixture(scope="module")
+def finished(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished work folder with its videos inside; never change it, copy it."""
+    from click.testing import CliRunner
+
+    from mofore.pipeline.cli import cli
+
+    root = tmp_path_factory.mktemp("finished")
+    shutil.copytree(drawn, root / "videos")
+    done = CliRunner().invoke(
+        cli, ["init", f"{root}/videos", "--backbone", "random:test_efficientnet", "-w", str(root), *TINY]
+    )
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(cli, ["run", "-w", str(root)])
+    assert done.exit_code == 0, done.output
+    return root
+
+
+@pytest.fixture
+def work(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished work folder, times of change kept."""
+    return Path(shutil.copytree(finished, tmp_path / "work"))
+
+
+def plan_of(mofore: Command, work: Path, *args: str) -> dict[str, dict[str, object]]:
+    result = mofore("status", "--json", "-w", work, *args)
+    assert result.exit_code == 0, result.output
+    stages: dict[str, dict[str, object]] = json.loads(result.stdout)["stages"]
+    return stages
+
+
+def actions(mofore: Command, work: Path, *args: str) -> dict[str, object]:
+    return {name: stage["action"] for name, stage in plan_of(mofore, work, *args).items()}
+
+
+def reasons(mofore: Command, work: Path, stage: str, *args: str) -> str:
+    return "; ".join(plan_of(mofore, work, *args)[stage]["reasons"])  # type: ignore[arg-type]
+
+
+def test_a_new_work_folder_runs_everything_for_the_first_time(mofore: Command, videos: Path, tmp_path: Path) -> None:
+    assert mofore("init", videos, "--backbone", "random:test_efficientnet", "-w", tmp_path).exit_code == 0
+    plan = plan_of(mofore, tmp_path)
+    assert plan["extract"] == {"action": "run", "reasons": ["first run"], "todo": 20}
+    assert plan["fit"]["reasons"] == ["upstream: extract runs first"]
+
+
+def test_a_second_run_executes_nothing(mofore: Command, work: Path) -> None:
+    before = {
+        path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file() and path.name != ".mofore.lock"
+    }
+    assert actions(mofore, work) == ALL_SKIP
+    result = mofore("run", "-w", work)
+    assert result.exit_code == 0
+    assert result.stderr.count("up to date") == 3
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_touched_file_runs_nothing_and_is_read_only_once(mofore: Command, work: Path) -> None:
+    path = work / "videos" / "Bounce" / "v_Bounce_g01_c01.avi"
+    os.utime(path, ns=(1, 1))
+    assert actions(mofore, work) == ALL_SKIP
+    assert mofore("run", "-w", work).stderr.count("up to date") == 3
+    assert '"key":"Bounce/v_Bounce_g01_c01.avi"' in (work / "ledger.jsonl").read_text(), "its new time is remembered"
+
+
+def test_two_added_videos_are_two_extracted(mofore: Command, work: Path) -> None:
+    for motion in ("Bounce", "Orbit"):
+        shutil.copy(work / f"videos/{motion}/v_{motion}_g01_c01.avi", work / f"videos/{motion}/v_{motion}_g01_c02.avi")
+    plan = plan_of(mofore, work)
+    assert (plan["extract"]["action"], plan["extract"]["todo"]) == ("partial", 2)
+    assert reasons(mofore, work, "extract").startswith("videos: 2 added (Bounce/v_Bounce_g01_c02.avi, Orbit")
+    result = mofore("run", "-w", work)
+    assert "done       2 videos, 48 frames" in result.stderr
+    assert actions(mofore, work) == ALL_SKIP
+
+
+def test_a_replaced_video_is_one_extracted(mofore: Command, work: Path) -> None:
+    shutil.copy(work / "videos/Orbit/v_Orbit_g01_c01.avi", work / "videos/Bounce/v_Bounce_g01_c01.avi")
+    assert reasons(mofore, work, "extract") == "videos: 1 changed (Bounce/v_Bounce_g01_c01.avi)"
+    assert "done       1 videos, 24 frames" in mofore("run", "-w", work).stderr
+    assert actions(mofore, work) == ALL_SKIP
+
+
+def test_a_removed_video_extracts_nothing_and_updates_what_read_it(mofore: Command, work: Path) -> None:
+    train = next(
+        row["id"] for row in json.loads(next(work.glob("index/*/videos.json")).read_text()) if row["role"] == "train"
+    )
+    (work / "videos" / train).unlink()
+    assert actions(mofore, work) == {"extract": "skip", "fit": "run", "index": "run"}
+    assert reasons(mofore, work, "fit") == f"videos: 1 removed ({train})"
+    assert mofore("run", "-w", work).exit_code == 0
+    assert len(json.loads((work / "metrics.json").read_text())["protocol"]) and actions(mofore, work) == ALL_SKIP
+
+
+def test_a_removed_test_video_does_not_train_again(mofore: Command, work: Path) -> None:
+    test = next(
+        row["id"] for row in json.loads(next(work.glob("index/*/videos.json")).read_text()) if row["role"] == "test"
+    )
+    (work / "videos" / test).unlink()
+    assert actions(mofore, work) == {"extract": "skip", "fit": "skip", "index": "run"}
+
+
+def test_an_index_setting_runs_the_index_alone(mofore: Command, work: Path) -> None:
+    assert actions(mofore, work, "--set", "index.views=2") == {"extract": "skip", "fit": "skip", "index": "run"}
+    assert reasons(mofore, work, "index", "--set", "index.views=2") == "config changed: index.views 3 -> 2"
+
+
+def test_a_fit_setting_runs_fit_and_index(mofore: Command, work: Path) -> None:
+    assert actions(mofore, work, "--set", "fit.lr=0.01") == {"extract": "skip", "fit": "run", "index": "run"}
+    assert reasons(mofore, work, "fit", "--set", "fit.lr=0.01") == "config changed: fit.lr 0.0001 -> 0.01"
+
+
+def test_going_back_to_an_earlier_setting_runs_nothing_but_shows_its_metrics(mofore: Command, work: Path) -> None:
+    first = (work / "metrics.json").read_text()
+    assert mofore("run", "-w", work, "--set", "fit.lr=0.01").exit_code == 0
+    assert (work / "metrics.json").read_text() != first
+    plan = plan_of(mofore, work)
+    assert plan["fit"]["action"] == "skip"
+    assert plan["index"]["action"] == "partial"
+    assert mofore("run", "-w", work).exit_code == 0
+    assert (work / "metrics.json").read_text() == first
+
+
+def test_another_backbone_is_a_second_store_beside_the_first(mofore: Command, work: Path) -> None:
+    other = ("--set", "extract.backbone=random:test_vit")
+    assert reasons(mofore, work, "extract", *other) == (
+        "config changed: extract.backbone 'random:test_efficientnet' -> 'random:test_vit'"
+    )
+    assert mofore("run", "-w", work, *other).exit_code == 0
+    assert len(list((work / "features").iterdir())) == 2
+    assert plan_of(mofore, work)["extract"]["action"] == "skip"
+    assert plan_of(mofore, work)["fit"]["action"] == "skip"
+
+
+def test_a_moved_and_copied_work_folder_stays_up_to_date(mofore: Command, work: Path, tmp_path: Path) -> None:
+    moved = work.rename(tmp_path / "elsewhere")
+    assert actions(mofore, moved) == ALL_SKIP
+    copied = shutil.copytree(moved, tmp_path / "copy", copy_function=shutil.copyfile)  # every time of change is new
+    assert actions(mofore, copied) == ALL_SKIP
+    assert mofore("run", "-w", copied).stderr.count("up to date") == 3
+
+
+def test_a_lost_ledger_costs_no_features(mofore: Command, work: Path) -> None:
+    (work / "ledger.jsonl").unlink()
+    assert actions(mofore, work) == {"extract": "skip", "fit": "run", "index": "run"}
+
+
+def test_a_missing_output_is_made_again_with_the_reason(mofore: Command, work: Path) -> None:
+    model = next(work.glob("fit/*/model.safetensors"))
+    content = model.read_bytes()
+    model.unlink()
+    assert reasons(mofore, work, "fit").startswith("output missing or changed: fit/")
+    assert mofore("run", "-w", work).exit_code == 0
+    assert model.read_bytes() == content
+    assert actions(mofore, work) == ALL_SKIP
+
+
+def test_a_damaged_shard_is_put_aside_and_its_videos_are_redone(mofore: Command, work: Path) -> None:
+    shard = next(work.glob("features/*/*.h5"))
+    damaged = bytearray(shard.read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    shard.write_bytes(damaged)
+    assert plan_of(mofore, work)["extract"]["todo"] == 20
+    assert "output missing or changed" in reasons(mofore, work, "extract")
+    assert mofore("run", "-w", work).exit_code == 0
+    assert actions(mofore, work) == ALL_SKIP, "the same features: fit and index did not have to run"
+    assert len(list(work.glob("features/*/*.damaged"))) == 1
+
+
+def test_force_runs_the_stage_and_identical_results_stop_there(mofore: Command, work: Path) -> None:
+    result = mofore("extract", "--force", "-w", work)
+    assert result.exit_code == 0
+    assert "20 videos: forced" in result.stderr
+    assert len(list(work.glob("features/*/*.h5"))) == 1
+    assert actions(mofore, work) == ALL_SKIP
+    result = mofore("fit", "--force", "-w", work)
+    assert "30 steps: forced" in result.stderr
+    assert actions(mofore, work) == ALL_SKIP
+
+
+def test_only_refuses_a_stale_stage_above(mofore: Command, work: Path) -> None:
+    result = mofore("index", "--only", "-w", work, "--set", "fit.lr=0.01")
+    assert result.exit_code == 2
+    assert "fit: config changed: fit.lr" in result.stderr
+    assert mofore("index", "--only", "-w", work, "--set", "index.views=2").exit_code == 0
+
+
+def test_unreadable_videos_make_exit_code_3_now_and_on_every_later_run(mofore: Command, work: Path) -> None:
+    (work / "videos" / "Bounce" / "v_Bounce_g01_c05.avi").write_text("no video")
+    first = mofore("run", "-w", work)
+    assert first.exit_code == 3
+    assert "v_Bounce_g01_c05.avi: not a readable video" in first.stderr
+    assert actions(mofore, work) == ALL_SKIP, "what failed and did not change is not tried again"
+    again = mofore("run", "-w", work)
+    assert (again.exit_code, again.stderr.count("up to date")) == (3, 3)
+    assert plan_of(mofore, work)["extract"]["todo"] == 0
+    assert "1 videos: retry of 1 failed videos" in mofore("extract", "--retry-failed", "-w", work).stderr
+
+
+def test_a_raised_version_runs_the_stage(mofore: Command, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mofore.stages.versions.FIT", 99)
+    assert "version raised: 1 -> 99" in reasons(mofore, work, "fit")
+
+
+def test_features_that_come_out_the_same_stop_the_rerun_at_extract(mofore: Command, work: Path) -> None:
+    """A file of other bytes and the same pictures is extracted, and nothing below runs."""
+    path = work / "videos" / "Bounce" / "v_Bounce_g01_c01.avi"
+    path.write_bytes(path.read_bytes() + b"JUNK\x04\x00\x00\x00abcd")  # a chunk behind the video
+    assert plan_of(mofore, work)["extract"]["todo"] == 1
+    result = mofore("run", "-w", work)
+    assert result.exit_code == 0, result.stderr
+    assert "extract  done       1 videos, 24 frames" in result.stderr
+    assert result.stderr.count("up to date") == 2

@@ -1,0 +1,187 @@
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from mofore.cache.ledger import Ledger
+from mofore.cache.store import FeatureStore
+from mofore.data.catalog import scan
+from mofore.data.decode import decode, rgb
+from mofore.data.errors import StageError, TooManyFailures
+from mofore.data.progress import Silent
+from mofore.data.settings import ExtractSettings
+from mofore.stages import extract
+from mofore.stages.encoders import load_encoder
+
+SETTINGS = ExtractSettings(backbone="random:test_efficientnet", precision="fp32", batch_size=16)
+
+
+class Job:
+    """Extract the videos of a folder into a store of its own."""
+
+    def __init__(self, videos: Path, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.catalog = scan(videos)
+        self.store = FeatureStore(folder / "enc")
+        self.ledger = Ledger.open(folder / "ledger.jsonl")
+
+    def run(self, settings: ExtractSettings = SETTINGS, progress: Silent | None = None, reverse: bool = False):  # noqa: ANN201
+        videos = self.catalog.videos[::-1] if reverse else self.catalog.videos
+        inputs = extract.ExtractInputs(self.catalog.root, videos, None)
+        return extract.run(settings, inputs, store=self.store, ledger=self.ledger, progress=progress or Silent())
+
+    def features(self) -> dict[str, np.ndarray]:
+        found = {}
+        for path in self.store.shard_files():
+            with h5py.File(path) as file:
+                offsets = file["offsets"][:]
+                for row, name in enumerate(file["video_id"].asstr()[:]):
+                    found[name] = file["features"][offsets[row] : offsets[row + 1]]
+        return found
+
+
+@pytest.fixture(scope="module")
+def whole(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    job = Job(drawn, tmp_path_factory.mktemp("whole"))
+    job.run()
+    return job
+
+
+def test_every_decoded_frame_has_its_feature_and_time(whole: Job, drawn: Path) -> None:
+    features = whole.features()
+    assert set(features) == {video.id for video in whole.catalog.videos}
+    name = whole.catalog.videos[3].id
+    frames = list(decode(drawn / name))
+    encoder = load_encoder(SETTINGS, None, torch.device("cpu"))
+    pictures = torch.from_numpy(np.stack([rgb(frame) for frame, _ in frames]))
+    expected = encoder.encode(encoder.preprocess(pictures)).numpy()
+    assert features[name].shape == expected.shape
+    assert np.allclose(features[name], expected, atol=2e-3)  # half precision of values around one
+    with h5py.File(whole.store.shard_files()[0]) as file:
+        row = list(file["video_id"].asstr()[:]).index(name)
+        begin, end = file["offsets"][row : row + 2]
+        assert np.allclose(file["times_s"][begin:end], [time_s for _, time_s in frames])
+
+
+def test_features_do_not_depend_on_the_order_of_videos(whole: Job, drawn: Path, tmp_path: Path) -> None:
+    job = Job(drawn, tmp_path)
+    job.run(reverse=True)
+    features, expected = job.features(), whole.features()
+    assert all(np.array_equal(features[name], expected[name]) for name in expected)
+
+
+def test_shards_are_merged_at_the_end(drawn: Path, tmp_path: Path) -> None:
+    job = Job(drawn, tmp_path)
+    job.run(ExtractSettings(backbone=SETTINGS.backbone, precision="fp32", shard_seconds=0.0))
+    assert len(job.store.shard_files()) == 1
+    assert len(job.ledger.shards["enc"]) == 1
+    assert sum(len(record.videos) for record in job.ledger.shards["enc"].values()) == 20
+
+
+class StopsAfter(Silent):
+    """Ctrl-C once so many videos are done."""
+
+    def __init__(self, videos: int) -> None:
+        self.left = videos
+
+    def advance(self, done: int, **figures: float | str) -> None:
+        self.left -= done
+        if self.left <= 0:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_keeps_every_finished_video(drawn: Path, tmp_path: Path) -> None:
+    job = Job(drawn, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        job.run(progress=StopsAfter(7))
+    assert len(job.features()) == 7
+
+
+def test_bad_files_are_recorded_with_a_reason_and_stop_nothing(videos: Path, tmp_path: Path) -> None:
+    (videos / "Bounce" / "v_Bounce_g09_c01.avi").write_text("no video at all")
+    (videos / "Orbit" / "v_Orbit_g09_c01.avi").touch()
+    job = Job(videos, tmp_path / "work")
+    result = job.run()
+    assert result.videos == 20
+    reasons = {failure.video_id: failure.reason for failure in result.failures}
+    assert set(reasons) == {"Bounce/v_Bounce_g09_c01.avi", "Orbit/v_Orbit_g09_c01.avi"}
+    assert all("not a readable video" in reason for reason in reasons.values())
+    assert set(job.ledger.failures["enc"]) == set(reasons)
+
+
+def test_a_truncated_clip_never_passes_for_a_longer_one(videos: Path, tmp_path: Path) -> None:
+    path = videos / "Bounce" / "v_Bounce_g01_c01.avi"
+    frames = sum(1 for _ in decode(path))
+    os.truncate(path, path.stat().st_size // 2)
+    job = Job(videos, tmp_path / "work")
+    result = job.run()
+    name = "Bounce/v_Bounce_g01_c01.avi"
+    stored = job.features().get(name)
+    failed = [failure.reason for failure in result.failures if failure.video_id == name]
+    assert (stored is None) == bool(failed), "stored or failed, never both or neither"
+    assert stored is None or len(stored) < frames
+
+
+def test_more_failures_than_allowed_stop_the_run_with_the_reasons(videos: Path, tmp_path: Path) -> None:
+    for number in range(30):
+        (videos / f"broken{number:02d}.avi").write_text("no video")
+    job = Job(videos, tmp_path / "work")
+    with pytest.raises(TooManyFailures, match=r"extract\.max_failure_rate = 0\.1 .*\n +\d+  not a readable video"):
+        job.run()
+    assert Counter(type(f).__name__ for f in job.ledger.failures["enc"].values())["Failure"] < 30
+
+
+def test_no_failure_is_tolerated_if_the_limit_is_zero(videos: Path, tmp_path: Path) -> None:
+    (videos / "a_broken.avi").write_text("no video")
+    with pytest.raises(TooManyFailures):
+        Job(videos, tmp_path / "work").run(ExtractSettings(backbone=SETTINGS.backbone, max_failure_rate=0.0))
+
+
+def test_nothing_readable_at_all_is_an_error(tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    (folder / "a.avi").write_text("no video")
+    with pytest.raises(StageError, match="none of 1 videos could be read"):
+        Job(folder, tmp_path / "work").run()
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_stored(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = "Bounce/v_Bounce_g01_c01.avi"
+
+    def touching(path: Path) -> Iterator[object]:
+        yield from decode(path)
+        if str(path).endswith(victim):
+            os.utime(path, ns=(5, 5))
+
+    monkeypatch.setattr("mofore.stages.frame_source.decode", touching)
+    job = Job(videos, tmp_path / "work")
+    result = job.run()
+    assert [(f.video_id, "changed while it was read" in f.reason) for f in result.failures] == [(victim, True)]
+    assert victim not in job.features()
+
+
+def test_the_store_goes_on_in_the_precision_it_was_begun_with(videos: Path, tmp_path: Path) -> None:
+    job = Job(videos, tmp_path / "work")
+    job.run(ExtractSettings(backbone=SETTINGS.backbone, precision="bf16"))
+    pinned = job.store.encoder()
+    assert pinned is not None
+    assert pinned["precision"] == "bf16"
+    assert 0.9 < pinned["parity_cosine_min"] <= 1.0
+    first = job.features()
+    job.run(ExtractSettings(backbone=SETTINGS.backbone, precision="auto"))
+    again = job.features()
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+
+
+def test_other_weights_under_the_same_name_are_not_mixed_in(videos: Path, tmp_path: Path) -> None:
+    job = Job(videos, tmp_path / "work")
+    job.run()
+    with pytest.raises(StageError, match="are not those that"):
+        job.run(ExtractSettings(backbone=SETTINGS.backbone, seed=1))
