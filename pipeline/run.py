@@ -183,9 +183,11 @@ def _run_index(world: World, plan: Plan, _request: Request, watcher: Watcher) ->
 
     begin = time.monotonic()
     ids = [video.id for video in world.catalog.videos if video.id in world.stored]
+    encoder = FeatureStore(world.workspace.store(world.store_key)).encoder() or {}
     provenance = {
         "store": world.store_key,
-        "encoder": FeatureStore(world.workspace.store(world.store_key)).encoder(),
+        # A timing is no part of what was made: the same work gives the same bytes.
+        "encoder": {key: value for key, value in encoder.items() if key != "bf16_speedup"},
         "fit": plan["fit"].key,
         "fit_settings": world.config.fit.identity(),
         "index_settings": world.config.index.identity(),

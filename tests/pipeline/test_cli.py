@@ -1,0 +1,226 @@
+"""The command line as a user meets it: exit codes, messages, what it loads."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+from mofore.cache.lock import exclusive
+from mofore.data.motion import appearance, draw, write_video
+from mofore.data.motion import Start
+from mofore.pipeline.cli import cli
+
+Command = Callable[..., Result]
+ROOT = Path(__file__).resolve().parents[2]
+LOADED = """
+import runpy, sys
+sys.argv = ["mofore", *{args!r}]
+try:
+    runpy.run_module("mofore", run_name="__main__")
+except SystemExit as end:
+    code = end.code
+heavy = [name for name in ("torch", "timm", "faiss", "open_clip", "h5py", "numpy", "rich") if name in sys.modules]
+print("LOADED", code or 0, *heavy)
+"""
+
+
+def loaded(*args: str | Path) -> list[str]:
+    """Exit code and heavy modules of one command in a process of its own."""
+    script = LOADED.format(args=[str(arg) for arg in args])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1].split()[1:]
+
+
+def test_help_status_and_a_run_with_nothing_to_do_load_nothing_heavy(work: Path) -> None:
+    assert loaded("--help") == ["0"]
+    assert loaded("status", "-w", work) == ["0"]
+    assert loaded("run", "-w", work) == ["0"]
+
+
+def test_the_readme_names_every_command(mofore: Command) -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in cli.commands:
+        assert f"mofore {name}" in readme, name
+        assert mofore(name, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("{missing}",), "does not exist: give the folder that holds the videos"),
+        (("{empty}",), "no video below"),
+        (("{videos}", "--backbone", "timm:resnet5O"), "did you mean resnet50"),
+        (("{videos}", "--backbone", "resnet50"), "timm:NAME, open_clip:NAME/TAG or random:NAME is needed"),
+        (("{videos}", "--weights", "{missing}"), "is not a file"),
+        (("{videos}", "--splits", "{missing}"), "is not a folder: give the one that holds trainlist01.txt"),
+        (("{videos}", "--splits", "{empty}"), "trainlist01.txt' cannot be read"),
+        (("{videos}", "--set", "fit.step=3"), "did you mean 'fit.steps'"),
+        (("{videos}", "--set", "fit.steps=-3"), "fit.steps = -3: a whole number of at least 1 is needed"),
+    ],
+)
+def test_init_refuses_what_could_not_run(
+    mofore: Command, videos: Path, tmp_path: Path, args: tuple[str, ...], message: str
+) -> None:
+    places = {"videos": videos, "missing": tmp_path / "missing", "empty": tmp_path / "empty"}
+    places["empty"].mkdir()
+    result = mofore("init", "-w", tmp_path / "work", *(arg.format(**places) for arg in args))
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "work" / "mofore.toml").exists()
+
+
+def test_init_does_not_replace_settings_unasked(mofore: Command, work: Path) -> None:
+    before = (work / "mofore.toml").read_text()
+    assert mofore("init", work / "videos", "-w", work).exit_code == 2
+    assert (work / "mofore.toml").read_text() == before
+
+
+@pytest.mark.parametrize("command", ["run", "status", "extract", "fit", "index"])
+def test_a_folder_without_settings_says_how_to_begin(mofore: Command, tmp_path: Path, command: str) -> None:
+    result = mofore(command, "-w", tmp_path)
+    assert result.exit_code == 2
+    assert "mofore init VIDEOS" in result.stderr
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_status_is_not(mofore: Command, work: Path) -> None:
+    with exclusive(work / ".mofore.lock"):
+        result = mofore("run", "-w", work)
+        assert result.exit_code == 2
+        assert f"process {os.getpid()}" in result.stderr
+        assert mofore("status", "-w", work).exit_code == 0
+
+
+def test_metrics_have_the_promised_shape(work: Path) -> None:
+    metrics = json.loads((work / "metrics.json").read_text())
+    assert set(metrics) >= {"retrieval", "table2", "forecast", "collapse", "protocol"}
+    assert set(metrics["retrieval"]) == {"mofore", "raw_mean_pool", "untrained", "random_projection"}
+    for row in metrics["retrieval"].values():
+        assert set(row) >= {"R@1", "R@5", "R@10", "R@20", "R@50", "mAP"}
+        assert 0 <= row["R@1"] <= row["R@5"] <= row["R@50"] <= 100
+    assert metrics["protocol"]["views"] == 3
+    assert metrics["protocol"]["exact"] is True
+    assert metrics["protocol"]["centered"] is True
+    assert set(metrics["table2"]["same_class"]) == {"mean", "sd", "n", "paper"}
+    assert metrics["forecast"]["gaps"]["0"]["persistence"]["mse"] > 0
+    assert metrics["collapse"]["mofore"]["effective_rank"] >= 1
+
+
+def test_search_finds_the_neighbours_of_a_video_by_name_and_by_file_alike(mofore: Command, work: Path) -> None:
+    by_name = mofore("search", "v_Orbit_g01_c01", "-k", "3", "--json", "-w", work)
+    assert by_name.exit_code == 0, by_name.stderr
+    neighbours = json.loads(by_name.stdout)["neighbours"]
+    assert [n["rank"] for n in neighbours] == [1, 2, 3]
+    assert "Orbit/v_Orbit_g01_c01.avi" not in {n["video_id"] for n in neighbours}, "a video is no neighbour of itself"
+    similarities = [n["similarity"] for n in neighbours]
+    assert similarities == sorted(similarities, reverse=True)
+    by_file = mofore("search", work / "videos/Orbit/v_Orbit_g01_c01.avi", "-k", "4", "--json", "-w", work)
+    found = json.loads(by_file.stdout)["neighbours"]
+    assert found[0]["video_id"] == "Orbit/v_Orbit_g01_c01.avi"
+    assert found[0]["similarity"] == pytest.approx(1.0, abs=1e-3)
+    assert [n["video_id"] for n in found[1:]] == [n["video_id"] for n in neighbours]
+
+
+def test_search_takes_a_video_that_was_never_indexed(mofore: Command, work: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new.avi"
+    write_video(path, draw("Bounce", appearance(1), Start(0.0, 0.0, 0.5, 2.0), 20))
+    result = mofore("search", path, "-k", "50", "-w", work)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert len(lines) == 1 + 20, "no more than there are"
+    assert re.match(r" +1 +0\.\d{4}  \w+/v_\w+_g01_c01\.avi +\w+", lines[1]), "the same appearance is nearest"
+
+
+def test_search_says_what_it_cannot_answer(mofore: Command, work: Path, tmp_path: Path, videos: Path) -> None:
+    assert "neither a video of the index" in mofore("search", "v_Nobody_g01_c01", "-w", work).stderr
+    text = tmp_path / "text.avi"
+    text.write_text("no video")
+    result = mofore("search", text, "-w", work)
+    assert result.exit_code == 3
+    assert "not a readable video" in result.stderr
+    fresh = tmp_path / "fresh"
+    assert mofore("init", videos, "--backbone", "random:test_efficientnet", "-w", fresh).exit_code == 0
+    result = mofore("search", "v_Orbit_g01_c01", "-w", fresh)
+    assert result.exit_code == 2
+    assert "run `mofore index`" in result.stderr
+
+
+def test_search_of_an_index_that_is_out_of_date_warns(mofore: Command, work: Path) -> None:
+    result = mofore("search", "v_Orbit_g01_c01", "-w", work, "--set", "index.views=2")
+    assert result.exit_code == 0
+    assert "the index is out of date (config changed: index.views 3 -> 2)" in result.stderr
+
+
+def test_a_read_only_work_folder_is_named(mofore: Command, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied", str(work / "index"))
+
+    monkeypatch.setattr("mofore.stages.index.build", refuse)
+    result = mofore("index", "--force", "-w", work)
+    assert result.exit_code == 2
+    assert "Permission denied. What was published stays" in result.stderr
+
+
+def run_and_kill(work: Path, sign: int, ready: Callable[[str], bool], *args: str) -> int:
+    """Run in a process of its own, and signal it as soon as ``ready``, asked every moment, says so."""
+    log = work.parent / "log"
+    command = [sys.executable, "-m", "mofore", "run", "-w", str(work), *args]
+    with log.open("w") as stderr, subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and not ready(log.read_text()):
+            time.sleep(0.002)
+        process.send_signal(sign)
+        return process.wait()
+
+
+def contents(work: Path) -> dict[str, bytes]:
+    """The results that must not depend on what happened on the way."""
+    names = ("model.safetensors", "log.jsonl", "videos.faiss", "embeddings.safetensors", "metrics.json")
+    return {str(p.relative_to(work)): p.read_bytes() for name in names for p in work.rglob(name)}
+
+
+@pytest.mark.parametrize(
+    ("stage", "sign"),
+    [("extract", signal.SIGKILL), ("fit", signal.SIGKILL), ("index", signal.SIGKILL), ("fit", signal.SIGTERM)],
+)
+def test_a_killed_run_goes_on_to_the_same_result(
+    work: Path, finished: Path, mofore: Command, stage: str, sign: int
+) -> None:
+    for folder in {"extract": ("features", "fit", "index"), "fit": ("fit", "index"), "index": ("index",)}[stage]:
+        subprocess.run(["rm", "-r", str(work / folder)], check=True)
+    code = run_and_kill(work, sign, lambda log: f"{stage:<8} run" in log)
+    assert code == (-signal.SIGKILL if sign == signal.SIGKILL else 130)
+    assert mofore("run", "-w", work).exit_code == 0
+    assert contents(work) == contents(finished)
+    assert not list(work.rglob("*.tmp"))
+
+
+def test_features_of_a_killed_extraction_are_bit_identical(work: Path, finished: Path, mofore: Command) -> None:
+    import h5py
+
+    def features(folder: Path) -> dict[str, np.ndarray]:
+        found = {}
+        for path in folder.glob("features/*/*.h5"):
+            with h5py.File(path) as file:
+                for row, name in enumerate(file["video_id"].asstr()[:]):
+                    begin, end = file["offsets"][row : row + 2]
+                    found[name] = file["features"][begin:end]
+        return found
+
+    subprocess.run(["rm", "-r", str(work / "features"), str(work / "ledger.jsonl")], check=True)
+    some = lambda _log: len(list(work.glob("features/*/*.h5"))) >= 3  # noqa: E731
+    assert run_and_kill(work, signal.SIGKILL, some, "--set", "extract.shard_seconds=0") == -signal.SIGKILL
+    kept = len(features(work))
+    assert 3 <= kept < 20
+    result = mofore("extract", "-w", work)
+    assert f"extract  partial    {20 - kept} videos: interrupted: {kept} of 20 videos are done" in result.stderr
+    mine, theirs = features(work), features(finished)
+    assert mine.keys() == theirs.keys()
+    assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
