@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-
 from mofore.data.motion import write_motion_set
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

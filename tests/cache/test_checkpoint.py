@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from mofore.cache.checkpoint import load_checkpoint, read_meta, save_checkpoint
 from mofore.data.errors import StoreError
 

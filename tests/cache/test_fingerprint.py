@@ -2,7 +2,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from mofore.cache.fingerprint import current_state, digest, file_state, stage_fingerprint
 
 

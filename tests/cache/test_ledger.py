@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from mofore.cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
 from mofore.data.errors import StoreError
 from mofore.data.types import Failure, FileState

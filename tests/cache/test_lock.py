@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from mofore.cache.lock import exclusive
 from mofore.data.errors import WorkspaceError
 

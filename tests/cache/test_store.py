@@ -4,7 +4,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-
 from mofore.cache.ledger import ShardRecord
 from mofore.cache.store import FeatureStore, VideoFeatures
 from mofore.data.errors import StoreError

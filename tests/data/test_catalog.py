@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from mofore.data.catalog import describe, scan
 from mofore.data.errors import CatalogError
 

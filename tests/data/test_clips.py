@@ -1,7 +1,6 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from mofore.data.clips import frame_positions, holds_pair, sample_pairs, spread_pairs, spread_views
 
 lengths = st.lists(st.integers(2, 400), min_size=1, max_size=30)

@@ -4,7 +4,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-
 from mofore.data.decode import decode, rgb
 from mofore.data.errors import VideoError
 from mofore.data.motion import write_video

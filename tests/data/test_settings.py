@@ -1,7 +1,6 @@
 from typing import Any
 
 import pytest
-
 from mofore.data.errors import ConfigError
 from mofore.data.settings import DataSettings, ExtractSettings, FitSettings, IndexSettings
 

@@ -13,10 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
-
 from mofore.cache.lock import exclusive
-from mofore.data.motion import appearance, draw, write_video
-from mofore.data.motion import Start
+from mofore.data.motion import Start, appearance, draw, write_video
 from mofore.pipeline.cli import cli
 
 Command = Callable[..., Result]

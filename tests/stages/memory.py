@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.stages.frame_memory import FrameMemory
 

@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pytest
 import torch
-
 from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore
 from mofore.data.catalog import scan

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from mofore.data.errors import StageError
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings

@@ -1,5 +1,4 @@
 import torch
-
 from mofore.data.settings import FitSettings
 from mofore.stages.frame_memory import Epoch
 

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-
 from mofore.stages.losses import contrastive_loss, forecast_loss
 
 

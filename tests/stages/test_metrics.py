@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-
 from mofore.data.settings import FitSettings
 from mofore.data.types import Video
 from mofore.stages.embed import unit
@@ -13,6 +11,7 @@ from mofore.stages.forecast_skill import climatology, forecast_metrics, probe_ga
 from mofore.stages.forecaster import Forecaster, make_forecaster
 from mofore.stages.frame_memory import FrameMemory
 from mofore.stages.table2 import different_pairs, distribution, named_pairs, same_class_pairs
+from torch import Tensor, nn
 
 from .memory import table
 

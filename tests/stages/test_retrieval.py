@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from mofore.stages.embed import unit
 from mofore.stages.retrieval import center, retrieval_metrics
 

@@ -1,0 +1,20 @@
+"""``make bench``: every benchmark in turn, each printing a few lines of Markdown."""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+
+from . import extraction, planning
+
+
+def main() -> None:
+    """Run all benchmarks on this machine."""
+    print(f"Python {platform.python_version()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    planning.main()
+    extraction.main()
+
+
+if __name__ == "__main__":
+    main()
