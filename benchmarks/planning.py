@@ -91,9 +91,8 @@ def main() -> None:
             "mofore status": seconds(sys.executable, "-m", "mofore", "status", "-w", folder),
             "mofore run (nothing to do)": seconds(sys.executable, "-m", "mofore", "run", "-w", folder),
         }
-    print(
-        f"\n## Nothing to do, {VIDEOS:,} videos (median of {RUNS})\n\n| command | s | of python's start |\n|---|---|---|"
-    )
+    print(f"\n## Nothing to do, {VIDEOS:,} videos (median of {RUNS})\n")
+    print("| command | s | of python's start |\n|---|---|---|")
     for name, value in rows.items():
         print(f"| {name} | {value:.3f} | {value / python:.1f} |")
 

@@ -7,9 +7,14 @@ from mofore.cache.atomic import published, remove_leftovers, write_bytes, write_
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "value"
     write_bytes(path, b"old")
-    with pytest.raises(RuntimeError), published(path) as temporary:
-        temporary.write_bytes(b"half of the n")
-        raise RuntimeError
+
+    def fail() -> None:
+        with published(path) as temporary:
+            temporary.write_bytes(b"half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

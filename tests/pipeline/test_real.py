@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -46,7 +47,7 @@ def test_raw_features_score_what_was_measured_independently(shared: Path) -> Non
         lengths, features = file["lengths"][:], file["features"][:].astype(np.float32)
         ids = [name.decode() for name in file["ids"][:]]
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    means = unit(np.stack([features[a:b].mean(axis=0) for a, b in zip(starts, starts[1:], strict=False)]))
+    means = unit(np.stack([features[a:b].mean(axis=0) for a, b in pairwise(starts)]))
     labels = [name.split("_")[1] for name in (Path(i).stem for i in ids)]
     videos = [Video(f"{label}/{Path(i).stem}.avi", label, None, 1, 1) for label, i in zip(labels, ids, strict=True)]
     rows = []

@@ -6,7 +6,7 @@ from mofore.data.backbone import parse_backbone
 from mofore.data.errors import BackboneError, StageError
 from mofore.data.settings import ExtractSettings
 from mofore.stages import hub
-from mofore.stages.encoders import check_name, choose_precision, load_encoder, open_clip, timm
+from mofore.stages.encoders import Encoder, check_name, choose_precision, load_encoder, open_clip, timm
 from safetensors.torch import save_file
 
 CPU = torch.device("cpu")
@@ -18,7 +18,7 @@ def frames(count: int, side: int = 160) -> torch.Tensor:
     return (noise * 255).to(torch.uint8)
 
 
-def encoder(backbone: str, weights: Path | None = None, **settings: int):
+def encoder(backbone: str, weights: Path | None = None, **settings: int) -> Encoder:
     return load_encoder(ExtractSettings(backbone=backbone, **settings), weights, CPU)
 
 
