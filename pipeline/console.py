@@ -147,11 +147,12 @@ def show_metrics(metrics: dict[str, Any]) -> None:
 
     console = RichConsole(width=None if sys.stdout.isatty() else 112)
     for title, columns, rows in _metric_tables(metrics):
-        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+        table = Table(box=box.SIMPLE_HEAD)
         for number, column in enumerate(columns):
             table.add_column(column, justify="left" if number == 0 else "right")
         for row in rows:
             table.add_row(*row)
+        click.echo(title)
         console.print(table)
 
 
