@@ -38,11 +38,11 @@ class InputsChanged:
 
     def __str__(self) -> str:
         parts = [
-            f"{len(ids)} {what} ({_some(ids)})"
+            f"{len(ids):,} video{'s' * (len(ids) > 1)} {what} ({_some(ids)})"
             for what, ids in (("added", self.added), ("changed", self.changed), ("removed", self.removed))
             if ids
         ]
-        return "videos: " + (", ".join(parts) or "class, group or side of the split changed")
+        return ", ".join(parts) or "class, group or side of the split changed"
 
 
 @dataclass(frozen=True, slots=True)

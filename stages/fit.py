@@ -103,7 +103,7 @@ class _Training:
             networks = {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}
             self.forecaster.load_state_dict(networks)
             self.optimizer.load_state_dict(_unflatten(self.optimizer.state_dict(), tensors))
-            self.step = meta["step"]
+            self.step, self.last = meta["step"], meta["last"]
             self.progress.note(f"resuming at step {self.step} of {self.settings.steps}")
         self.log.keep_steps(self.step)
         return self.step
@@ -178,7 +178,7 @@ class _Training:
     def _save(self) -> None:
         self.log.sync()
         networks = {f"net.{name}": tensor for name, tensor in self.forecaster.state_dict().items()}
-        meta = {"step": self.step, "steps": self.settings.steps}
+        meta = {"step": self.step, "steps": self.settings.steps, "last": self.last}
         save_checkpoint(self.folder / RESUME, {**networks, **_flatten(self.optimizer.state_dict())}, meta)
 
 

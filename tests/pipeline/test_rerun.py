@@ -59,7 +59,7 @@ def test_two_added_videos_are_two_extracted(mofore: Command, work: Path) -> None
         shutil.copy(work / f"videos/{motion}/v_{motion}_g01_c01.avi", work / f"videos/{motion}/v_{motion}_g01_c02.avi")
     plan = plan_of(mofore, work)
     assert (plan["extract"]["action"], plan["extract"]["todo"]) == ("partial", 2)
-    assert reasons(mofore, work, "extract").startswith("videos: 2 added (Bounce/v_Bounce_g01_c02.avi, Orbit")
+    assert reasons(mofore, work, "extract").startswith("2 videos added (Bounce/v_Bounce_g01_c02.avi, Orbit")
     result = mofore("run", "-w", work)
     assert "done       2 videos, 48 frames" in result.stderr
     assert actions(mofore, work) == ALL_SKIP
@@ -67,7 +67,7 @@ def test_two_added_videos_are_two_extracted(mofore: Command, work: Path) -> None
 
 def test_a_replaced_video_is_one_extracted(mofore: Command, work: Path) -> None:
     shutil.copy(work / "videos/Orbit/v_Orbit_g01_c01.avi", work / "videos/Bounce/v_Bounce_g01_c01.avi")
-    assert reasons(mofore, work, "extract") == "videos: 1 changed (Bounce/v_Bounce_g01_c01.avi)"
+    assert reasons(mofore, work, "extract") == "1 video changed (Bounce/v_Bounce_g01_c01.avi)"
     assert "done       1 videos, 24 frames" in mofore("run", "-w", work).stderr
     assert actions(mofore, work) == ALL_SKIP
 
@@ -78,7 +78,7 @@ def test_a_removed_video_extracts_nothing_and_updates_what_read_it(mofore: Comma
     )
     (work / "videos" / train).unlink()
     assert actions(mofore, work) == {"extract": "skip", "fit": "run", "index": "run"}
-    assert reasons(mofore, work, "fit") == f"videos: 1 removed ({train})"
+    assert reasons(mofore, work, "fit") == f"1 video removed ({train})"
     assert mofore("run", "-w", work).exit_code == 0
     newest = max(work.glob("index/*/videos.json"), key=os.path.getmtime)
     assert train not in newest.read_text()

@@ -69,6 +69,22 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, killed_at: int) 
     assert (killed / fit.LOG).read_bytes() == (whole / fit.LOG).read_bytes()
 
 
+def test_a_run_killed_between_its_last_step_and_its_end_only_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    fit.run(SETTINGS, TABLE, tmp_path / "whole", progress=Silent())
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(fit, "_publish", die)
+        fit.run(SETTINGS, TABLE, tmp_path / "killed", progress=Silent())
+    result = fit.run(SETTINGS, TABLE, tmp_path / "killed", progress=Silent())
+    assert result.steps_run == 0
+    for name in (fit.MODEL, fit.DESCRIPTION, fit.LOG):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_advice(tmp_path: Path) -> None:
     broken = table([20, 25, 30])
     broken.features_ND[7] = np.inf
