@@ -3,6 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 DEMO ?= runs/demo
+# The root is the package `mofore`, whatever the folder is called ("mofore-main" is no module name): tools that
+# take the package's name from its folder see it through this link.
+ROOT := $(VENV)/src/mofore
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test bench clean
@@ -16,6 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "mofore needs Python 3.11 or later; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,test]'
+	mkdir -p $(VENV)/src && ln -sfn ../.. $(ROOT)
 	@touch $@
 
 demo: $(STAMP) ## the whole road on drawn clips, offline, in under two minutes
@@ -24,11 +28,11 @@ demo: $(STAMP) ## the whole road on drawn clips, offline, in under two minutes
 check: $(STAMP) ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy pipeline stages data cache
+	MYPYPATH=$(VENV)/src $(BIN)/mypy -p mofore.pipeline -p mofore.stages -p mofore.data -p mofore.cache
 	$(BIN)/lint-imports --no-logo
 
 test: check ## everything that is checked, then the tests (with ../shared, the real set too)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ROOT)/tests
 
 bench: $(STAMP) ## ratios of speed within one run; see docs/performance.md
 	$(BIN)/python -m benchmarks

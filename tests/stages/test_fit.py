@@ -76,9 +76,10 @@ def test_a_run_killed_between_its_last_step_and_its_end_only_ends(
         raise KeyboardInterrupt
 
     fit.run(SETTINGS, TABLE, tmp_path / "whole", progress=Silent())
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(fit, "_publish", die)
-        fit.run(SETTINGS, TABLE, tmp_path / "killed", progress=Silent())
+        with pytest.raises(KeyboardInterrupt):
+            fit.run(SETTINGS, TABLE, tmp_path / "killed", progress=Silent())
     result = fit.run(SETTINGS, TABLE, tmp_path / "killed", progress=Silent())
     assert result.steps_run == 0
     for name in (fit.MODEL, fit.DESCRIPTION, fit.LOG):
