@@ -5,6 +5,7 @@ The count in a container's header is never used: it is wrong often enough (13 of
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,11 +26,12 @@ def decode(path: Path) -> Iterator[tuple[VideoFrame, float]]:
     A frame without a time of its own takes the next one at the stream's average rate.
 
     Raises:
-        VideoError: if the file is no video, has no video stream, or breaks off with an error.
+        VideoError: if the file is no video, has no video stream, is truncated, or breaks off with an error.
     """
     frames = 0
     time_s = 0.0
     try:
+        _refuse_truncated(path)
         with av.open(str(path)) as container:
             stream = _video_stream(container)
             step_s = float(1 / stream.average_rate) if stream.average_rate else 0.04
@@ -65,6 +67,21 @@ def _video_stream(container: InputContainer) -> VideoStream:
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
     return stream
+
+
+def _refuse_truncated(path: Path) -> None:
+    """A truncated AVI decodes without complaint as a shorter video, so its own promise of its size is checked.
+
+    Recorders that were cut off leave 0 or all ones there, which promises nothing.
+    """
+    with path.open("rb") as handle:
+        head = handle.read(12)
+        have = handle.seek(0, os.SEEK_END)
+    if head[:4] != b"RIFF" or head[8:] != b"AVI ":
+        return
+    promised = int.from_bytes(head[4:8], "little")
+    if promised not in (0, 0xFFFFFFFF) and promised + 8 > have:
+        raise VideoError(f"truncated: {have:,} bytes of the {promised + 8:,} that its header promises")
 
 
 def _reason(error: FFmpegError) -> str:

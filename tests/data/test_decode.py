@@ -49,6 +49,20 @@ def test_a_text_file_is_no_video(tmp_path: Path) -> None:
         list(decode(path))
 
 
+def test_a_truncated_clip_is_refused_rather_than_taken_for_a_shorter_one(clip: Path) -> None:
+    whole = clip.read_bytes()
+    clip.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(VideoError, match=f"truncated: {len(whole) // 2:,} bytes of the {len(whole):,}"):
+        list(decode(clip))
+
+
+def test_an_unfinished_header_promises_nothing(clip: Path) -> None:
+    whole = bytearray(clip.read_bytes())
+    whole[4:8] = b"\x00" * 4
+    clip.write_bytes(whole)
+    assert len(list(decode(clip))) == 10
+
+
 def test_an_empty_file_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "empty.avi"
     path.touch()
