@@ -123,16 +123,22 @@ def _video_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
         if (here.st_dev, here.st_ino) in seen:
             continue
         seen.add((here.st_dev, here.st_ino))
+        for entry in _entries(path):
+            if _is_folder(entry):
+                folders.append((entry.path, f"{prefix}{entry.name}/"))
+            elif os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:  # noqa: PTH122
+                state = _stat(entry)
+                if state is not None and stat.S_ISREG(state.st_mode):
+                    yield prefix + entry.name, state
+
+
+def _entries(path: str) -> list[os.DirEntry[str]]:
+    """What is in a folder, without hidden things. A folder that cannot be read must not look like an empty one."""
+    try:
         with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if _is_folder(entry):
-                    folders.append((entry.path, f"{prefix}{entry.name}/"))
-                elif os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:  # noqa: PTH122
-                    state = _stat(entry)
-                    if state is not None and stat.S_ISREG(state.st_mode):
-                        yield prefix + entry.name, state
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise CatalogError(f"the folder '{path}' cannot be read: {error.strerror}") from error
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -34,6 +34,10 @@ class Commands(click.Group):
         except MoforeError as error:
             console.show_error(str(error))
             ctx.exit(error.exit_code)
+        except OSError as error:  # a full disk, a folder that became read-only, ...
+            where = f"'{error.filename}': {error.strerror}" if error.filename else str(error)
+            console.show_error(f"{where}. What was finished is kept: mend it and run the same command again")
+            ctx.exit(MoforeError.exit_code)
         except KeyboardInterrupt:
             console.show_error("interrupted; what was finished is kept: run the same command to go on")
             ctx.exit(INTERRUPTED)

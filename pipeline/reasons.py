@@ -100,12 +100,12 @@ class UpstreamChanged:
 
 @dataclass(frozen=True, slots=True)
 class ResultElsewhere:
-    """The result is there, but ``metrics.json`` shows another configuration's."""
+    """The result is there, but ``metrics.json`` is not its copy."""
 
     path: str
 
     def __str__(self) -> str:
-        return f"metrics.json is of another configuration: it is put back from {self.path}"
+        return f"metrics.json is missing or of another configuration: it is put back from {self.path}"
 
 
 @dataclass(frozen=True, slots=True)

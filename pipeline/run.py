@@ -6,7 +6,6 @@ does not wait for them.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -20,7 +19,7 @@ from ..cache.atomic import remove_leftovers, write_bytes, write_json
 from ..cache.fingerprint import file_state
 from ..cache.ledger import Ledger, StageRecord
 from ..cache.lock import exclusive
-from ..data.errors import StaleError, StoreError, WorkspaceError
+from ..data.errors import StaleError
 from ..data.progress import Progress
 from ..data.types import Failure
 from ..stages import versions
@@ -81,7 +80,7 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         StaleError: with ``only``, if a stage above is out of date.
         MoforeError: what a stage raises; what was finished before stays finished.
     """
-    with exclusive(workspace.lock), _terminable(), _writable(workspace):
+    with exclusive(workspace.lock), _terminable():
         ledger = Ledger.open(workspace.ledger)
         ledger.compact()
         remove_leftovers(workspace.root)
@@ -240,15 +239,3 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _writable(workspace: Workspace) -> Iterator[None]:
-    """A full disk or a folder that became read-only is an error of the work folder, not of the program."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise StoreError(f"writing below '{workspace.root}' failed: {error}") from error
-        where = os.fspath(error.filename) if error.filename else workspace.root
-        raise WorkspaceError(f"'{where}': {error.strerror}. What was published stays; mend it and run again") from error

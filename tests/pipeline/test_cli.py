@@ -163,8 +163,8 @@ def test_a_read_only_work_folder_is_named(mofore: Command, work: Path, monkeypat
 
     monkeypatch.setattr("mofore.stages.index.build", refuse)
     result = mofore("index", "--force", "-w", work)
-    assert result.exit_code == 2
-    assert "Permission denied. What was published stays" in result.stderr
+    assert result.exit_code == 1
+    assert f"'{work / 'index'}': Permission denied. What was finished is kept" in result.stderr
 
 
 def run_and_kill(work: Path, sign: int, ready: Callable[[str], bool], *args: str) -> int:
