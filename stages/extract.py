@@ -171,6 +171,7 @@ class _Extraction:
         self._filled = 0
 
     def consume(self, events: Iterator[Frames | Finished | Failure]) -> None:
+        """Take every event; when it returns, each video has been handed to the writer or failed."""
         for event in events:
             match event:
                 case Frames():
