@@ -19,7 +19,7 @@ from ..cache.atomic import remove_leftovers, write_bytes, write_json
 from ..cache.fingerprint import file_state
 from ..cache.ledger import Ledger, StageRecord
 from ..cache.lock import exclusive
-from ..data.errors import StaleError
+from ..data.errors import StageError, StaleError
 from ..data.progress import Progress
 from ..data.types import Failure
 from ..stages import versions
@@ -142,13 +142,10 @@ def _run_extract(world: World, plan: Plan, request: Request, watcher: Watcher) -
     ids = videos_to_extract(world, forced=forced, retry_failed=request.retry_failed)
     store = FeatureStore(world.workspace.store(world.store_key))
     store.clean()
-    before = tuple(world.shards)
     begin = time.monotonic()
-    inputs = extract.ExtractInputs(world.catalog.root, world.videos(ids), world.weights)
+    superseded = tuple(world.shards) if forced else ()
+    inputs = extract.ExtractInputs(world.catalog.root, world.videos(ids), world.weights, superseded)
     result = extract.run(world.config.extract, inputs, store=store, ledger=world.ledger, progress=watcher)
-    if forced:  # every video was made anew: the old shards have served
-        world.ledger.drop_shards(store.key, before)
-        store.delete(before)
     _record(world, plan["extract"], versions.EXTRACT, [], time.monotonic() - begin)
     return f"{result.videos:,} videos, {result.frames:,} frames, {result.encoder.get('precision', '')}"
 
@@ -162,6 +159,8 @@ def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> st
         fit.forget_checkpoint(folder)
     begin = time.monotonic()
     ids = world.train_ids()
+    if not ids:
+        raise StageError(f"split {world.split.name} has no training video whose features are there: see data.split")
     result = fit.run(world.config.fit, _load(world, ids), folder, progress=watcher)
     write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
     outputs = [folder / name for name in (fit.MODEL, fit.DESCRIPTION, fit.LOG)]

@@ -35,11 +35,19 @@ PUBLISH_BYTES = 256 << 20  # a shard is published before it outgrows this
 
 @dataclass(frozen=True, slots=True)
 class ExtractInputs:
-    """What to extract: videos below ``root``, and the file of local weights, if any."""
+    """What to extract.
+
+    Attributes:
+        root: folder of the videos.
+        videos: to extract.
+        weights: file of local weights, if any.
+        superseded: names of shards whose videos are all among ``videos``; they go once every one is made anew.
+    """
 
     root: Path
     videos: tuple[Video, ...]
     weights: Path | None
+    superseded: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -74,6 +82,8 @@ def run(
         progress.finish()
     if writer.result.failures and not ledger.shards.get(store.key):
         raise StageError(f"none of {len(inputs.videos)} videos could be read\n{failure_table(writer.result.failures)}")
+    if not writer.result.failures:
+        writer.drop(inputs.superseded)  # before merging, which would keep either copy
     writer.merge()
     return writer.result
 
@@ -153,8 +163,11 @@ class _Writer:
         records = self._ledger.shards.get(self._store.key, {}).values()
         for merge in self._store.merge(records, self.provenance):
             self._ledger.add_shard(merge.record)
-            self._ledger.drop_shards(self._store.key, merge.replaced)
-            self._store.delete(merge.replaced)
+            self.drop(merge.replaced)
+
+    def drop(self, names: tuple[str, ...]) -> None:
+        self._ledger.drop_shards(self._store.key, names)
+        self._store.delete(names)
 
 
 class _Extraction:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mofore.cache.ledger import Ledger
-from mofore.cache.store import FeatureStore
+from mofore.cache.store import FeatureStore, VideoFeatures
 from mofore.data.catalog import scan
 from mofore.data.decode import decode, rgb
 from mofore.data.errors import StageError, TooManyFailures, VideoError
@@ -29,9 +29,15 @@ class Job:
         self.store = FeatureStore(folder / "enc")
         self.ledger = Ledger.open(folder / "ledger.jsonl")
 
-    def run(self, settings: ExtractSettings = SETTINGS, progress: Silent | None = None, reverse: bool = False):  # noqa: ANN201
+    def run(
+        self,
+        settings: ExtractSettings = SETTINGS,
+        progress: Silent | None = None,
+        reverse: bool = False,
+        superseded: tuple[str, ...] = (),
+    ) -> extract.ExtractResult:
         videos = self.catalog.videos[::-1] if reverse else self.catalog.videos
-        inputs = extract.ExtractInputs(self.catalog.root, videos, None)
+        inputs = extract.ExtractInputs(self.catalog.root, videos, None, superseded)
         return extract.run(settings, inputs, store=self.store, ledger=self.ledger, progress=progress or Silent())
 
     def features(self) -> dict[str, np.ndarray]:
@@ -80,6 +86,24 @@ def test_shards_are_merged_at_the_end(drawn: Path, tmp_path: Path) -> None:
     assert len(job.store.shard_files()) == 1
     assert len(job.ledger.shards["enc"]) == 1
     assert sum(len(record.videos) for record in job.ledger.shards["enc"].values()) == 20
+
+
+def test_a_forced_run_leaves_the_new_features_alone(whole: Job, drawn: Path, tmp_path: Path) -> None:
+    job = Job(drawn, tmp_path)
+    job.run()
+    (record,) = job.ledger.shards["enc"].values()
+    zeros = [
+        VideoFeatures(v.id, v.source, np.zeros((v.frames, 256), np.float16), np.zeros(v.frames)) for v in record.videos
+    ]
+    old = [job.store.publish(zeros[:10], {}), job.store.publish(zeros[10:], {})]
+    job.ledger.drop_shards("enc", [record.name])
+    job.store.delete([record.name])
+    for stale in old:
+        job.ledger.add_shard(stale)
+    job.run(superseded=tuple(stale.name for stale in old))
+    features, expected = job.features(), whole.features()
+    assert len(job.store.shard_files()) == 1
+    assert all(np.array_equal(features[name], expected[name]) for name in expected)
 
 
 class StopsAfter(Silent):
