@@ -41,7 +41,7 @@ class ExtractInputs:
         root: folder of the videos.
         videos: to extract.
         weights: file of local weights, if any.
-        superseded: names of shards whose videos are all among ``videos``; they go once every one is made anew.
+        superseded: names of shards that ``videos`` replaces; they go once every one of these is made anew.
     """
 
     root: Path
