@@ -7,6 +7,7 @@ features (B, D) out. timm, open_clip and seeded random weights differ only in ho
 from __future__ import annotations
 
 import hashlib
+import struct
 import time
 import warnings
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..data.backbone import Backbone, parse_backbone
@@ -34,6 +37,11 @@ from timm.data.config import resolve_model_data_config  # noqa: E402
 from timm.models import load_state_dict  # noqa: E402
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+# What reading bytes that are no checkpoint ends in; an unpickler on garbage can stumble in any of these ways.
+UNREADABLE = (
+    OSError, ValueError, RuntimeError, LookupError, EOFError, TypeError, AttributeError, MemoryError,
+    struct.error, UnpicklingError, SafetensorError,
+)  # fmt: skip
 WORTHWHILE = 1.15  # bf16 must be this much faster before it is preferred
 
 
@@ -205,13 +213,7 @@ def _make_open_clip(backbone: Backbone, settings: ExtractSettings, weights: Path
 
 def _load_weights(model: nn.Module, path: Path, backbone: Backbone, ignored: tuple[str, ...] = ()) -> None:
     """Load every parameter of ``model`` from ``path``; only a classifier's may be left over."""
-    try:
-        state = load_state_dict(str(path), weights_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError, EOFError, ImportError) as error:
-        raise BackboneError(
-            f"extract.weights = '{path}' cannot be read as .safetensors or as a .pth of weights alone: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
+    state = _read_weights(path)
     own = model.state_dict()
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     extra = [name for name in state if name not in own and not name.startswith(ignored)]
@@ -223,6 +225,20 @@ def _load_weights(model: nn.Module, path: Path, backbone: Backbone, ignored: tup
             f"are missing, {len(extra)} are not of this model, {len(other)} have another shape (first: {odd})"
         )
     model.load_state_dict({name: tensor for name, tensor in state.items() if name in own}, strict=False)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """The named tensors of a .safetensors, or of a .pth that holds nothing but weights."""
+    try:
+        state = load_state_dict(str(path), weights_only=True)
+    except UNREADABLE as error:
+        raise BackboneError(
+            f"extract.weights = '{path}' cannot be read as .safetensors or as a .pth of weights alone: "
+            f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise BackboneError(f"extract.weights = '{path}' holds something else than named tensors")
+    return state
 
 
 def _classifiers(model: nn.Module) -> tuple[str, ...]:

@@ -67,10 +67,19 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         encoder(f"timm:{SMALL}", path)
 
 
-def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"not a checkpoint")
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors", "weights.bin"])
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x80\x02junk", bytes(range(256)) * 40])
+def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
     with pytest.raises(BackboneError, match="cannot be read as"):
+        encoder(f"timm:{SMALL}", path)
+
+
+def test_a_checkpoint_of_other_things_than_tensors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"epoch": 3, "names": ["a"]}, path)
+    with pytest.raises(BackboneError, match="something else than named tensors"):
         encoder(f"timm:{SMALL}", path)
 
 
