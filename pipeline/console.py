@@ -177,7 +177,9 @@ def _retrieval_table(metrics: dict[str, Any]) -> TableText:
         ]
         for name, row in rows.items()
     ]
-    return f"Retrieval, % ({where}; {centred}, exact)", ["embedding", *ranks, "mAP", "eff. rank"], texts
+    measured = any(row["queries"] for row in rows.values())
+    title = f"Retrieval, % ({where}; {centred}, exact)" if measured else "Retrieval: no test video has a class to find"
+    return title, ["embedding", *ranks, "mAP", "eff. rank"], texts
 
 
 def _forecast_table(metrics: dict[str, Any]) -> TableText:

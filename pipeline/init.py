@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def init_workspace(
     )
     if config.extract.backbone.startswith("random:"):
         console.say("note: random: backbones are untrained; their features show the road, not what videos mean")
-    console.say(f"wrote '{workspace.config}'; next: mofore run -w {root}")
+    console.say(f"wrote '{workspace.config}'; next: mofore run -w {shlex.quote(str(root))}")
     return config
 
 
