@@ -58,6 +58,10 @@ def make_work_folder(root: Path) -> Workspace:
 class Quiet(Silent):
     """A watcher that shows nothing."""
 
+    def stop(self) -> None:
+        """Stop at once."""
+        raise KeyboardInterrupt
+
     def skipped(self, plan: object) -> None:
         """Nothing."""
 

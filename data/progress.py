@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, done: int, **figures: float | str) -> None:
         """``done`` further units are finished; ``figures`` are current values worth showing."""
 
+    def pulse(self) -> None:
+        """Called often, where it is safe to stop: raises KeyboardInterrupt if the user asked to."""
+
     def note(self, message: str) -> None:
         """One line worth reading."""
 
@@ -29,6 +32,9 @@ class Silent:
 
     def advance(self, done: int, **figures: float | str) -> None:
         """Show nothing."""
+
+    def pulse(self) -> None:
+        """Go on."""
 
     def note(self, message: str) -> None:
         """Show nothing."""

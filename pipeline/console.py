@@ -33,6 +33,19 @@ class Console:
         self._stage, self._unit = "", ""
         self._total = self._done = 0
         self._begin = self._shown = 0.0
+        self._stopping = False
+
+    def stop(self) -> None:
+        """The user asked to stop: at the next safe point, or, asked again, at once."""
+        if self._stopping:
+            raise KeyboardInterrupt
+        self._stopping = True
+        self.note("stopping at the next safe point (once more: at once)")
+
+    def pulse(self) -> None:
+        """A safe point."""
+        if self._stopping:
+            raise KeyboardInterrupt
 
     def skipped(self, plan: StagePlan) -> None:
         """A stage is up to date."""

@@ -32,6 +32,9 @@ from .world import World, observe
 class Watcher(Progress, Protocol):
     """Who is told what happens: the console, or a test."""
 
+    def stop(self) -> None:
+        """The user asked to stop; from a signal handler."""
+
     def skipped(self, plan: StagePlan) -> None:
         """A stage is up to date."""
 
@@ -80,7 +83,7 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         StaleError: with ``only``, if a stage above is out of date.
         MoforeError: what a stage raises; what was finished before stays finished.
     """
-    with exclusive(workspace.lock), _terminable():
+    with exclusive(workspace.lock), _stoppable(watcher):
         ledger = Ledger.open(workspace.ledger)
         ledger.compact()
         remove_leftovers(workspace.root)
@@ -101,6 +104,7 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
 def _bring_up_to_date(world: World, stage: str, request: Request, watcher: Watcher) -> bool:
     """Run ``stage`` if its plan says so."""
     force: Collection[str] = request.force & {stage}
+    watcher.pulse()
     plan: Plan = make_plan(world, force=force, retry_failed=request.retry_failed and stage == "extract")
     chosen = plan[stage]
     if chosen.action == "skip":
@@ -227,14 +231,19 @@ def _show_metrics(world: World, folder: Path) -> None:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: what is finished is published first."""
+def _stoppable(watcher: Watcher) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a run at its next safe point.
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    An exception raised wherever the signal happens to fall can leave Python's import lock taken, and the
+    decoding thread then waits for it forever.
+    """
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        watcher.stop()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -132,6 +132,9 @@ class _Writer:
         self._bytes = 0
         self._since = time.monotonic()
 
+    def pulse(self) -> None:
+        self._progress.pulse()
+
     def add(self, video: VideoFeatures) -> None:
         self._ready.append(video)
         self._bytes += video.features_TD.nbytes
@@ -186,6 +189,7 @@ class _Extraction:
     def consume(self, events: Iterator[Frames | Finished | Failure]) -> None:
         """Take every event; when it returns, each video has been handed to the writer or failed."""
         for event in events:
+            self._writer.pulse()
             match event:
                 case Frames():
                     self._videos.setdefault(event.video_id, _Pending()).times_s.extend(event.times_s)

@@ -113,6 +113,7 @@ class _Training:
         figures: list[Tensor] = []
         saved = time.monotonic()
         for context_BLD, future_BLD in self._batches():
+            self.progress.pulse()
             figures.append(self._step(context_BLD, future_BLD))
             if len(figures) == FLUSH_STEPS or self.step == self.settings.steps:
                 self._report(figures)

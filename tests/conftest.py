@@ -11,7 +11,18 @@ from click.testing import CliRunner, Result
 from mofore.data.motion import write_motion_set
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-TINY = ("--set", "fit.steps=30", "--set", "fit.clip_length=4", "--set", "fit.gap_max=4", "--set", "index.views=3")
+TINY = (
+    "--set",
+    "extract.precision=fp32",
+    "--set",
+    "fit.steps=30",
+    "--set",
+    "fit.clip_length=4",
+    "--set",
+    "fit.gap_max=4",
+    "--set",
+    "index.views=3",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

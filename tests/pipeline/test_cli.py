@@ -186,7 +186,13 @@ def contents(work: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("stage", "sign"),
-    [("extract", signal.SIGKILL), ("fit", signal.SIGKILL), ("index", signal.SIGKILL), ("fit", signal.SIGTERM)],
+    [
+        ("extract", signal.SIGINT),
+        ("extract", signal.SIGKILL),
+        ("fit", signal.SIGKILL),
+        ("index", signal.SIGKILL),
+        ("fit", signal.SIGTERM),
+    ],
 )
 def test_a_killed_run_goes_on_to_the_same_result(
     work: Path, finished: Path, mofore: Command, stage: str, sign: int
