@@ -10,6 +10,7 @@ from typing import Any
 
 from ..data.types import FileState
 
+CHUNK_BYTES = 4 << 20
 KEY_LENGTH = 12  # hex digits of a fingerprint in folder names
 
 
@@ -24,20 +25,30 @@ def stage_fingerprint(stage: str, version: int, config: Mapping[str, Any], upstr
     return digest({"stage": stage, "version": version, "config": dict(config), "upstream": upstream})
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's content.
+def file_sha256(path: Path, *, tick: Callable[[], None] = lambda: None) -> str:
+    """sha256 of a file's content; ``tick`` is called after every chunk.
 
     Raises:
         OSError: if it cannot be read.
     """
+    total = hashlib.sha256()
     with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+        while chunk := handle.read(CHUNK_BYTES):
+            total.update(chunk)
+            tick()
+    return total.hexdigest()
 
 
-def file_state(path: Path) -> FileState:
+def stat_of(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of change in nanoseconds, as the catalog sees them."""
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def file_state(path: Path, *, tick: Callable[[], None] = lambda: None) -> FileState:
     """The present state of a file, its content read."""
-    before = path.stat()
-    return FileState(before.st_size, before.st_mtime_ns, file_sha256(path))
+    size, mtime_ns = stat_of(path)
+    return FileState(size, mtime_ns, file_sha256(path, tick=tick))
 
 
 def current_state(path: Path, recorded: FileState, hasher: Callable[[Path], str] = file_sha256) -> FileState | None:

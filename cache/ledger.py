@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from ..data.errors import StoreError
 from ..data.types import Failure, FileState
 from .atomic import write_bytes
 
-VERSION = 1
+VERSION = 2  # 2 knows how to forget a stage; version 1 is read, and continued as version 2
+READABLE = (1, 2)
+UNTRUSTED = -1  # the size of no file: its content has to be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Ledger:
     files: dict[str, FileState] = field(default_factory=dict)
     stages: dict[str, dict[str, StageRecord]] = field(default_factory=dict)
     lines: int = 0
+    version: int = VERSION
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -118,6 +121,26 @@ class Ledger:
         """A stage finished and its outputs are published."""
         self._append([_stage_line(record)])
 
+    def drop_stage(self, record: StageRecord) -> None:
+        """The outputs of a finished stage are gone, or are about to be deleted."""
+        # An older mofore must be told that this journal is not for it, before it meets a line it cannot read.
+        newer = [] if self.version == VERSION else [_header()]
+        self._append([*newer, {"kind": "forget", "stage": record.stage, "fingerprint": record.fingerprint}])
+
+    def distrust(self, record: StageRecord, paths: Iterable[str]) -> None:
+        """Outputs of a finished stage are damaged: never take them for sound by their size and time again.
+
+        What they ought to contain stays known, so that a planner names them, and a good copy put back is accepted.
+        """
+        doubtful = frozenset(paths)
+        outputs = {
+            path: replace(state, size=UNTRUSTED) if path in doubtful else state
+            for path, state in record.outputs.items()
+        }
+        records = list(self.stages[record.stage].values())
+        later = records[records.index(record) + 1 :]  # said again, since the last one said is the latest
+        self._append([_stage_line(line) for line in (replace(record, outputs=outputs), *later)])
+
     def latest(self, stage: str) -> StageRecord | None:
         """The record of ``stage`` that was added last."""
         return next(reversed(self.stages.get(stage, {}).values()), None)
@@ -131,7 +154,7 @@ class Ledger:
         live = list(self._live())
         if self.lines > 2 * len(live) + 100:
             write_bytes(self.path, b"".join(_encode(record) for record in live))
-            self.lines = len(live)
+            self.lines, self.version = len(live), VERSION
 
     def _live(self) -> Iterator[dict[str, Any]]:
         yield _header()
@@ -160,8 +183,9 @@ class Ledger:
     def _apply(self, record: dict[str, Any]) -> None:
         match record["kind"]:
             case "ledger":
-                if record["version"] != VERSION:
-                    raise ValueError(f"version {record['version']}, but this mofore reads version {VERSION}")
+                if record["version"] not in READABLE:
+                    raise ValueError(f"version {record['version']}, but this mofore reads versions up to {VERSION}")
+                self.version = record["version"]
             case "shard":
                 shard = _shard_from(record)
                 self.shards.setdefault(shard.store, {})[shard.name] = shard
@@ -180,6 +204,8 @@ class Ledger:
                 known = self.stages.setdefault(stage.stage, {})
                 known.pop(stage.fingerprint, None)  # so that the newest is last
                 known[stage.fingerprint] = stage
+            case "forget":
+                self.stages.get(record["stage"], {}).pop(record["fingerprint"], None)
             case other:
                 raise ValueError(f"a line of unknown kind {other!r}")
 

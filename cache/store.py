@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -34,10 +35,14 @@ from ..data.errors import StoreError
 from ..data.types import FileState
 from .atomic import published, remove_leftovers, write_json
 from .ledger import ShardRecord, StoredVideo
+from .probe import probe
 
 FORMAT, VERSION = "mofore.features", 1
 SMALL_BYTES = 64 << 20  # shards below this are merged ...
 LARGE_BYTES = 256 << 20  # ... up to this
+_TABLES = ("offsets", "video_id", "digest", "source_size", "source_mtime_ns", "source_sha256")
+# What HDF5 and its Python layer raise over damaged bytes, found by damaging shards at random.
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,11 @@ class FeatureStore:
         self.folder = folder
         self.key = folder.name
 
+    @property
+    def partial_folder(self) -> Path:
+        """Where videos in the making are, see :mod:`.partial`."""
+        return self.folder / "partial"
+
     def shard_files(self) -> list[Path]:
         """The published shards, sorted by name."""
         return sorted(self.folder.glob("*.h5"))
@@ -107,7 +117,7 @@ class FeatureStore:
         try:
             pinned: dict[str, Any] = json.loads(path.read_text())
         except ValueError as error:
-            raise StoreError(f"'{path}' is damaged ({error}): delete the folder '{self.folder}'") from error
+            raise StoreError(f"'{path}' is damaged ({error}): `mofore verify` restores it from the shards") from error
         return pinned
 
     def pin_encoder(self, provenance: dict[str, Any]) -> None:
@@ -120,11 +130,7 @@ class FeatureStore:
 
     def publish(self, videos: Sequence[VideoFeatures], provenance: dict[str, Any]) -> ShardRecord:
         """Write one shard and rename it into place; the returned record goes into the ledger."""
-        path = self.folder / f"shard-{secrets.token_hex(6)}.h5"
-        records = tuple(video.record() for video in videos)
-        with published(path) as temporary:
-            _write_shard(temporary, videos, records, provenance)
-        return self._record(path, records)
+        return self._publish(videos, tuple(video.record() for video in videos), provenance)
 
     def inspect(self, path: Path) -> ShardRecord:
         """Read a whole shard and hold it against its own digests.
@@ -132,18 +138,58 @@ class FeatureStore:
         Raises:
             StoreError: if it is no shard, or a digest does not match.
         """
-        videos = []
-        for video, stored in _videos_of(path):
-            if video.digest() != stored.digest:
-                raise StoreError(f"'{path}' is damaged: the features of '{video.id}' don't match their digest")
-            videos.append(stored)
-        return self._record(path, tuple(videos))
+        return self._record(path, tuple(stored for _, stored in _sound_videos_of(path)))
+
+    def examine(
+        self, path: Path, recorded: ShardRecord | None = None, pulse: Callable[[], None] = lambda: None
+    ) -> Examination:
+        """Read a whole shard, video by video, against its own digests and against what was ``recorded`` of it.
+
+        Unlike :meth:`inspect` it goes on after the first damage, and says which videos are still good.
+        ``pulse`` is called between videos.
+        """
+        expected = recorded.videos if recorded else None
+        sound: dict[int, StoredVideo] = {}
+        complaints: dict[str, str] = {}  # by video; "" stands for the file
+        provenance: dict[str, Any] = {}
+        try:
+            _refuse_deadly(path)
+            with _open_shard(path) as file:
+                provenance = _provenance_of(file)
+                for row, (frames, stored) in enumerate(_rows_of(file)):
+                    pulse()
+                    complaint = _complaint(file, frames, stored, expected[row : row + 1] if expected else (stored,))
+                    if complaint:
+                        complaints[stored.id] = complaint
+                    else:
+                        sound[row] = stored
+        except StoreError as error:
+            complaints[""] = str(error)
+        if expected and len(sound) + len(complaints) < len(expected):
+            complaints.setdefault("", "videos that were recorded of it are not in it")
+        kept = set(sound.values())
+        lost = [video.id for video in expected if video not in kept] if expected else filter(None, complaints)
+        return Examination(self._record(path, tuple(sound.values())), tuple(sound), tuple(lost), complaints, provenance)
+
+    def rewrite(self, path: Path, rows: Sequence[int]) -> ShardRecord:
+        """Publish some videos of a shard, one at a time, as a new shard; the old one stays for the caller to drop.
+
+        Raises:
+            StoreError: if one of them does not match its digest: a copy must not make damage look sound.
+        """
+        with _open_shard(path) as file:
+            present, provenance = _rows_of(file), _provenance_of(file)
+        records = tuple(present[row][1] for row in rows)
+        return self._publish((video for video, _ in _sound_videos_of(path, rows)), records, provenance)
 
     def merge(self, records: Iterable[ShardRecord], provenance: dict[str, Any]) -> list[Merge]:
         """Merge small shards, two or more into one, leaving out all but one copy of a video's features.
 
         The merged shard is published before the parts are deleted, so a kill in between costs disk, not data.
         The caller deletes the parts (:meth:`delete`) once the ledger knows the merged shard.
+
+        Raises:
+            StoreError: if a part is damaged: merged, it would get digests of the damaged features.
         """
         batches = _merge_batches(sorted(records, key=lambda record: record.name))
         return [self._merge_batch(batch, provenance) for batch in batches]
@@ -156,9 +202,17 @@ class FeatureStore:
     def _merge_batch(self, batch: list[ShardRecord], provenance: dict[str, Any]) -> Merge:
         kept: dict[tuple[str, str], VideoFeatures] = {}
         for record in batch:
-            for video, stored in _videos_of(self.folder / record.name):
+            for video, stored in _sound_videos_of(self.folder / record.name):
                 kept[video.id, stored.source.sha256] = video
         return Merge(self.publish(list(kept.values()), provenance), tuple(record.name for record in batch))
+
+    def _publish(
+        self, videos: Iterable[VideoFeatures], records: tuple[StoredVideo, ...], provenance: dict[str, Any]
+    ) -> ShardRecord:
+        path = self.folder / f"shard-{secrets.token_hex(6)}.h5"
+        with published(path) as temporary:
+            _write_shard(temporary, videos, records, provenance)
+        return self._record(path, records)
 
     def _record(self, path: Path, videos: tuple[StoredVideo, ...]) -> ShardRecord:
         state = path.stat()
@@ -188,6 +242,25 @@ class FeatureStore:
 
 
 @dataclass(frozen=True, slots=True)
+class Examination:
+    """What reading a whole shard has shown.
+
+    Attributes:
+        record: of the shard's file and its sound videos; of all videos, if the shard is sound.
+        rows: where the sound videos are in the shard.
+        damaged: ids of the others, as far as they are known.
+        complaints: what is wrong, by video; "" stands for the shard as a whole. Empty for a sound shard.
+        provenance: the encoder, as the shard's attribute has it; empty if that cannot be read.
+    """
+
+    record: ShardRecord
+    rows: tuple[int, ...]
+    damaged: tuple[str, ...]
+    complaints: dict[str, str]
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Merge:
     """A merged shard and the names of the shards it replaces."""
 
@@ -212,25 +285,25 @@ def _merge_batches(records: list[ShardRecord]) -> list[list[ShardRecord]]:
 
 
 def _write_shard(
-    path: Path, videos: Sequence[VideoFeatures], records: Sequence[StoredVideo], provenance: dict[str, Any]
+    path: Path, videos: Iterable[VideoFeatures], records: Sequence[StoredVideo], provenance: dict[str, Any]
 ) -> None:
+    """Write a shard; ``videos`` are taken one at a time, and are those of ``records``."""
     offsets = row_offsets([record.frames for record in records])
     text = h5py.string_dtype("utf-8")
     with h5py.File(path, "w") as file:
-        shape = (int(offsets[-1]), videos[0].features_TD.shape[1])
-        features = file.create_dataset("features", shape, "<f2")
-        times = file.create_dataset("times_s", (shape[0],), "<f8")
+        times = file.create_dataset("times_s", (int(offsets[-1]),), "<f8")
         for video, (start, end) in zip(videos, pairwise(offsets), strict=True):
+            features = file.require_dataset("features", (len(times), video.features_TD.shape[1]), "<f2")
             features[start:end] = video.features_TD
             times[start:end] = video.times_s_T
         file["offsets"] = offsets
         # A file name need not be UTF-8; its odd bytes travel as they are.
-        names = [video.id.encode("utf-8", "surrogateescape") for video in videos]
+        names = [record.id.encode("utf-8", "surrogateescape") for record in records]
         file.create_dataset("video_id", data=names, dtype=text)
         file.create_dataset("digest", data=[record.digest for record in records], dtype=text)
-        file.create_dataset("source_sha256", data=[video.source.sha256 for video in videos], dtype=text)
-        file["source_size"] = np.array([video.source.size for video in videos], np.int64)
-        file["source_mtime_ns"] = np.array([video.source.mtime_ns for video in videos], np.int64)
+        file.create_dataset("source_sha256", data=[record.source.sha256 for record in records], dtype=text)
+        file["source_size"] = np.array([record.source.size for record in records], np.int64)
+        file["source_mtime_ns"] = np.array([record.source.mtime_ns for record in records], np.int64)
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
         file.attrs["encoder"] = json.dumps(provenance, sort_keys=True)
 
@@ -250,17 +323,70 @@ def _read_videos(
             file["times_s"].read_direct(times_s_N, source, np.s_[begin:end])
 
 
-def _videos_of(path: Path) -> Iterator[tuple[VideoFeatures, StoredVideo]]:
+def _refuse_deadly(path: Path) -> None:
+    complaint = probe(path, _TABLES)
+    if complaint:
+        raise StoreError(f"'{path}' is damaged: {complaint}")
+
+
+def _sound_videos_of(path: Path, rows: Sequence[int] | None = None) -> Iterator[tuple[VideoFeatures, StoredVideo]]:
+    """The videos of a shard, or those in some rows of it, one at a time, each held against its digest."""
     with _open_shard(path) as file:
-        offsets = file["offsets"][:]
-        names = [name.decode("utf-8", "surrogateescape") for name in file["video_id"][:]]
-        digests, hashes = file["digest"].asstr()[:], file["source_sha256"].asstr()[:]
-        sizes, times = file["source_size"][:], file["source_mtime_ns"][:]
-        for row, name in enumerate(names):
-            rows = np.s_[int(offsets[row]) : int(offsets[row + 1])]
-            source = FileState(int(sizes[row]), int(times[row]), hashes[row])
-            video = VideoFeatures(name, source, file["features"][rows], file["times_s"][rows])
-            yield video, StoredVideo(name, source, rows.stop - rows.start, digests[row])
+        present = _rows_of(file)
+        for row in range(len(present)) if rows is None else rows:
+            frames, stored = present[row]
+            video = _read_video(file, frames, stored)
+            if video.digest() != stored.digest:
+                what = f"the features of '{stored.id}' don't match their digest"
+                raise StoreError(f"'{path}' is damaged: {what}: see `mofore verify`")
+            yield video, stored
+
+
+def _rows_of(file: h5py.File) -> list[tuple[slice, StoredVideo]]:
+    """Of every video of a shard: where its frames are, and what the shard says of it."""
+    _check_shapes(file)
+    names = (name.decode("utf-8", "surrogateescape") for name in file["video_id"][:])
+    digests, hashes = file["digest"].asstr()[:], file["source_sha256"].asstr()[:]
+    sources = map(FileState, file["source_size"][:].tolist(), file["source_mtime_ns"][:].tolist(), hashes)
+    frames = [np.s_[start:end] for start, end in pairwise(file["offsets"][:].tolist())]
+    return [
+        (where, StoredVideo(name, source, where.stop - where.start, digest))
+        for where, name, source, digest in zip(frames, names, sources, digests, strict=True)
+    ]
+
+
+def _check_shapes(file: h5py.File) -> None:
+    """Refuse tables that cannot be in the file: reading one of 2**60 rows would take memory and for ever."""
+    room = Path(file.filename).stat().st_size
+    for name in ("features", "times_s", *_TABLES):
+        table = file[name]
+        if math.prod(table.shape) * table.dtype.itemsize > room:
+            raise ValueError(f"its table '{name}' has shape {table.shape}, which is more than the file")
+    if len(file["features"].shape) != 2 or file["features"].shape[0] != len(file["times_s"]):
+        raise ValueError("its features and times don't belong together")
+
+
+def _read_video(file: h5py.File, frames: slice, stored: StoredVideo) -> VideoFeatures:
+    return VideoFeatures(stored.id, stored.source, file["features"][frames], file["times_s"][frames])
+
+
+def _complaint(file: h5py.File, frames: slice, stored: StoredVideo, expected: Sequence[StoredVideo]) -> str:
+    """What is wrong with one video of a shard, or nothing. ``expected`` is its record, if there is one."""
+    if stored not in expected:
+        return "its entry is not the one that was recorded"
+    try:
+        sound = _read_video(file, frames, stored).digest() == stored.digest
+    except _DAMAGE as error:
+        return f"it cannot be read: {error}"
+    return "" if sound else "its features or times don't match their digest"
+
+
+def _provenance_of(file: h5py.File) -> dict[str, Any]:
+    try:
+        provenance = json.loads(file.attrs["encoder"])
+    except _DAMAGE:
+        return {}
+    return provenance if isinstance(provenance, dict) else {}
 
 
 @contextmanager
@@ -271,5 +397,5 @@ def _open_shard(path: Path) -> Iterator[h5py.File]:
             if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
                 raise StoreError(f"'{path}' is no shard of version {VERSION} of {FORMAT}")
             yield file
-    except (OSError, KeyError, ValueError) as error:
+    except _DAMAGE as error:
         raise StoreError(f"'{path}' is damaged: {error}") from error

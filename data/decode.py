@@ -18,16 +18,35 @@ from av.video.stream import VideoStream
 
 from .arrays import UInt8
 from .errors import VideoError
+from .sampling import EVERY_FRAME, Sampling
 
 
-def decode(path: Path) -> Iterator[tuple[VideoFrame, float]]:
-    """Every frame that decodes, and its presentation time in seconds.
+def decode(
+    path: Path, sampling: Sampling = EVERY_FRAME, *, image_fps: float = 25.0
+) -> Iterator[tuple[VideoFrame, float]]:
+    """The frames that ``sampling`` keeps, and their presentation times in seconds.
 
     A frame without a time of its own takes the next one at the stream's average rate.
 
     Raises:
         VideoError: if the file is no video, has no video stream, is truncated, or breaks off with an error.
     """
+    return sampling.select(_frames(path))
+
+
+def expected_frames(path: Path, sampling: Sampling = EVERY_FRAME) -> int:
+    """How many frames the container promises, 0 if nothing: a forecast for progress views, often wrong."""
+    try:
+        with av.open(str(path)) as container:
+            stream = _video_stream(container)
+            duration_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+            frames = stream.frames or round(duration_s * float(stream.average_rate or 0))
+    except (FFmpegError, OSError, VideoError):
+        return 0
+    return sampling.expected(frames, duration_s)
+
+
+def _frames(path: Path) -> Iterator[tuple[VideoFrame, float]]:
     frames = 0
     time_s = 0.0
     try:

@@ -11,8 +11,14 @@ class Progress(Protocol):
     def start(self, stage: str, total: int, unit: str) -> None:
         """A stage begins ``total`` units of work."""
 
-    def advance(self, done: int, **figures: float | str) -> None:
-        """``done`` further units are finished; ``figures`` are current values worth showing."""
+    def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
+        """``done`` further units are finished.
+
+        Args:
+            done: may be 0.
+            share: of the work that is done by now, in [0, 1], where units are of unequal size.
+            figures: current values worth showing; "frames" are what the rate is of.
+        """
 
     def pulse(self) -> None:
         """Called often, where it is safe to stop: raises KeyboardInterrupt if the user asked to."""
@@ -30,7 +36,7 @@ class Silent:
     def start(self, stage: str, total: int, unit: str) -> None:
         """Show nothing."""
 
-    def advance(self, done: int, **figures: float | str) -> None:
+    def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
         """Show nothing."""
 
     def pulse(self) -> None:

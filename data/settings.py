@@ -12,6 +12,7 @@ from typing import Any, ClassVar, get_type_hints
 
 from .backbone import parse_backbone
 from .errors import ConfigError
+from .sampling import Sampling
 
 
 def setting(
@@ -114,12 +115,30 @@ class ExtractSettings(Settings):
     )
     image_size: int = setting(0, "side of the picture that the backbone sees (px); 0 = its own", low=0, high=4096)
     seed: int = setting(0, "seed of random: backbones", low=0)
+    stride: int = setting(1, "keep every stride-th frame", low=1)
+    fps: float = setting(0.0, "keep so many frames a second, 0 = all (not together with stride)", low=0.0)
+    image_fps: float = setting(25.0, "frames a second of a folder of images", low=0.001)
     precision: str = setting(
         "auto",
-        "fp32, bf16, or auto (bf16 where it is faster and every frame of the first batch keeps parity_floor)",
+        "fp32, bf16, or auto (bf16 where the processor has it and every frame of the first batch keeps parity_floor)",
         choices=("auto", "fp32", "bf16"),
     )
     parity_floor: float = setting(0.99, "lowest cosine to fp32 that precision = auto accepts", low=0.0, high=1.0)
+    compile: str = setting(
+        "auto",
+        "torch.compile the backbone: on, off, or auto (when the job is long enough to repay it; kept for the store)",
+        choices=("auto", "on", "off"),
+        identity=False,
+    )
+    workers: int = setting(
+        0, "processes that decode and resize ahead; 0 = one for each processor core", low=0, high=512, identity=False
+    )
+    stall_seconds: float = setting(
+        60.0,
+        "a decoder that gives no frame for so long is stopped, and the video tried once more (s)",
+        low=0.1,
+        identity=False,
+    )
     batch_size: int = setting(32, "frames in a forward pass, filled across videos", low=1, identity=False)
     shard_seconds: float = setting(
         30.0, "publish a shard at the latest after this much work (s)", low=0.0, identity=False
@@ -138,6 +157,11 @@ class ExtractSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         parse_backbone(self.backbone)
+        self.sampling()
+
+    def sampling(self) -> Sampling:
+        """Which frames are kept."""
+        return Sampling(self.stride, self.fps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -166,6 +167,58 @@ def search(query: str, count: int, as_json: bool, workdir: Path, overrides: tupl
         click.echo(json.dumps({"query": query, "neighbours": [asdict(n) for n in neighbours]}, indent=2))
     else:
         console.show_neighbours(query, neighbours)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("-w", "--workdir", type=click.Path(path_type=Path), default=".", help="Work folder (default: here).")
+def verify(as_json: bool, workdir: Path) -> None:
+    """Read everything that is stored against its digests; damage is put aside, and exit code 1."""
+    from .verify import verify as check
+
+    findings, repair = check(Workspace.open(workdir), console.Console()), f"mofore run -w {shlex.quote(str(workdir))}"
+    if as_json:
+        click.echo(console.findings_as_json(findings, repair))
+    else:
+        console.show_findings(findings, repair)
+    if findings.damage:
+        raise click.exceptions.Exit(MoforeError.exit_code)
+
+
+@cli.command()
+@click.option("--delete", is_flag=True, help="Delete what is listed.")
+@click.option(
+    "--keep",
+    "keep",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="CONFIG.toml",
+    help="Further settings whose outputs stay.",
+)
+@click.option("--missing-videos", is_flag=True, help="Delete although most of the stored videos are gone.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@workdir_option
+def gc(
+    delete: bool,
+    keep: tuple[Path, ...],
+    missing_videos: bool,
+    as_json: bool,
+    workdir: Path,
+    overrides: tuple[str, ...],
+) -> None:
+    """List what the present settings do not refer to, with its size; --delete removes it."""
+    from .gc import clean, survey
+
+    workspace, config = _open(workdir, overrides)
+    configs = (config, *map(load_config, keep))
+    if delete:
+        listing = clean(workspace, configs, console.Console(), missing_videos=missing_videos)
+    else:
+        listing = survey(workspace, configs)
+    if as_json:
+        click.echo(console.listing_as_json(listing, deleted=delete))
+    else:
+        console.show_listing(listing, deleted=delete)
 
 
 @cli.command()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
+    from .gc import Listing
+    from .verify import Findings
+
+MOST_NAMES = 20  # of the videos that a damaged shard loses
 PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
+WINDOW_S = 5.0  # that the present rate is taken over
 
 
 class Console:
@@ -32,7 +38,9 @@ class Console:
         self._task: TaskID | None = None
         self._stage, self._unit = "", ""
         self._total = self._done = 0
+        self._share = 0.0
         self._begin = self._shown = 0.0
+        self._window: deque[tuple[float, float]] = deque()  # (time, frames or steps done by then)
         self._stopping = False
 
     def stop(self) -> None:
@@ -62,25 +70,23 @@ class Console:
 
     def start(self, stage: str, total: int, unit: str) -> None:
         """Open the progress view of a stage."""
-        self._stage, self._unit, self._total, self._done = stage, unit, total, 0
+        self._stage, self._unit, self._total, self._done, self._share = stage, unit, total, 0, 0.0
         self._begin = self._shown = time.monotonic()
+        self._window.clear()
         if sys.stderr.isatty():
             self._open_bar()
 
-    def advance(self, done: int, **figures: float | str) -> None:
+    def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
         """Show that ``done`` further units are finished."""
         self._done += done
+        self._share = self._done / max(self._total, 1) if share is None else share
+        now = time.monotonic()
+        self._remember(now, float(figures.get("frames", self._done)))
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, advance=done, figures=self._figures(figures))
-        elif time.monotonic() - self._shown >= PLAIN_SECONDS:
-            self._shown = time.monotonic()
-            rest = (self._total - self._done) * (self._shown - self._begin) / max(self._done, 1)
-            parts = [
-                f"{self._done:,} of {self._total:,} {self._unit}",
-                self._figures(figures),
-                f"{rest:.0f} s left",
-            ]
-            _line(self._stage, "", ", ".join(filter(None, parts)))
+            self._bar.update(self._task, completed=self._share, text=self._text(now, figures))
+        elif now - self._shown >= PLAIN_SECONDS:
+            self._shown = now
+            _line(self._stage, f"{100 * self._share:.0f} %", self._text(now, figures))
 
     def note(self, message: str) -> None:
         """One line worth reading."""
@@ -94,27 +100,50 @@ class Console:
 
     def _open_bar(self) -> None:
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.table import Column
 
         columns = (
             "{task.description}",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[text]}", table_column=Column(ratio=1)),
         )
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=RichConsole(stderr=True), transient=True)
-        self._task = self._bar.add_task(self._stage, total=self._total, figures="")
+        self._bar = Progress(*columns, console=RichConsole(stderr=True), transient=True, expand=True)
+        self._task = self._bar.add_task(self._stage, total=1.0, text="")
         self._bar.start()
 
-    def _figures(self, figures: dict[str, float | str]) -> str:
-        shown = [f"{name} {value if isinstance(value, str) else _short(value)}" for name, value in figures.items()]
-        elapsed_s = max(time.monotonic() - self._begin, 1e-9)
-        frames = figures.get("frames")
-        if frames is not None:
-            shown.append(f"{float(frames) / elapsed_s:.0f} frames/s")
-        elif self._unit == "steps":
-            shown.append(f"{self._done / elapsed_s:.0f} steps/s")
-        return ", ".join(shown)
+    def _remember(self, now: float, count: float) -> None:
+        self._window.append((now, count))
+        while now - self._window[0][0] > WINDOW_S and len(self._window) > 2:
+            self._window.popleft()
+
+    def _text(self, now: float, figures: dict[str, float | str]) -> str:
+        """What is done, how fast now and on average, the time left, and the stage's own figures."""
+        parts = [f"{self._done:,} of {self._total:,} {self._unit}"]
+        if "frames" in figures:
+            parts.append(f"{_short(float(figures['frames']))} frames")
+        parts.append(self._rates(now, "frames" if "frames" in figures else self._unit))
+        parts.append(self._time_left(now))
+        if "bottleneck" in figures:
+            parts.append(f"bound by {figures['bottleneck']}")
+        if figures.get("failed"):
+            parts.append(f"{_short(float(figures['failed']))} failed")
+        shown = ("frames", "failed", "bottleneck")
+        parts += [f"{name} {_short(value)}" for name, value in figures.items() if name not in shown and value != ""]
+        return ", ".join(filter(None, parts))
+
+    def _rates(self, now: float, unit: str) -> str:
+        (first_s, before), (last_s, count) = self._window[0], self._window[-1]
+        average = count / max(now - self._begin, 1e-9)
+        if last_s - first_s < 1.0:
+            return f"{average:,.0f} {unit}/s"
+        return f"{(count - before) / (last_s - first_s):,.0f} {unit}/s now, {average:,.0f} on average"
+
+    def _time_left(self, now: float) -> str:
+        if not 0 < self._share < 1:
+            return ""
+        return f"{_duration((now - self._begin) * (1 - self._share) / self._share)} left"
 
 
 def show_plan(plan: Plan, failures: Sequence[Failure]) -> None:
@@ -140,16 +169,18 @@ def plan_as_json(plan: Plan, failures: Sequence[Failure]) -> str:
 
 
 def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
-    """Videos that could not be read, with the reason, and how often each reason came."""
+    """Videos that could not be read: the reasons, the most frequent first, then each video."""
     if not failures:
         return
-    click.echo(f"{len(failures)} video{'s' * (len(failures) > 1)} could not be read:", err=True)
-    for failure in failures[:most]:
-        click.echo(f"  {_printable(failure.video_id)}: {failure.reason}", err=True)
-    if len(failures) > most:
+    click.echo(f"{len(failures):,} video{'s' * (len(failures) > 1)} could not be read:", err=True)
+    if len(failures) > 1:
         counts = Counter(failure.reason for failure in failures)
-        rows = "; ".join(f"{count} x {reason}" for reason, count in counts.most_common(5))
-        click.echo(f"  and {len(failures) - most} more; all: {rows}", err=True)
+        for reason, count in counts.most_common(8):
+            click.echo(f"  {count:6,d} x {_printable(reason)}", err=True)
+    for failure in failures[:most]:
+        click.echo(f"  {_printable(failure.video_id)}: {_printable(failure.reason)}", err=True)
+    if len(failures) > most:
+        click.echo(f"  and {len(failures) - most:,} more: mofore status lists all", err=True)
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
@@ -262,5 +293,68 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _short(value: float) -> str:
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _short(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
     return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
+
+
+def show_findings(findings: Findings, repair: str) -> None:
+    """`mofore verify`; ``repair`` is the command that makes anew what is lost."""
+    read = f"{findings.shards:,} shards with {findings.videos:,} sound videos, {findings.outputs:,} outputs"
+    for damage in findings.damage:
+        click.echo(f"damaged  {_printable(damage.path)}: {_printable(damage.complaint)}")
+        if damage.videos:
+            names = ", ".join(map(_printable, damage.videos[:MOST_NAMES]))
+            more = f" and {len(damage.videos) - MOST_NAMES:,} more" if len(damage.videos) > MOST_NAMES else ""
+            click.echo(f"         {len(damage.videos):,} videos to redo: {names}{more}; {damage.kept:,} kept")
+    if findings.damage:
+        click.echo(f"read {read}; what is damaged was put aside. Make it anew with: {repair}")
+    else:
+        click.echo(f"all sound: {read}")
+
+
+def findings_as_json(findings: Findings, repair: str) -> str:
+    """`mofore verify --json`."""
+    sound = not findings.damage
+    return json.dumps({"sound": sound, **asdict(findings), "next": None if sound else repair}, indent=2)
+
+
+def show_listing(listing: Listing, *, deleted: bool) -> None:
+    """`mofore gc`."""
+    for item in listing.items:
+        click.echo(f"{item.kind:<9} {_size(item.bytes):>9}  {_printable(item.path)}: {_printable(item.why)}")
+    for remark in listing.remarks:
+        click.echo(f"note: {_printable(remark)}")
+    total = f"{_size(listing.bytes)} in {len(listing.items):,} places"
+    if not listing.items:
+        click.echo("nothing to reclaim")
+    else:
+        click.echo(f"deleted: {total}" if deleted else f"{total}; nothing was deleted: give --delete")
+
+
+def listing_as_json(listing: Listing, *, deleted: bool) -> str:
+    """`mofore gc --json`."""
+    items = [
+        {"kind": item.kind, "path": item.path, "bytes": item.bytes, "why": item.why, "videos": item.videos}
+        for item in listing.items
+    ]
+    found = {"items": items, "bytes": listing.bytes, "remarks": listing.remarks, "missing": listing.missing}
+    return json.dumps({**found, "deleted": deleted}, indent=2)
+
+
+def _size(count: int) -> str:
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"

@@ -151,7 +151,7 @@ def _run_extract(world: World, plan: Plan, request: Request, watcher: Watcher) -
     inputs = extract.ExtractInputs(world.catalog.root, world.videos(ids), world.weights, superseded)
     result = extract.run(world.config.extract, inputs, store=store, ledger=world.ledger, progress=watcher)
     _record(world, plan["extract"], versions.EXTRACT, [], time.monotonic() - begin)
-    return f"{result.videos:,} videos, {result.frames:,} frames, {result.encoder.get('precision', '')}"
+    return result.summary(time.monotonic() - begin)
 
 
 def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
@@ -189,7 +189,7 @@ def _run_index(world: World, plan: Plan, _request: Request, watcher: Watcher) ->
     provenance = {
         "store": world.store_key,
         # A timing is no part of what was made: the same work gives the same bytes.
-        "encoder": {key: value for key, value in encoder.items() if key != "bf16_speedup"},
+        "encoder": {key: value for key, value in encoder.items() if key != "frames_per_s"},
         "fit": plan["fit"].key,
         "fit_settings": world.config.fit.identity(),
         "index_settings": world.config.index.identity(),

@@ -35,12 +35,14 @@ def find_neighbours(world: World, query: str, count: int) -> list[Neighbour]:
         raise UsageError(f"{query!r} is neither a video of the index (its id or file name) nor a file")
     from ..cache.store import FeatureStore
 
-    pinned = FeatureStore(world.workspace.store(world.store_key)).encoder() or {}
+    pinned = FeatureStore(world.workspace.store(world.store_key)).encoder()
+    if pinned is None:
+        raise StaleError("the store does not say how its features were made: run `mofore extract --force`")
     embedding_E = search.embed_file(
         path,
         world.config.extract,
         world.weights,
-        precision=str(pinned.get("precision", "fp32")),
+        pinned=pinned,
         fit_folder=world.workspace.stage("fit", fit_key),
         views=world.config.index.views,
     )

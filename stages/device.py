@@ -16,3 +16,11 @@ def pick_device(wish: str) -> torch.device:
     if wish == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device = 'cuda', but torch finds no CUDA device: use device = 'auto' or 'cpu'")
     return torch.device("cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes bfloat16 in hardware; elsewhere it is emulated, and slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
@@ -25,6 +23,7 @@ from torch import Tensor, nn
 from ..data.backbone import Backbone, parse_backbone
 from ..data.errors import BackboneError, StageError
 from ..data.settings import ExtractSettings
+from .arithmetic import PLAIN, Arithmetic, Network, build_network
 from .hub import hub_access
 from .preprocess import Preprocess, open_clip_preprocess, timm_preprocess
 from .torchvision_ops import import_torchvision
@@ -36,13 +35,11 @@ import timm  # noqa: E402
 from timm.data.config import resolve_model_data_config  # noqa: E402
 from timm.models import load_state_dict  # noqa: E402
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # What reading bytes that are no checkpoint ends in; an unpickler on garbage can stumble in any of these ways.
 UNREADABLE = (
     OSError, ValueError, RuntimeError, LookupError, EOFError, TypeError, AttributeError, MemoryError,
     struct.error, UnpicklingError, SafetensorError,
 )  # fmt: skip
-WORTHWHILE = 1.15  # bf16 must be this much faster before it is preferred
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,37 +47,47 @@ class Encoder:
     """A frozen backbone, ready to run.
 
     Attributes:
-        model: in evaluation mode, on ``device``, in the dtype of ``precision``.
-        forward: pictures (B, C, H, W) -> features (B, D).
+        model: the fp32 weights, in evaluation mode.
+        method: of ``model`` that turns pictures (B, C, H, W) into features (B, D).
         preprocess: what the frames went through.
         device: where it runs.
-        precision: "fp32" or "bf16".
         provenance: what is needed to make the same encoder again.
+        arithmetic: how the features are computed.
+        network: ``model`` in that arithmetic, uint8 frames (B, C, H, W) in, features (B, D) out.
     """
 
     model: nn.Module
-    forward: Callable[[Tensor], Tensor]
+    method: str
     preprocess: Preprocess
     device: torch.device
-    precision: str
     provenance: dict[str, Any]
+    arithmetic: Arithmetic
+    network: Network
 
     @torch.inference_mode()
     def encode(self, frames_BCHW: Tensor) -> Tensor:
         """Features (B, D), float32 on the CPU, of preprocessed uint8 frames (B, C, H, W)."""
-        frames_BCHW = frames_BCHW.to(self.device, non_blocking=True)
-        pictures_BCHW = self.preprocess.normalise(frames_BCHW).to(DTYPES[self.precision])
-        features_BD = self.forward(pictures_BCHW.contiguous(memory_format=torch.channels_last))
+        return self.forward(frames_BCHW.to(self.device, non_blocking=True)).float().cpu()
+
+    @torch.inference_mode()
+    def forward(self, frames_BCHW: Tensor) -> Tensor:
+        """Features (B, D) on the device and in the dtype of the network, of frames that are there already."""
+        features_BD: Tensor = self.network(frames_BCHW)
         if features_BD.ndim != 2:
             raise BackboneError(
                 f"the backbone gives features of shape {tuple(features_BD.shape)} for a batch; (B, D) is needed"
             )
-        return features_BD.float().cpu()
+        return features_BD
 
-    def at(self, precision: str) -> Encoder:
-        """The same encoder in another precision. From bf16 there is no way back to the exact fp32 weights."""
-        self.model.to(DTYPES[precision])
-        return replace(self, precision=precision)
+    def at(self, arithmetic: Arithmetic, example_BCHW: Tensor) -> Encoder:
+        """The same backbone computed in another way.
+
+        Args:
+            arithmetic: the way.
+            example_BCHW: uint8 frames, of which one is run to find the batch norms that can be folded.
+        """
+        network = build_network(self.model, self.method, self.preprocess, arithmetic, example_BCHW.to(self.device))
+        return replace(self, arithmetic=arithmetic, network=network)
 
 
 def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.device) -> Encoder:
@@ -100,7 +107,7 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
     make = _make_open_clip if backbone.library == "open_clip" else _make_timm
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about registries and options that are not the user's doing
-        model, forward, preprocess = make(backbone, settings, weights)
+        model, method, preprocess = make(backbone, settings, weights)
     model = model.eval().requires_grad_(False).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     provenance = {
@@ -112,7 +119,8 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
         "features": "pooled output without classifier, float16",
         "versions": {name: version(name) for name in ("torch", "timm", "open_clip_torch", "av", "h5py", "numpy")},
     }
-    return Encoder(model, forward, preprocess, device, "fp32", provenance)
+    network = Network(model, method, preprocess, torch.float32)
+    return Encoder(model, method, preprocess, device, provenance, PLAIN, network)
 
 
 def check_name(backbone: Backbone, *, with_weights: bool) -> None:
@@ -136,45 +144,7 @@ def check_name(backbone: Backbone, *, with_weights: bool) -> None:
         _check_known(str(backbone), tag, known, "pre-training")
 
 
-def choose_precision(encoder: Encoder, asked: str, floor: float, frames_BCHW: Tensor) -> tuple[Encoder, dict[str, Any]]:
-    """Settle ``extract.precision`` on a first real batch.
-
-    ``auto`` takes bf16 if it is faster by :data:`WORTHWHILE` and the cosine to fp32 of every frame's feature
-    is at least ``floor``.
-
-    Returns:
-        The encoder in the precision chosen, and the measurement for the store's provenance.
-    """
-    if asked == "fp32":
-        return encoder, {"precision": "fp32"}
-    exact_BD, exact_s = _timed(encoder, frames_BCHW)
-    state = {name: tensor.clone() for name, tensor in encoder.model.state_dict().items()}
-    rounded = encoder.at("bf16")
-    rounded_BD, rounded_s = _timed(rounded, frames_BCHW)
-    cosine_B = torch.nn.functional.cosine_similarity(exact_BD, rounded_BD, dim=1)
-    measured = {
-        "parity_cosine_min": float(cosine_B.min()),
-        "parity_cosine_mean": float(cosine_B.mean()),
-        "parity_frames": len(cosine_B),
-        "parity_floor": floor,
-        "bf16_speedup": exact_s / rounded_s,
-    }
-    if asked == "bf16" or (float(cosine_B.min()) >= floor and exact_s > WORTHWHILE * rounded_s):
-        return rounded, {"precision": "bf16", **measured}
-    encoder = rounded.at("fp32")
-    encoder.model.load_state_dict(state)
-    return encoder, {"precision": "fp32", **measured}
-
-
-def _timed(encoder: Encoder, frames_BCHW: Tensor) -> tuple[Tensor, float]:
-    """Features, and the seconds of the second of two passes (the first one warms up)."""
-    encoder.encode(frames_BCHW)
-    begin = time.perf_counter()
-    features_BD = encoder.encode(frames_BCHW)
-    return features_BD, time.perf_counter() - begin
-
-
-Made = tuple[nn.Module, Callable[[Tensor], Tensor], Preprocess]
+Made = tuple[nn.Module, str, Preprocess]
 
 
 def _make_timm(backbone: Backbone, settings: ExtractSettings, weights: Path | None) -> Made:
@@ -190,7 +160,7 @@ def _make_timm(backbone: Backbone, settings: ExtractSettings, weights: Path | No
     if settings.image_size and hasattr(model, "set_input_size"):
         model.set_input_size(img_size=(settings.image_size, settings.image_size))
     config = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
-    return model, model, timm_preprocess(config, settings.image_size)
+    return model, "forward", timm_preprocess(config, settings.image_size)
 
 
 def _make_open_clip(backbone: Backbone, settings: ExtractSettings, weights: Path | None) -> Made:
@@ -208,7 +178,7 @@ def _make_open_clip(backbone: Backbone, settings: ExtractSettings, weights: Path
             raise _unavailable(backbone, error) from error
     if weights is not None:
         _load_weights(model, weights, backbone)
-    return model, model.encode_image, open_clip_preprocess(model.visual.preprocess_cfg)
+    return model, "encode_image", open_clip_preprocess(model.visual.preprocess_cfg)
 
 
 def _load_weights(model: nn.Module, path: Path, backbone: Backbone, ignored: tuple[str, ...] = ()) -> None:

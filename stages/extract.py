@@ -1,16 +1,14 @@
 """Extract: the features of every frame of every video, in shards of the feature store.
 
-Batches are filled across videos, so that short clips cost no more than long ones, and always have the same
-size (the last one is padded): a frame then goes through the same arithmetic whatever its neighbours are.
-Finished videos are published at the latest every `extract.shard_seconds`, which is what a kill can cost.
+Worker processes decode and resize ahead (:mod:`.decode_pool`); this process fills batches across videos, runs
+the backbone and hands finished videos to the writer (:mod:`.shard_writer`). Batches always have the same size
+(the last one is padded): a frame then goes through the same arithmetic whatever its neighbours are.
 """
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +17,31 @@ import torch
 from torch import Tensor
 
 from ..cache.ledger import Ledger
-from ..cache.store import FeatureStore, VideoFeatures
+from ..cache.partial import PartialVideo, remove_partial_videos
+from ..cache.store import FeatureStore
 from ..data.arrays import Float16
-from ..data.errors import StageError, TooManyFailures
+from ..data.errors import StageError
 from ..data.progress import Progress
 from ..data.settings import ExtractSettings
-from ..data.types import Failure, FileState, Video
+from ..data.types import Failure, Video
+from .allocator import keep_freed_memory
+from .arithmetic import Arithmetic, choose
+from .decode_pool import (
+    DecodePool,
+    Idle,
+    PoolEvent,
+    VideoFailed,
+    VideoFinished,
+    VideoFrames,
+    VideoStarted,
+    usable_cores,
+)
+from .decode_worker import Reader
 from .device import pick_device
-from .encoders import Encoder, choose_precision, load_encoder
-from .frame_source import Finished, Frames, FrameSource
-
-TOLERATED_FAILURES = 10  # before `extract.max_failure_rate` is looked at
-PUBLISH_BYTES = 256 << 20  # a shard is published before it outgrows this
+from .encoders import Encoder, load_encoder
+from .extract_meter import Meter
+from .frame_source import Reading, Resume, read_video
+from .shard_writer import ExtractResult, PendingVideo, ShardWriter, failure_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,42 +61,61 @@ class ExtractInputs:
     superseded: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class ExtractResult:
-    """What was done: videos and frames stored, and the videos that could not be read."""
-
-    videos: int = 0
-    frames: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    encoder: dict[str, Any] = field(default_factory=dict)
-
-
 def run(
-    settings: ExtractSettings, inputs: ExtractInputs, *, store: FeatureStore, ledger: Ledger, progress: Progress
+    settings: ExtractSettings,
+    inputs: ExtractInputs,
+    *,
+    store: FeatureStore,
+    ledger: Ledger,
+    progress: Progress,
+    read: Reader = read_video,
 ) -> ExtractResult:
     """Extract ``inputs.videos`` into ``store``.
+
+    Args:
+        settings: of the stage.
+        inputs: what to extract.
+        store: where to.
+        ledger: told of every shard and failure.
+        progress: told how it goes.
+        read: reads one video in a worker process.
 
     Raises:
         BackboneError: if the backbone or its weights cannot be used.
         TooManyFailures: if more videos fail than ``extract.max_failure_rate`` allows.
         StageError: if none of the videos could be read.
     """
+    keep_freed_memory()
     encoder = load_encoder(settings, inputs.weights, pick_device(settings.device))
     check_same_weights(store, encoder)
-    writer = _Writer(store, ledger, settings, progress)
+    writer = ShardWriter(store, ledger, settings)
     progress.start("extract", len(inputs.videos), "videos")
     try:
-        with FrameSource(inputs.root, inputs.videos, encoder.preprocess) as source:
-            _Extraction(encoder, settings, store, writer).consume(iter(source))
+        with _pool(settings, inputs, encoder, store, read) as pool:
+            _Extraction(encoder, settings, inputs, store, writer, progress).consume(pool)
     finally:  # also on Ctrl-C: what is finished is kept
-        writer.flush()
+        writer.close()
         progress.finish()
     if writer.result.failures and not ledger.shards.get(store.key):
         raise StageError(f"none of {len(inputs.videos)} videos could be read\n{failure_table(writer.result.failures)}")
     if not writer.result.failures:
         writer.drop(inputs.superseded)  # before merging, which would keep either copy
     writer.merge()
+    remove_partial_videos(store.partial_folder)
     return writer.result
+
+
+def _pool(
+    settings: ExtractSettings, inputs: ExtractInputs, encoder: Encoder, store: FeatureStore, read: Reader
+) -> DecodePool:
+    def resume(video_id: str) -> Resume | None:
+        commit = PartialVideo(store.partial_folder, video_id).committed()
+        return Resume(commit.frames, commit.sha256) if commit else None
+
+    reading = Reading(encoder.preprocess, settings.sampling(), settings.image_fps)
+    workers = settings.workers or usable_cores()
+    stall_s = settings.stall_seconds
+    return DecodePool(inputs.root, inputs.videos, reading, workers=workers, stall_s=stall_s, resume=resume, read=read)
 
 
 def check_same_weights(store: FeatureStore, encoder: Encoder) -> None:
@@ -102,112 +132,75 @@ def check_same_weights(store: FeatureStore, encoder: Encoder) -> None:
         )
 
 
-def failure_table(failures: list[Failure], most: int = 8) -> str:
-    """Reasons, the most frequent first, each with how often and one example."""
-    counts = Counter(failure.reason for failure in failures)
-    example = {failure.reason: failure.video_id for failure in reversed(failures)}
-    rows = [f"  {count:6d}  {reason}  (for example {example[reason]})" for reason, count in counts.most_common(most)]
-    rest = len(counts) - most
-    return "\n".join(rows + ([f"  and {rest} further reasons"] if rest > 0 else []))
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A video whose frames are on their way through the batches."""
-
-    times_s: list[float] = field(default_factory=list)
-    features: list[Float16] = field(default_factory=list)
-    done: int = 0
-    source: FileState | None = None
-
-
-class _Writer:
-    """Collects finished videos and failures; publishes shards and tells the ledger."""
-
-    def __init__(self, store: FeatureStore, ledger: Ledger, settings: ExtractSettings, progress: Progress) -> None:
-        self.result = ExtractResult()
-        self.provenance: dict[str, Any] = {}
-        self._store, self._ledger, self._settings, self._progress = store, ledger, settings, progress
-        self._ready: list[VideoFeatures] = []
-        self._bytes = 0
-        self._since = time.monotonic()
-
-    def pulse(self) -> None:
-        self._progress.pulse()
-
-    def add(self, video: VideoFeatures) -> None:
-        self._ready.append(video)
-        self._bytes += video.features_TD.nbytes
-        self.result.videos += 1
-        self.result.frames += len(video.features_TD)
-        self._progress.advance(1, frames=self.result.frames, failed=len(self.result.failures))
-        if time.monotonic() - self._since >= self._settings.shard_seconds or self._bytes >= PUBLISH_BYTES:
-            self.flush()
-
-    def fail(self, failure: Failure) -> None:
-        self._ledger.add_failure(self._store.key, failure)
-        failures = self.result.failures
-        failures.append(failure)
-        self._progress.advance(1, frames=self.result.frames, failed=len(failures))
-        tried, limit = self.result.videos + len(failures), self._settings.max_failure_rate
-        tolerated = TOLERATED_FAILURES if limit > 0 else 0
-        if len(failures) > max(tolerated, limit * tried):
-            raise TooManyFailures(
-                f"{len(failures)} of the first {tried} videos could not be read, more than "
-                f"extract.max_failure_rate = {limit:g} allows; what was extracted is kept\n{failure_table(failures)}"
-            )
-
-    def flush(self) -> None:
-        if self._ready:
-            self._ledger.add_shard(self._store.publish(self._ready, self.provenance))
-        self._ready, self._bytes, self._since = [], 0, time.monotonic()
-
-    def merge(self) -> None:
-        records = self._ledger.shards.get(self._store.key, {}).values()
-        for merge in self._store.merge(records, self.provenance):
-            self._ledger.add_shard(merge.record)
-            self.drop(merge.replaced)
-
-    def drop(self, names: tuple[str, ...]) -> None:
-        self._ledger.drop_shards(self._store.key, names)
-        self._store.delete(names)
-
-
 class _Extraction:
-    """Turns the events of a frame source into features, batch by batch."""
+    """Turns the events of the workers into features, batch by batch."""
 
-    def __init__(self, encoder: Encoder, settings: ExtractSettings, store: FeatureStore, writer: _Writer) -> None:
-        self._encoder, self._settings, self._store, self._writer = encoder, settings, store, writer
+    def __init__(
+        self,
+        encoder: Encoder,
+        settings: ExtractSettings,
+        inputs: ExtractInputs,
+        store: FeatureStore,
+        writer: ShardWriter,
+        progress: Progress,
+    ) -> None:
+        self._encoder, self._settings, self._store = encoder, settings, store
+        self._writer, self._progress = writer, progress
+        self._meter = Meter(sum(video.size for video in inputs.videos))
         self._settled = False
-        self._videos: dict[str, _Pending] = {}
+        self._pending: dict[int, PendingVideo] = {}
+        self._tries: dict[str, int] = {}  # video -> key of the try whose frames count
         self._batch = torch.zeros((settings.batch_size, 3, *encoder.preprocess.size), dtype=torch.uint8).contiguous(
             memory_format=torch.channels_last
         )
-        self._owners: list[tuple[str, int]] = []  # (video, frames) of the batch's filled rows, in order
+        self._void: set[int] = set()  # tries that were given up here, though their worker went on
+        self._owners: list[tuple[int, int]] = []  # (key, frames) of the batch's filled rows, in order
         self._filled = 0
 
-    def consume(self, events: Iterator[Frames | Finished | Failure]) -> None:
+    def consume(self, events: Iterable[PoolEvent]) -> None:
         """Take every event; when it returns, each video has been handed to the writer or failed."""
-        for event in events:
-            self._writer.pulse()
-            match event:
-                case Frames():
-                    self._videos.setdefault(event.video_id, _Pending()).times_s.extend(event.times_s)
-                    self._fill(event.video_id, event.frames_BCHW)
-                case Finished():
-                    self._videos[event.video_id].source = event.source
-                    self._release(event.video_id)
-                case Failure():
-                    self._videos.pop(event.video_id, None)
-                    self._writer.fail(event)
-        if self._filled:
-            self._forward()
+        try:
+            for event in self._meter.waiting(events):
+                self._progress.pulse()
+                self._take(event)
+                if self._writer.is_due():
+                    self._writer.flush(self._pending.values())
+            if self._filled:
+                self._forward()
+        finally:
+            self._writer.result.seconds = self._meter.seconds
+            self._writer.flush(self._pending.values())
 
-    def _fill(self, video_id: str, frames_BCHW: Tensor) -> None:
+    def _take(self, event: PoolEvent) -> None:
+        match event:
+            case VideoStarted():
+                self._start(event)
+            case VideoFrames():
+                self._meter.decoded(event)
+                if event.key in self._pending:
+                    self._pending[event.key].expect(event.times_s)
+                    self._fill(event.key, event.frames_BCHW)
+            case VideoFinished():
+                if event.key in self._pending:
+                    self._pending[event.key].ended = True
+                    self._release(event.key)
+            case VideoFailed() if event.key not in self._void:
+                self._fail(event.failure)
+            case Idle():
+                self._show(0)
+
+    def _start(self, event: VideoStarted) -> None:
+        video_id = event.video.id
+        self._forget(video_id)
+        self._tries[video_id] = event.key
+        self._pending[event.key] = PendingVideo(video_id, event.start, self._store.partial_folder)
+        self._meter.started(event)
+
+    def _fill(self, key: int, frames_BCHW: Tensor) -> None:
         while len(frames_BCHW):
             room = min(len(frames_BCHW), len(self._batch) - self._filled)
             self._batch[self._filled : self._filled + room] = frames_BCHW[:room]
-            self._owners.append((video_id, room))
+            self._owners.append((key, room))
             self._filled += room
             frames_BCHW = frames_BCHW[room:]
             if self._filled == len(self._batch):
@@ -216,44 +209,100 @@ class _Extraction:
     def _forward(self) -> None:
         if not self._settled:
             self._settle()
-        features_BD = self._encoder.encode(self._batch).half().numpy()
+        with self._meter.timing("forward"):
+            features_BD = self._encoder.encode(self._batch).half().numpy()
         row, owners = 0, self._owners
+        self._meter.frames += self._filled
         self._owners, self._filled = [], 0
-        for video_id, count in owners:
-            self._receive(video_id, features_BD[row : row + count])
+        for key, count in owners:
+            self._receive(key, features_BD[row : row + count])
             row += count
+        self._show(0)
 
-    def _receive(self, video_id: str, features_BD: Float16) -> None:
-        pending = self._videos.get(video_id)
-        if pending is not None:  # a video that failed meanwhile is forgotten
-            pending.features.append(features_BD.copy())
-            pending.done += len(features_BD)
-            self._release(video_id)
+    def _receive(self, key: int, features_BD: Float16) -> None:
+        pending = self._pending.get(key)
+        if pending is None:  # a video that failed meanwhile is forgotten
+            return
+        finite_B = np.isfinite(features_BD).all(axis=1)
+        if not finite_B.all():
+            frame = pending.frames + int(np.argmin(finite_B))
+            self._void.add(key)
+            self._fail(
+                Failure(pending.video_id, pending.source, f"the feature of frame {frame} is not finite in float16")
+            )
+            return
+        pending.add(features_BD.copy())
+        self._release(key)
 
-    def _release(self, video_id: str) -> None:
+    def _release(self, key: int) -> None:
         """Hand a video on once it ended and all of its frames came back."""
-        pending = self._videos[video_id]
-        if pending.source is None or pending.done < len(pending.times_s):
-            return
-        del self._videos[video_id]
-        features_TD = np.concatenate(pending.features)
-        finite_T = np.isfinite(features_TD).all(axis=1)
-        if not finite_T.all():
-            reason = f"the feature of frame {int(np.argmin(finite_T))} is not finite in float16"
-            self._writer.fail(Failure(video_id, pending.source, reason))
-            return
-        self._writer.add(VideoFeatures(video_id, pending.source, features_TD, np.array(pending.times_s)))
+        pending = self._pending[key]
+        if pending.is_whole():
+            del self._pending[key], self._tries[pending.video_id]
+            self._meter.finished(pending.source.size)
+            self._writer.add(pending)
+            self._show(1)
+
+    def _fail(self, failure: Failure) -> None:
+        self._forget(failure.video_id)
+        self._meter.finished(failure.source.size)
+        self._writer.fail(failure)
+        self._show(1)
+
+    def _forget(self, video_id: str) -> None:
+        """Drop the frames of an earlier try; rows of the batch that are its own are passed over later."""
+        key = self._tries.pop(video_id, None)
+        if key is not None:
+            self._pending.pop(key).discard()
+
+    def _show(self, videos: int) -> None:
+        result = self._writer.result
+        self._meter.seconds["write"] = self._writer.waited_s
+        self._progress.advance(
+            videos,
+            share=self._meter.share(),
+            frames=self._meter.frames,
+            failed=len(result.failures),
+            bottleneck=self._meter.bottleneck(),
+        )
 
     def _settle(self) -> None:
-        """Take the precision that the store was begun with, or choose and pin it."""
+        """Take the arithmetic that the store was begun with, or choose and pin it."""
         pinned = self._store.encoder()
-        asked = pinned["precision"] if pinned else self._settings.precision
         frames_BCHW = self._batch[: self._filled]
-        if pinned and asked == "bf16":
-            self._encoder = self._encoder.at("bf16")
-        elif not pinned:
-            self._encoder, chosen = choose_precision(self._encoder, asked, self._settings.parity_floor, frames_BCHW)
+        if pinned is None:
+            self._encoder, chosen = choose(
+                self._encoder,
+                self._settings,
+                frames_BCHW,
+                frames_to_come=self._meter.frames_to_come(),
+                note=self._progress.note,
+            )
             pinned = {**self._encoder.provenance, **chosen}
             self._store.pin_encoder(pinned)
-        self._writer.provenance = self._writer.result.encoder = pinned or {}
+            self._progress.note(describe_arithmetic(pinned))
+        else:
+            self._encoder = self._encoder.at(pinned_arithmetic(pinned, self._settings), frames_BCHW)
+        self._writer.provenance = self._writer.result.encoder = pinned
         self._settled = True
+
+
+def pinned_arithmetic(pinned: dict[str, Any], settings: ExtractSettings) -> Arithmetic:
+    """The arithmetic of a store; ``extract.compile`` may say otherwise, as that changes the last digit only."""
+    compiled = pinned["compiled"] if settings.compile == "auto" else settings.compile == "on"
+    return Arithmetic(pinned["precision"], pinned["folded"], compiled)
+
+
+def describe_arithmetic(pinned: dict[str, Any]) -> str:
+    """One line: what was chosen, how near it is to plain fp32, and what was refused."""
+    chosen = Arithmetic(pinned["precision"], pinned["folded"], pinned["compiled"])
+    told = (
+        f"computed in {chosen}: cosine to fp32 of {pinned['parity_frames']} frames at least "
+        f"{pinned['parity_cosine_min']:.4f}"
+    )
+    refused = [
+        f"{name} ({cosine:.4f})"
+        for name, cosine in pinned["parity_tried"].items()
+        if cosine < pinned["parity_floor"] and name != str(chosen)
+    ]
+    return told + (f"; refused, below {pinned['parity_floor']:g}: {', '.join(refused)}" if refused else "")

@@ -1,116 +1,195 @@
-"""Decoded and preprocessed frames of many videos, made ahead of the forward pass.
+"""One video as a stream of events: it starts, pieces of preprocessed frames, then its end or why it failed.
 
-One producer decodes video after video and puts what it made into a bounded queue as events: pieces of
-frames, then either the end of the video or the reason why it failed. The consumer (:mod:`.extract`) sees
-nothing but these events, so how they are made (a thread here) can change without it.
+This is what a worker process (:mod:`.decode_worker`) runs for each video. Nothing here knows of processes.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import groupby, islice
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from av.video.frame import VideoFrame
 from torch import Tensor
 
-from ..cache.fingerprint import file_state
-from ..data.decode import decode, rgb
+from ..cache.fingerprint import file_state, stat_of
+from ..data.arrays import UInt8
+from ..data.decode import decode, expected_frames, rgb
 from ..data.errors import VideoError
+from ..data.sampling import EVERY_FRAME, Sampling
 from ..data.types import Failure, FileState, Video
 from .preprocess import Preprocess
 
-PIECE = 32  # frames resized together
-AHEAD = 8  # pieces that may wait for the forward pass
+PIECE_FRAMES = 32  # most frames that are resized together ...
+PIECE_BYTES = 16 << 20  # ... and most bytes of them as decoded: frames may be large
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How videos are read.
+
+    Attributes:
+        preprocess: what becomes of every frame.
+        sampling: which frames are kept.
+        image_fps: frames per second of a folder of images.
+        piece_frames: most frames of an event.
+    """
+
+    preprocess: Preprocess
+    sampling: Sampling = EVERY_FRAME
+    image_fps: float = 25.0
+    piece_frames: int = PIECE_FRAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The first ``frames`` frames of a file with this content are known: they need not be made again."""
+
+    frames: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The file is there.
+
+    Attributes:
+        source: its state.
+        skipped: so many frames at the start are known already and will not come.
+        expected_frames: what the container promises: good enough for a forecast of the time left, 0 if nothing.
+    """
+
+    source: FileState
+    skipped: int = 0
+    expected_frames: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Some frames of a video, preprocessed: uint8 (n, C, H, W), with their times in seconds."""
+    """Some frames, preprocessed: uint8 (n, C, H, W), their times in seconds, and what they cost.
 
-    video_id: str
+    Attributes:
+        frames_BCHW: n frames.
+        times_s: n presentation times.
+        decode_s: seconds of decoding.
+        preprocess_s: seconds of colour conversion, resizing and cropping.
+    """
+
     frames_BCHW: Tensor
     times_s: tuple[float, ...]
+    decode_s: float = 0.0
+    preprocess_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The video ended well; ``source`` is the state of the file that was read."""
-
-    video_id: str
-    source: FileState
+    """The video ended well, and its file is still what it was at the start."""
 
 
-Event = Frames | Finished | Failure
+Event = Started | Frames | Finished | Failure
 
 
-class FrameSource:
-    """Iterate over the events of ``videos``; closing it (or leaving the ``with`` block) ends the producer."""
-
-    def __init__(self, root: Path, videos: Sequence[Video], preprocess: Preprocess) -> None:
-        self._root = root
-        self._videos = videos
-        self._preprocess = preprocess
-        self._events: queue.Queue[Event | None] = queue.Queue(AHEAD)
-        self._stopped = threading.Event()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="decode")
-        self._producer: Future[None] | None = None
-
-    def __enter__(self) -> FrameSource:
-        self._producer = self._executor.submit(self._produce)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        while self._producer is not None and not self._producer.done():
-            with suppress(queue.Empty):
-                self._events.get(timeout=0.05)  # a producer that waits for room must see the stop
-        self._executor.shutdown()
-
-    def __iter__(self) -> Iterator[Event]:
-        while (event := self._events.get()) is not None:
-            yield event
-        if self._producer is not None:
-            self._producer.result()  # an error of the program itself, not of a video, is raised here
-
-    def _produce(self) -> None:
-        try:
-            for video in self._videos:
-                for event in read_video(self._root / video.id, video, self._preprocess):
-                    self._events.put(event)
-                    if self._stopped.is_set():
-                        return
-        finally:
-            self._events.put(None)
+class FileChanged(VideoError):
+    """The file is not the one that reading began with; reading it again is worth a try."""
 
 
-def read_video(path: Path, video: Video, preprocess: Preprocess) -> Iterator[Event]:
-    """The events of one video; whatever is wrong with its file ends in a :class:`Failure`."""
+def read_video(
+    path: Path, video: Video, reading: Reading, resume: Resume | None = None, *, tick: Callable[[], None] = lambda: None
+) -> Iterator[Event]:
+    """The events of one video; whatever is wrong with its file ends in a :class:`Failure`.
+
+    Args:
+        path: of the file, or of a folder of images.
+        video: as the catalog has it.
+        reading: how.
+        resume: frames that are known already; passed over if the file still has that content.
+        tick: called after each step, so that a watcher can tell slow from stuck.
+
+    Raises:
+        FileChanged: if the file changed meanwhile.
+    """
     source = FileState(video.size, video.mtime_ns, "")
     try:
-        source = file_state(path)
-        yield from _pieces(path, video.id, preprocess)
-        now = path.stat()
-        if not source.looks_like(now.st_size, now.st_mtime_ns):
-            raise VideoError("the file changed while it was read: run again")
+        source = file_state(path, tick=tick)
+        skipped = resume.frames if resume is not None and resume.sha256 == source.sha256 else 0
+        yield Started(source, skipped, expected_frames(path, reading.sampling))
+        yield from _Pieces(path, reading, skipped, tick)
+        if not _is_still(path, source):
+            raise FileChanged("the file changed while it was read: run again")
+    except FileChanged:
+        raise
     except VideoError as error:
+        if not _is_still(path, source):
+            raise FileChanged(f"the file changed while it was read ({error}): run again") from error
         yield Failure(video.id, source, str(error))
     except OSError as error:
         yield Failure(video.id, source, f"cannot be read: {error.strerror or error}")
+    except MemoryError:
+        yield Failure(video.id, source, "reading it takes more memory than a worker may use")
     else:
-        yield Finished(video.id, source)
+        yield Finished()
 
 
-def _pieces(path: Path, video_id: str, preprocess: Preprocess) -> Iterator[Frames]:
-    """Frames of one size are resized together, :data:`PIECE` at a time."""
-    pictures = ((rgb(frame), time_s) for frame, time_s in decode(path))
-    for _, run in groupby(pictures, key=lambda picture: picture[0].shape):
-        while piece := list(islice(run, PIECE)):
-            frames_BHWC = torch.from_numpy(np.stack([picture for picture, _ in piece]))
-            yield Frames(video_id, preprocess(frames_BHWC), tuple(time_s for _, time_s in piece))
+def _is_still(path: Path, source: FileState) -> bool:
+    """Whether the file looks as it did; one that is gone is not the same."""
+    try:
+        size, mtime_ns = stat_of(path)
+    except OSError:
+        return False
+    return not source.sha256 or source.looks_like(size, mtime_ns)
+
+
+@dataclass(slots=True)
+class _Pieces:
+    """Iterate over the frames of a video, those of one size resized together."""
+
+    path: Path
+    reading: Reading
+    skipped: int
+    tick: Callable[[], None]
+    pictures: list[UInt8] = field(default_factory=list)
+    times_s: list[float] = field(default_factory=list)
+    decode_s: float = 0.0
+    preprocess_s: float = 0.0
+
+    def __iter__(self) -> Iterator[Frames]:
+        for number, (frame, time_s) in enumerate(self._decoded()):
+            self.tick()
+            if number < self.skipped:
+                continue
+            begin = time.perf_counter()
+            picture = rgb(frame)
+            self.preprocess_s += time.perf_counter() - begin
+            if self.pictures and picture.shape != self.pictures[0].shape:
+                yield self._piece()
+            self.pictures.append(picture)
+            self.times_s.append(time_s)
+            if self._is_full():
+                yield self._piece()
+        if self.pictures:
+            yield self._piece()
+
+    def _decoded(self) -> Iterator[tuple[VideoFrame, float]]:
+        frames = decode(self.path, self.reading.sampling, image_fps=self.reading.image_fps)
+        while True:
+            begin = time.perf_counter()
+            found = next(frames, None)
+            self.decode_s += time.perf_counter() - begin
+            if found is None:
+                return
+            yield found
+
+    def _is_full(self) -> bool:
+        count = len(self.pictures)
+        return count >= self.reading.piece_frames or (count + 1) * self.pictures[0].nbytes > PIECE_BYTES
+
+    def _piece(self) -> Frames:
+        begin = time.perf_counter()
+        frames_BCHW = self.reading.preprocess(torch.from_numpy(np.stack(self.pictures)))
+        self.preprocess_s += time.perf_counter() - begin
+        piece = Frames(frames_BCHW, tuple(self.times_s), self.decode_s, self.preprocess_s)
+        self.pictures, self.times_s, self.decode_s, self.preprocess_s = [], [], 0.0, 0.0
+        return piece

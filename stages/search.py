@@ -12,18 +12,20 @@ import numpy as np
 import torch
 
 from ..cache.checkpoint import load_checkpoint
+from ..cache.fingerprint import stat_of
 from ..cache.store import FrameTable, row_offsets
 from ..data.arrays import Float16, Float32
 from ..data.errors import StoreError, UsageError, VideoError
 from ..data.settings import ExtractSettings
 from ..data.types import Failure, Video
+from .arithmetic import Arithmetic
 from .device import pick_device
 from .embed import embed_views, pool_views
 from .encoders import load_encoder
 from .faiss_library import faiss
 from .fit import load_forecaster
 from .frame_memory import FrameMemory
-from .frame_source import Frames, read_video
+from .frame_source import Frames, Reading, read_video
 from .index import EMBEDDINGS, INDEX, VIDEOS
 from .retrieval import center
 
@@ -91,7 +93,7 @@ class VideoIndex:
 
 
 def embed_file(
-    path: Path, settings: ExtractSettings, weights: Path | None, precision: str, fit_folder: Path, views: int
+    path: Path, settings: ExtractSettings, weights: Path | None, pinned: dict[str, Any], fit_folder: Path, views: int
 ) -> Float32:
     """Unit embedding (E,) of a video file, by the road that the indexed videos took.
 
@@ -99,21 +101,25 @@ def embed_file(
         path: the file.
         settings: of the extraction.
         weights: local weights of the backbone.
-        precision: what the store was made with ("fp32" or "bf16").
+        pinned: what the store was made with; not compiled here, which would take longer than it saves.
         fit_folder: whose teacher embeds.
         views: temporal views to average.
 
     Raises:
         VideoError: if the file cannot be read.
     """
-    encoder = load_encoder(settings, weights, pick_device(settings.device)).at(precision)
-    state = path.stat()
+    encoder = load_encoder(settings, weights, pick_device(settings.device))
+    arithmetic = Arithmetic(pinned["precision"], pinned["folded"])
+    size, mtime_ns = stat_of(path)
+    reading = Reading(encoder.preprocess, settings.sampling(), settings.image_fps)
     pieces: list[Float16] = []
     times: list[float] = []
-    for event in read_video(path, Video(str(path), None, None, state.st_size, state.st_mtime_ns), encoder.preprocess):
+    for event in read_video(path, Video(str(path), None, None, size, mtime_ns), reading):
         if isinstance(event, Failure):
             raise VideoError(f"'{path}': {event.reason}")
         if isinstance(event, Frames):
+            if not pieces:
+                encoder = encoder.at(arithmetic, event.frames_BCHW)
             pieces.append(encoder.encode(event.frames_BCHW).half().numpy())
             times.extend(event.times_s)
     features_TD = np.concatenate(pieces)

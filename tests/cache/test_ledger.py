@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,47 @@ def test_compaction_keeps_what_counts(tmp_path: Path) -> None:
     ledger.compact()
     assert len(path.read_bytes().splitlines()) == 2
     assert Ledger.open(path).latest("fit") == stage("f1")
+
+
+def test_a_forgotten_stage_stays_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger.open(path)
+    for fingerprint in ("f1", "f2"):
+        ledger.add_stage(stage(fingerprint))
+    ledger.drop_stage(stage("f2"))
+    for again in (ledger, Ledger.open(path)):
+        assert again.find("fit", "f2") is None
+        assert again.latest("fit") == stage("f1")
+    ledger.lines = 1000
+    ledger.compact()
+    assert Ledger.open(path).stages == {"fit": {"f1": stage("f1")}}
+
+
+def test_an_older_journal_is_read_and_says_its_version_before_what_is_new(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger.open(path)
+    ledger.add_stage(stage("f1"))
+    path.write_bytes(path.read_bytes().replace(b'"version":2}', b'"version":1}', 1))
+    older = Ledger.open(path)
+    assert older.version == 1
+    older.add_stage(stage("f2"))
+    assert Ledger.open(path).version == 1, "what an older mofore can read stays readable"
+    older.drop_stage(stage("f1"))
+    older.drop_stage(stage("f2"))
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert [line["kind"] for line in lines] == ["ledger", "stage", "stage", "ledger", "forget", "forget"]
+    assert Ledger.open(path).version == 2
+
+
+def test_a_distrusted_output_keeps_its_content_and_the_order_of_the_stages(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger.open(path)
+    for fingerprint in ("f1", "f2"):
+        ledger.add_stage(stage(fingerprint))
+    ledger.distrust(stage("f1"), ["fit/x/model"])
+    for again in (ledger, Ledger.open(path)):
+        assert again.latest("fit") == stage("f2")
+        found = again.find("fit", "f1")
+        assert found is not None
+        state = found.outputs["fit/x/model"]
+        assert (state.sha256, state.looks_like(STATE.size, STATE.mtime_ns)) == (STATE.sha256, False)

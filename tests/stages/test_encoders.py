@@ -6,7 +6,7 @@ from mofore.data.backbone import parse_backbone
 from mofore.data.errors import BackboneError, StageError
 from mofore.data.settings import ExtractSettings
 from mofore.stages import hub
-from mofore.stages.encoders import Encoder, check_name, choose_precision, load_encoder, open_clip, timm
+from mofore.stages.encoders import Encoder, check_name, load_encoder, open_clip, timm
 from safetensors.torch import save_file
 
 CPU = torch.device("cpu")
@@ -139,23 +139,6 @@ def test_another_image_size_is_taken_by_transformers_and_convolutions() -> None:
         small = encoder(f"random:{name}", image_size=96)
         assert small.preprocess.size == (96, 96)
         assert small.encode(frames(2, side=96)).shape[0] == 2
-
-
-def test_automatic_precision_keeps_the_floor_and_reports_what_it_measured() -> None:
-    x = frames(8)
-    exact = encoder(f"random:{SMALL}")
-    expected = exact.encode(x)
-    kept, told = choose_precision(exact, "auto", 1.0, x)  # no rounding can reach a cosine of one
-    assert told["precision"] == kept.precision == "fp32"
-    assert 0.9 < told["parity_cosine_min"] < 1.0
-    assert told["parity_frames"] == 8
-    assert torch.equal(kept.encode(x), expected), "fp32 must be the exact weights again"
-
-
-def test_bf16_can_be_asked_for() -> None:
-    chosen, told = choose_precision(encoder(f"random:{SMALL}"), "bf16", 0.99, frames(4))
-    assert chosen.precision == told["precision"] == "bf16"
-    assert chosen.encode(frames(4)).dtype == torch.float32
 
 
 def test_cuda_is_refused_where_there_is_none() -> None:

@@ -1,7 +1,8 @@
-import os
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,11 +12,15 @@ from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore, VideoFeatures
 from mofore.data.catalog import scan
 from mofore.data.decode import decode, rgb
-from mofore.data.errors import StageError, TooManyFailures, VideoError
+from mofore.data.errors import StageError, TooManyFailures
+from mofore.data.motion import write_video
 from mofore.data.progress import Silent
 from mofore.data.settings import ExtractSettings
 from mofore.stages import extract
+from mofore.stages.decode_worker import Reader
 from mofore.stages.encoders import load_encoder
+from mofore.stages.frame_source import read_video
+from mofore.tests.stages.faulty_readers import misbehaving
 
 SETTINGS = ExtractSettings(backbone="random:test_efficientnet", precision="fp32", batch_size=16)
 
@@ -35,10 +40,12 @@ class Job:
         progress: Silent | None = None,
         reverse: bool = False,
         superseded: tuple[str, ...] = (),
+        read: Reader = read_video,
     ) -> extract.ExtractResult:
         videos = self.catalog.videos[::-1] if reverse else self.catalog.videos
         inputs = extract.ExtractInputs(self.catalog.root, videos, None, superseded)
-        return extract.run(settings, inputs, store=self.store, ledger=self.ledger, progress=progress or Silent())
+        progress = progress or Silent()
+        return extract.run(settings, inputs, store=self.store, ledger=self.ledger, progress=progress, read=read)
 
     def features(self) -> dict[str, np.ndarray]:
         found = {}
@@ -106,13 +113,33 @@ def test_a_forced_run_leaves_the_new_features_alone(whole: Job, drawn: Path, tmp
     assert all(np.array_equal(features[name], expected[name]) for name in expected)
 
 
+class Watched(Silent):
+    """Remembers how many frames were encoded."""
+
+    frames = 0
+
+    def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
+        self.frames = int(figures["frames"])
+
+
+class StopsAfterFrames(Watched):
+    """Ctrl-C once so many frames are encoded."""
+
+    def __init__(self, frames: int) -> None:
+        self.most = frames
+
+    def pulse(self) -> None:
+        if self.frames >= self.most:
+            raise KeyboardInterrupt
+
+
 class StopsAfter(Silent):
     """Ctrl-C once so many videos are done."""
 
     def __init__(self, videos: int) -> None:
         self.left = videos
 
-    def advance(self, done: int, **figures: float | str) -> None:
+    def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
         self.left -= done
         if self.left <= 0:
             raise KeyboardInterrupt
@@ -137,23 +164,62 @@ def test_bad_files_are_recorded_with_a_reason_and_stop_nothing(videos: Path, tmp
     assert set(job.ledger.failures["enc"]) == set(reasons)
 
 
-def test_a_video_that_breaks_off_is_not_stored_although_frames_of_it_were_encoded(
-    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    victim = "Bounce/v_Bounce_g01_c01.avi"
-
-    def breaking(path: Path) -> Iterator[object]:
-        for number, frame in enumerate(decode(path)):
-            if number == 20 and str(path).endswith(victim):
-                raise VideoError("damaged after 20 frames: made up")
-            yield frame
-
-    monkeypatch.setattr("mofore.stages.frame_source.decode", breaking)
-    monkeypatch.setattr("mofore.stages.frame_source.PIECE", 4)
+def test_a_video_that_breaks_off_is_not_stored_although_frames_of_it_were_encoded(videos: Path, tmp_path: Path) -> None:
+    victim = "Bounce/breaks.avi"
+    shutil.copy(videos / "Bounce/v_Bounce_g01_c01.avi", videos / victim)
     job = Job(videos, tmp_path / "work")
-    result = job.run()
-    assert [failure.video_id for failure in result.failures] == [victim]
+    result = job.run(read=misbehaving)
+    assert {failure.video_id: failure.reason for failure in result.failures} == {victim: "damaged: made up"}
     assert set(job.features()) == {video.id for video in job.catalog.videos} - {victim}
+
+
+def test_a_decoder_that_crashes_is_a_failure_of_that_video(videos: Path, tmp_path: Path) -> None:
+    for name in ("crash", "crash_once"):
+        shutil.copy(videos / "Bounce/v_Bounce_g01_c01.avi", videos / f"Bounce/{name}.avi")
+    job = Job(videos, tmp_path / "work")
+    result = job.run(read=misbehaving)
+    assert [(f.video_id, f.reason) for f in result.failures] == [("Bounce/crash.avi", "the decoder crashed (SIGSEGV)")]
+    features = job.features()
+    assert len(features) == 21
+    assert np.array_equal(features["Bounce/crash_once.avi"], features["Bounce/v_Bounce_g01_c01.avi"])
+
+
+def test_features_do_not_depend_on_the_number_of_workers(whole: Job, drawn: Path, tmp_path: Path) -> None:
+    job = Job(drawn, tmp_path)
+    job.run(replace(SETTINGS, workers=5))
+    features, expected = job.features(), whole.features()
+    assert all(np.array_equal(features[name], expected[name]) for name in expected)
+
+
+def test_a_long_video_goes_on_where_it_was_interrupted(drawn: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    pictures = [rgb(frame) for video in scan(drawn).videos for frame, _ in decode(drawn / video.id)]
+    write_video(folder / "film.avi", np.stack(pictures))
+    hurried = replace(SETTINGS, shard_seconds=0.0)
+    whole, cut = Job(folder, tmp_path / "whole"), Job(folder, tmp_path / "cut")
+    whole.run()
+    with pytest.raises(KeyboardInterrupt):
+        cut.run(hurried, StopsAfterFrames(200))
+    (rows,) = cut.store.partial_folder.glob("*.rows")
+    kept = rows.stat().st_size // (8 + 2 * 256)
+    assert 200 <= kept < 480
+    watched = Watched()
+    cut.run(hurried, watched)
+    assert watched.frames == 480 - kept, "the first frames are not encoded again"
+    assert np.array_equal(cut.features()["film.avi"], whole.features()["film.avi"])
+    assert not cut.store.partial_folder.exists()
+
+
+@pytest.mark.parametrize(("sampling", "expected"), [({"stride": 5}, 5), ({"fps": 5.0}, 5), ({"fps": 100.0}, 24)])
+def test_fewer_frames_can_be_kept(
+    sampling: dict[str, Any], expected: int, whole: Job, drawn: Path, tmp_path: Path
+) -> None:
+    job = Job(drawn, tmp_path)
+    result = job.run(replace(SETTINGS, **sampling))
+    assert result.frames == 20 * expected
+    step = 1 if expected == 24 else 5
+    assert all(np.array_equal(rows, whole.features()[name][::step]) for name, rows in job.features().items())
 
 
 def test_more_failures_than_allowed_stop_the_run_with_the_reasons(videos: Path, tmp_path: Path) -> None:
@@ -179,21 +245,12 @@ def test_nothing_readable_at_all_is_an_error(tmp_path: Path) -> None:
         Job(folder, tmp_path / "work").run()
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_stored(
-    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    victim = "Bounce/v_Bounce_g01_c01.avi"
-
-    def touching(path: Path) -> Iterator[object]:
-        yield from decode(path)
-        if str(path).endswith(victim):
-            os.utime(path, ns=(5, 5))
-
-    monkeypatch.setattr("mofore.stages.frame_source.decode", touching)
+def test_a_file_that_keeps_changing_while_it_is_read_is_not_stored(videos: Path, tmp_path: Path) -> None:
+    shutil.copy(videos / "Bounce/v_Bounce_g01_c01.avi", videos / "touch.avi")
     job = Job(videos, tmp_path / "work")
-    result = job.run()
-    assert [(f.video_id, "changed while it was read" in f.reason) for f in result.failures] == [(victim, True)]
-    assert victim not in job.features()
+    result = job.run(read=misbehaving)
+    assert [(f.video_id, "changed while it was read" in f.reason) for f in result.failures] == [("touch.avi", True)]
+    assert "touch.avi" not in job.features()
 
 
 def test_the_store_goes_on_in_the_precision_it_was_begun_with(videos: Path, tmp_path: Path) -> None:

@@ -1,0 +1,125 @@
+"""The features of a video whose frames are still coming, on disk.
+
+A long film takes longer than the time after which finished work must be safe, and more memory than a run may
+take. So its rows are appended to a file of their own, committed now and then, and a later run goes on after
+the last commit. Once the whole video is in a shard the file goes.
+
+``<name>.rows`` holds records (time_s float64, feature float16[D]); ``<name>.json`` is published after the rows
+that it speaks of are on disk, and says how many of them count and what their digest is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.arrays import Float16, Float64
+from .atomic import write_json
+
+READ_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What is safe of a partial video: its file's content, rows, width D, and the digest of the rows."""
+
+    video_id: str
+    sha256: str
+    frames: int
+    width: int
+    digest: str
+
+
+class PartialVideo:
+    """Rows of one video; :meth:`append` and :meth:`commit` write, :meth:`rows` reads."""
+
+    def __init__(self, folder: Path, video_id: str) -> None:
+        name = hashlib.sha256(video_id.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+        self.video_id = video_id
+        self.frames = 0
+        self._rows_path, self._commit_path = folder / f"{name}.rows", folder / f"{name}.json"
+        self._hash = hashlib.sha256()
+        self._width = 0
+
+    def committed(self) -> Commit | None:
+        """What an earlier run left, if its rows are what they should be."""
+        try:
+            commit = Commit(**json.loads(self._commit_path.read_text()))
+            size = self._rows_path.stat().st_size
+        except (OSError, ValueError, TypeError):
+            return None
+        if commit.video_id != self.video_id or size < commit.frames * _row(commit.width).itemsize:
+            return None
+        return commit if self._digest_of(commit).hexdigest() == commit.digest else None
+
+    def go_on(self, commit: Commit) -> None:
+        """Take the committed rows; what was written after the commit is cut off."""
+        os.truncate(self._rows_path, commit.frames * _row(commit.width).itemsize)
+        self.frames, self._width, self._hash = commit.frames, commit.width, self._digest_of(commit)
+
+    def begin(self) -> None:
+        """Start with no rows, whatever is there."""
+        self.discard()
+        self._rows_path.parent.mkdir(parents=True, exist_ok=True)
+        self._rows_path.touch()
+
+    def append(self, features_TD: Float16, times_s_T: Float64) -> None:
+        """Add rows; they are safe after the next :meth:`commit`."""
+        self._width = features_TD.shape[1]
+        rows = np.empty(len(features_TD), _row(self._width))
+        rows["time_s"], rows["feature"] = times_s_T, features_TD
+        content = rows.tobytes()
+        with self._rows_path.open("ab") as handle:
+            handle.write(content)
+        self._hash.update(content)
+        self.frames += len(rows)
+
+    def commit(self, sha256: str) -> None:
+        """Make the rows appended so far safe; ``sha256`` is that of the video's file."""
+        with self._rows_path.open("rb") as handle:
+            os.fsync(handle.fileno())
+        commit: dict[str, Any] = {
+            "video_id": self.video_id,
+            "sha256": sha256,
+            "frames": self.frames,
+            "width": self._width,
+            "digest": self._hash.hexdigest(),
+        }
+        write_json(self._commit_path, commit)
+
+    def rows(self) -> tuple[Float16, Float64]:
+        """Features (T, D) and times (T,), as views of the file: nothing is loaded."""
+        rows = np.memmap(self._rows_path, _row(self._width), "r", shape=(self.frames,))
+        return rows["feature"], rows["time_s"]
+
+    def discard(self) -> None:
+        """Delete it."""
+        self._commit_path.unlink(missing_ok=True)
+        self._rows_path.unlink(missing_ok=True)
+        self.frames, self._hash = 0, hashlib.sha256()
+
+    def _digest_of(self, commit: Commit) -> hashlib._Hash:
+        left, total = commit.frames * _row(commit.width).itemsize, hashlib.sha256()
+        with self._rows_path.open("rb") as handle:
+            while left and (chunk := handle.read(min(left, READ_BYTES))):
+                total.update(chunk)
+                left -= len(chunk)
+        return total
+
+
+def remove_partial_videos(folder: Path) -> None:
+    """Delete what is left of videos that are whole by now, or that nobody asks for any more."""
+    for path in folder.glob("*"):
+        path.unlink(missing_ok=True)
+    if folder.is_dir():
+        folder.rmdir()
+
+
+def _row(width: int) -> np.dtype[Any]:
+    return np.dtype([("time_s", "<f8"), ("feature", "<f2", (width,))])

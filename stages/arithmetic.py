@@ -1,0 +1,234 @@
+"""How a frozen backbone is computed: precision, folded batch norms, compilation; and the choice among them.
+
+Nothing here changes what the features mean, only their last digits and how fast they come. So the choice is
+made on real frames: the cosine of every frame's feature to the plain fp32 one decides what is allowed. Among
+that the arithmetic that the processor was built for is taken, unless the clock says that it is slower every
+single time: a busy machine makes timings so unsteady that a threshold on them would choose by chance.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
+from torch.nn.functional import cosine_similarity
+
+from ..data.settings import ExtractSettings
+from .batch_norm import fold_batch_norms
+from .bfloat16 import to_bfloat16
+from .device import has_bfloat16
+from .preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from .encoders import Encoder
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+FOLD_FLOOR = 0.99999  # cosine that folding batch norms must keep; it is exact but for rounding
+REPAYS_S = 300.0  # `auto` compiles a job whose forward passes would take longer than this
+PASSES = 3  # timed passes of each candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """One way to compute the features: "fp32" or "bf16", batch norms folded or not, compiled or not."""
+
+    precision: str = "fp32"
+    folded: bool = False
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        extras = [name for name in ("folded", "compiled") if getattr(self, name)]
+        return ", ".join([self.precision, *extras])
+
+
+PLAIN = Arithmetic()
+
+
+class Network(nn.Module):
+    """A backbone with its normalisation: uint8 frames (B, C, H, W) in, features (B, D) out."""
+
+    def __init__(self, model: nn.Module, method: str, preprocess: Preprocess, dtype: torch.dtype) -> None:
+        super().__init__()
+        device = next(model.parameters()).device
+        mean_C, std_C = (
+            torch.tensor(values, device=device).view(3, 1, 1) for values in (preprocess.mean, preprocess.std)
+        )
+        self.register_buffer("scale_C", 1 / (255 * std_C))
+        self.register_buffer("shift_C", -mean_C / std_C)
+        self.model, self.method, self.dtype = model, method, dtype
+
+    def forward(self, frames_BCHW: Tensor) -> Tensor:
+        """Normalise as :meth:`.preprocess.Preprocess.normalise` does, in fp32, and run the backbone."""
+        pictures_BCHW = torch.addcmul(self.shift_C, frames_BCHW.float(), self.scale_C).to(self.dtype)  # type: ignore[arg-type]
+        features_BD: Tensor = getattr(self.model, self.method)(
+            pictures_BCHW.contiguous(memory_format=torch.channels_last)
+        )
+        return features_BD
+
+
+def build_network(
+    model: nn.Module, method: str, preprocess: Preprocess, arithmetic: Arithmetic, example_BCHW: Tensor
+) -> nn.Module:
+    """``model`` (fp32, left as it is) in another arithmetic; ``example_BCHW`` as for :meth:`Encoder.at`."""
+    if arithmetic.folded:
+        model = fold_batch_norms(model, preprocess.normalise(example_BCHW[:1]), method)
+    if arithmetic.precision == "bf16":
+        model = to_bfloat16(model)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = Network(model, method, preprocess, DTYPES[arithmetic.precision])
+    if not arithmetic.compiled:
+        return network
+    # Freezing makes the weights constants: they are laid out for the kernels once.
+    return torch.compile(network, dynamic=False, options={"freezing": True})  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An arithmetic tried on real frames.
+
+    Attributes:
+        encoder: in that arithmetic.
+        cosine_min: lowest cosine of a frame's feature to the plain fp32 one.
+        cosine_mean: the mean.
+        seconds: of each timed pass over the frames.
+    """
+
+    encoder: Encoder
+    cosine_min: float
+    cosine_mean: float
+    seconds: list[float] = field(default_factory=list)
+
+
+class Trials:
+    """Tries arithmetics of one backbone on the same frames."""
+
+    def __init__(self, encoder: Encoder, frames_BCHW: Tensor) -> None:
+        self.made: dict[Arithmetic, Trial] = {}
+        self._frames_BCHW = frames_BCHW
+        self._plain_BD = encoder.encode(frames_BCHW)
+        self._encoder = encoder
+        self.try_(PLAIN)
+
+    def try_(self, arithmetic: Arithmetic) -> Trial:
+        """Compute the features in one way; what torch or a compiler raises is the caller's."""
+        encoder = self._encoder if arithmetic == PLAIN else self._encoder.at(arithmetic, self._frames_BCHW)
+        features_BD = encoder.encode(self._frames_BCHW)
+        cosine_B = cosine_similarity(self._plain_BD, features_BD, dim=1)
+        self.made[arithmetic] = Trial(encoder, float(cosine_B.min()), float(cosine_B.mean()))
+        return self.made[arithmetic]
+
+    def is_ever_faster(self, new: Trial, old: Trial) -> bool:
+        """Whether ``new`` beats ``old`` at least once in :data:`PASSES` passes, taken in turn."""
+        for _ in range(PASSES):
+            for trial in (old, new):
+                trial.seconds.append(self._time(trial.encoder))
+        return any(new_s < old_s for new_s, old_s in zip(new.seconds[-PASSES:], old.seconds[-PASSES:], strict=True))
+
+    def rate(self, trial: Trial) -> float:
+        """Frames per second of the fastest pass."""
+        if not trial.seconds:
+            trial.seconds.append(self._time(trial.encoder))
+        return len(self._frames_BCHW) / min(trial.seconds)
+
+    def _time(self, encoder: Encoder) -> float:
+        begin = time.perf_counter()
+        encoder.encode(self._frames_BCHW)
+        return time.perf_counter() - begin
+
+
+def choose(
+    encoder: Encoder,
+    settings: ExtractSettings,
+    frames_BCHW: Tensor,
+    *,
+    frames_to_come: int,
+    note: Callable[[str], None],
+) -> tuple[Encoder, dict[str, Any]]:
+    """Settle on an arithmetic by trying it on a first batch of real frames.
+
+    Batch norms are folded wherever the features stay the same. ``extract.precision = auto`` takes bf16 where
+    the processor has it and every frame's cosine stays at ``extract.parity_floor`` or above.
+    ``extract.compile = auto`` compiles if the forward passes would take more than :data:`REPAYS_S`.
+
+    Args:
+        encoder: as loaded.
+        settings: of the stage.
+        frames_BCHW: preprocessed uint8 frames, as many as later batches have.
+        frames_to_come: an estimate, for what compiling would repay.
+        note: told what could not be done.
+
+    Returns:
+        The encoder in the arithmetic chosen, and what was measured, for the store's provenance.
+    """
+    trials = Trials(encoder, frames_BCHW)
+    best = _try_folding(trials)
+    best = _try_bf16(trials, best, settings)
+    if _is_worth_compiling(settings.compile, frames_to_come / trials.rate(best)):
+        best = _try_compiling(trials, best, settings, note)
+    return best.encoder, _measured(trials, best, settings, frames_BCHW)
+
+
+def _try_folding(trials: Trials) -> Trial:
+    plain = trials.made[PLAIN]
+    if not any(isinstance(module, nn.BatchNorm2d) for module in plain.encoder.model.modules()):
+        return plain
+    try:
+        folded = trials.try_(Arithmetic(folded=True))
+    except (AttributeError, TypeError, RuntimeError):  # a model that looks into its own batch norms
+        return plain
+    return folded if folded.cosine_min >= FOLD_FLOOR else plain
+
+
+def _try_bf16(trials: Trials, exact: Trial, settings: ExtractSettings) -> Trial:
+    if settings.precision == "fp32" or (settings.precision == "auto" and not has_bfloat16(exact.encoder.device)):
+        return exact
+    rounded = trials.try_(replace(exact.encoder.arithmetic, precision="bf16"))
+    faster = trials.is_ever_faster(rounded, exact)
+    if settings.precision == "bf16" or (rounded.cosine_min >= settings.parity_floor and faster):
+        return rounded
+    return exact
+
+
+def _is_worth_compiling(wish: str, forward_s: float) -> bool:
+    return wish == "on" or (wish == "auto" and forward_s > REPAYS_S)
+
+
+def _try_compiling(trials: Trials, eager: Trial, settings: ExtractSettings, note: Callable[[str], None]) -> Trial:
+    try:
+        compiled = trials.try_(replace(eager.encoder.arithmetic, compiled=True))
+    except (TorchDynamoException, RuntimeError, OSError) as error:  # no C++ compiler, an operator it can't take
+        note(f"not compiled: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}")
+        return eager
+    floor = FOLD_FLOOR if eager.encoder.arithmetic.precision == "fp32" else settings.parity_floor
+    accurate = settings.precision == "bf16" or compiled.cosine_min >= floor
+    faster = trials.is_ever_faster(compiled, eager)
+    return compiled if accurate and (faster or settings.compile == "on") else eager
+
+
+def _measured(trials: Trials, best: Trial, settings: ExtractSettings, frames_BCHW: Tensor) -> dict[str, Any]:
+    timed = {str(arithmetic): trial for arithmetic, trial in trials.made.items() if trial.seconds}
+    return {
+        **asdict(best.encoder.arithmetic),
+        "parity_cosine_min": best.cosine_min,
+        "parity_cosine_mean": best.cosine_mean,
+        "parity_frames": len(frames_BCHW),
+        "parity_floor": settings.parity_floor,
+        "parity_tried": {str(arithmetic): trial.cosine_min for arithmetic, trial in trials.made.items()},
+        "row_drift": row_drift(best.encoder, frames_BCHW),
+        "frames_per_s": {name: round(trials.rate(trial), 1) for name, trial in timed.items()},
+    }
+
+
+def row_drift(encoder: Encoder, frames_BCHW: Tensor) -> float:
+    """Largest change of a feature (as stored, float16) when its frame moves to another row of the batch.
+
+    0 means that features depend neither on the order of videos nor on where a killed run went on.
+    """
+    here_BD = encoder.encode(frames_BCHW).half()
+    there_BD = encoder.encode(frames_BCHW.roll(1, 0)).half().roll(-1, 0)
+    return float((here_BD.float() - there_BD.float()).abs().max())

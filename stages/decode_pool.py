@@ -1,0 +1,282 @@
+"""Worker processes that decode and resize ahead of the forward pass, watched over by their parent.
+
+A worker that dies or hangs takes its video down once more at most: the video is tried again by a fresh
+worker, and after the second time it is recorded as failed, with the reason. The videos that were only waiting
+for that worker lose nothing. Which worker does what, and in which order frames come, is left to chance;
+that no feature depends on it is the business of the forward pass (:func:`.arithmetic.row_drift`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from multiprocessing import connection, get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+from torch import Tensor
+
+from ..data.types import Failure, FileState, Video
+from .decode_worker import Changed, Emptied, Filled, Job, Reader, serve
+from .frame_slots import FrameSlots, SlotLayout
+from .frame_source import Finished, Reading, Resume, Started, read_video
+
+SLOTS = 4  # pieces that a worker may be ahead
+SLOT_BYTES = 8 << 20
+AHEAD = 8  # videos that may wait at a worker, so that very short ones don't starve it
+TRIES = 2
+POLL_S = 0.5
+JOIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class VideoStarted:
+    """Frames of a video are going to come; those of an earlier try of it are void."""
+
+    video: Video
+    key: int
+    start: Started
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrames:
+    """Frames of the try ``key``; ``frames_BCHW`` is shared memory, valid until the next event is asked for."""
+
+    key: int
+    frames_BCHW: Tensor
+    times_s: tuple[float, ...]
+    decode_s: float
+    preprocess_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFinished:
+    """All frames of the try ``key`` have come."""
+
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFailed:
+    """The video could not be read; ``key`` is its last try's."""
+
+    key: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing came for a moment."""
+
+
+PoolEvent = VideoStarted | VideoFrames | VideoFinished | VideoFailed | Idle
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A job given to a worker."""
+
+    job: Job
+    number: int
+    source: FileState | None = None
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A worker and what it has to do."""
+
+    process: BaseProcess
+    connection: connection.Connection
+    slots: FrameSlots
+    attempts: deque[_Attempt] = field(default_factory=deque)
+    tick: int = 0
+    seen: float = field(default_factory=time.monotonic)
+
+    def is_stuck(self, patience_s: float) -> bool:
+        """Whether it should be at work but has not taken a step for so long."""
+        now, tick = time.monotonic(), self.slots.tick
+        if tick != self.tick or not self.attempts:
+            self.tick, self.seen = tick, now
+        return now - self.seen > patience_s
+
+
+class DecodePool:
+    """Iterate over the events of ``videos``; leaving the ``with`` block ends every worker.
+
+    Args:
+        root: folder that the videos' ids are relative to.
+        videos: to read, each exactly once (or twice, see above).
+        reading: how.
+        workers: number of processes.
+        stall_s: a worker without a sign of life for so long is killed.
+        resume: frames of some videos that are known already, by id.
+        read: reads one video; it must be importable by the workers.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        videos: Sequence[Video],
+        reading: Reading,
+        *,
+        workers: int,
+        stall_s: float,
+        resume: Callable[[str], Resume | None] = lambda _video_id: None,
+        read: Reader = read_video,
+    ) -> None:
+        self._root, self._reading, self._read, self._resume = root, reading, read, resume
+        self._stall_s = stall_s
+        self._waiting = deque((video, 1) for video in videos)
+        self._workers = max(1, min(workers, len(videos)))
+        self._keys = count()
+        self._lanes: list[_Lane] = []
+        self._context = _context()
+        frame_bytes = reading.preprocess.size[0] * reading.preprocess.size[1] * 3
+        frames = max(1, min(reading.piece_frames, SLOT_BYTES // frame_bytes))
+        self._layout = SlotLayout(SLOTS, frames, reading.preprocess.size)
+        self._reading = Reading(reading.preprocess, reading.sampling, reading.image_fps, frames)
+
+    def __enter__(self) -> DecodePool:
+        self._lanes = [self._start() for _ in range(self._workers)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for lane in self._lanes:
+            lane.process.kill()  # it has nothing that could be lost
+        for lane in self._lanes:
+            self._bury(lane)
+        self._lanes = []
+
+    def __iter__(self) -> Iterator[PoolEvent]:
+        while True:
+            self._assign()
+            if not any(lane.attempts for lane in self._lanes):
+                return
+            ready = connection.wait([lane.connection for lane in self._lanes], POLL_S)
+            if not ready:
+                yield Idle()
+            for lane in [lane for lane in self._lanes if lane.connection in ready]:
+                yield from self._drain(lane)
+            for lane in [lane for lane in self._lanes if lane.is_stuck(self._stall_s)]:
+                lane.process.kill()
+                yield from self._replace(lane, f"the decoder hung: no frame for {self._stall_s:g} s")
+
+    def _start(self) -> _Lane:
+        ours, theirs = self._context.Pipe()
+        slots = FrameSlots(self._layout)
+        arguments = (theirs, slots, self._read, self._reading)
+        process = self._context.Process(target=serve, args=arguments, daemon=True, name="mofore-decode")  # type: ignore[attr-defined]
+        process.start()
+        theirs.close()
+        return _Lane(process, ours, slots)
+
+    def _assign(self) -> None:
+        """Hand out videos, the same number to each worker, and not so many that one would end long after the rest."""
+        depth = max(1, min(AHEAD, len(self._waiting) // (2 * self._workers)))
+        for lane in sorted(self._lanes, key=lambda lane: len(lane.attempts)):
+            while self._waiting and len(lane.attempts) < depth:
+                video, number = self._waiting.popleft()
+                job = Job(next(self._keys), self._root / video.id, video, self._resume(video.id))
+                if _tell(lane, job):
+                    lane.seen = lane.seen if lane.attempts else time.monotonic()
+                    lane.attempts.append(_Attempt(job, number))
+                else:  # it just died, which `_drain` is about to find out
+                    self._waiting.appendleft((video, number))
+                    break
+
+    def _drain(self, lane: _Lane) -> Iterator[PoolEvent]:
+        """All events that have come from a worker."""
+        try:
+            while lane.connection.poll():
+                key, content = lane.connection.recv()
+                yield from self._event(lane, key, content)
+        except (EOFError, OSError, UnpicklingError):
+            yield from self._replace(lane, None)
+
+    def _event(self, lane: _Lane, key: int, content: Any) -> Iterator[PoolEvent]:
+        lane.seen = time.monotonic()
+        attempt = lane.attempts[0]
+        match content:
+            case Started():
+                attempt.source = content.source
+                yield VideoStarted(attempt.job.video, key, content)
+            case Filled():
+                view = lane.slots.view(content.slot, content.count)
+                yield VideoFrames(key, view, content.times_s, content.decode_s, content.preprocess_s)
+                del view
+                lane.seen = time.monotonic()
+                _tell(lane, Emptied(content.slot))
+            case Finished():
+                lane.attempts.popleft()
+                yield VideoFinished(key)
+            case Failure():
+                lane.attempts.popleft()
+                yield VideoFailed(key, content)
+            case Changed():
+                lane.attempts.popleft()
+                yield from self._again(attempt, content.reason)
+
+    def _replace(self, lane: _Lane, reason: str | None) -> Iterator[PoolEvent]:
+        """Put a fresh worker in the place of one that is dead, and try its video again."""
+        self._bury(lane)
+        reason = reason or _cause(lane.process.exitcode)
+        attempts = list(lane.attempts)
+        self._lanes[self._lanes.index(lane)] = self._start()
+        for attempt in reversed(attempts[1:]):
+            self._waiting.appendleft((attempt.job.video, attempt.number))
+        if attempts:
+            yield from self._again(attempts[0], reason)
+
+    def _again(self, attempt: _Attempt, reason: str) -> Iterator[PoolEvent]:
+        video = attempt.job.video
+        if attempt.number < TRIES:
+            self._waiting.append((video, attempt.number + 1))
+            return
+        source = attempt.source or FileState(video.size, video.mtime_ns, "")
+        yield VideoFailed(attempt.job.key, Failure(video.id, source, reason))
+
+    def _bury(self, lane: _Lane) -> None:
+        lane.process.join(JOIN_S)
+        lane.connection.close()
+        lane.slots.close()
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _context() -> BaseContext:
+    """Workers are forked from a server that has loaded what they need: a new one is there in milliseconds."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["mofore.stages.decode_worker", "mofore.stages.frame_source"])
+    return context
+
+
+def _tell(lane: _Lane, message: object) -> bool:
+    try:
+        lane.connection.send(message)
+    except OSError:
+        return False
+    return True
+
+
+def _cause(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return f"the decoder's process ended with exit code {exit_code}"
+    if -exit_code == signal.SIGKILL:
+        return "the decoder's process was killed from outside (out of memory?)"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"the decoder crashed ({names.get(-exit_code, f'signal {-exit_code}')})"

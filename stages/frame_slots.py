@@ -1,0 +1,90 @@
+"""Memory that a worker process and its parent share, so that frames are handed over without being sent.
+
+A slot holds one piece of frames. The worker writes it, the parent reads it and gives it back. The memory has
+no name and so cannot be left behind, whoever is killed; nor does it count against a container's /dev/shm.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from dataclasses import dataclass
+from multiprocessing.reduction import DupFd
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TICK_BYTES = mmap.PAGESIZE  # the first page holds the worker's tick
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLayout:
+    """``count`` slots of at most ``frames`` frames of ``size`` (height, width) each."""
+
+    count: int
+    frames: int
+    size: tuple[int, int]
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one slot."""
+        return self.frames * self.size[0] * self.size[1] * 3
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all, the tick's page included."""
+        return TICK_BYTES + self.count * self.slot_bytes
+
+
+class FrameSlots:
+    """The slots of one worker. Made by the parent; pickled into the worker when that is started."""
+
+    def __init__(self, layout: SlotLayout, descriptor: int | None = None) -> None:
+        self.layout = layout
+        self._descriptor = _anonymous_file(layout.total_bytes) if descriptor is None else descriptor
+        self._memory = mmap.mmap(self._descriptor, layout.total_bytes)
+        self._tick = memoryview(self._memory)[:8].cast("Q")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _attach, (self.layout, DupFd(self._descriptor))
+
+    @property
+    def tick(self) -> int:
+        """Steps that the worker has taken."""
+        return self._tick[0]
+
+    def step(self) -> None:
+        """Count a step; called by the worker."""
+        self._tick[0] += 1
+
+    def view(self, slot: int, frames: int) -> Tensor:
+        """The first ``frames`` frames of a slot, uint8 (n, C, H, W) with channels last in memory."""
+        height, width = self.layout.size
+        flat = torch.frombuffer(
+            self._memory,
+            dtype=torch.uint8,
+            count=frames * height * width * 3,
+            offset=TICK_BYTES + slot * self.layout.slot_bytes,
+        )
+        return flat.view(frames, height, width, 3).permute(0, 3, 1, 2)
+
+    def close(self) -> None:
+        """Give the memory back once no view is left."""
+        self._tick.release()
+        os.close(self._descriptor)
+
+
+def _attach(layout: SlotLayout, descriptor: Any) -> FrameSlots:
+    return FrameSlots(layout, descriptor.detach())
+
+
+def _anonymous_file(size: int) -> int:
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("mofore-frames")
+    else:  # macOS: a file that is unlinked at once
+        with tempfile.TemporaryFile() as handle:
+            descriptor = os.dup(handle.fileno())
+    os.ftruncate(descriptor, size)
+    return descriptor

@@ -1,0 +1,227 @@
+"""The writing side of extraction: videos in the making, finished ones, failures; shards published beside the work."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cache.ledger import Ledger, ShardRecord
+from ..cache.partial import PartialVideo
+from ..cache.store import FeatureStore, VideoFeatures
+from ..data.arrays import Float16, Float64
+from ..data.errors import TooManyFailures
+from ..data.settings import ExtractSettings
+from ..data.types import Failure
+from .frame_source import Started
+
+TOLERATED_FAILURES = 10  # before `extract.max_failure_rate` is looked at
+PUBLISH_BYTES = 64 << 20  # a shard is published before it outgrows this
+SPILL_BYTES = 32 << 20  # features of an unfinished video that may be in memory
+
+
+@dataclass(slots=True)
+class ExtractResult:
+    """What was done: videos and frames stored, the videos that could not be read, the encoder, seconds by part."""
+
+    videos: int = 0
+    frames: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    encoder: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def summary(self, wall_s: float) -> str:
+        """One line: how much, how fast, computed how, and where the time went."""
+        arithmetic = [name for name in ("folded", "compiled") if self.encoder.get(name)]
+        parts = [f"{part} {100 * spent_s / wall_s:.0f} %" for part, spent_s in self.seconds.items()]
+        told = [
+            f"{self.videos:,} videos, {self.frames:,} frames, {self.frames / wall_s:,.0f} frames/s",
+            ", ".join([str(self.encoder.get("precision", "")), *arithmetic]),
+            "of the time: " + ", ".join(parts),
+        ]
+        return "; ".join(filter(None, told))
+
+
+class PendingVideo:
+    """A video whose frames are on their way through the batches.
+
+    Attributes:
+        video_id: which.
+        source: state of its file.
+        frames: of which the features are known.
+        ended: whether all of its frames have been read.
+    """
+
+    def __init__(self, video_id: str, start: Started, partial_folder: Path) -> None:
+        self.video_id, self.source, self.frames, self.ended = video_id, start.source, start.skipped, False
+        self._expected = start.skipped
+        self._begin = time.monotonic()
+        self._times_s: list[float] = []
+        self._features: list[Float16] = []
+        self._bytes = 0
+        self._partial = PartialVideo(partial_folder, video_id)
+        self._on_disk = self._take_up(start.skipped)
+
+    def expect(self, times_s: tuple[float, ...]) -> None:
+        """Frames with these times were read."""
+        self._times_s.extend(times_s)
+        self._expected += len(times_s)
+
+    def add(self, features_TD: Float16) -> None:
+        """The features of the next frames."""
+        self._features.append(features_TD)
+        self._bytes += features_TD.nbytes
+        self.frames += len(features_TD)
+        if self._bytes > SPILL_BYTES:
+            self._spill()
+
+    def is_whole(self) -> bool:
+        """Whether nothing is missing any more."""
+        return self.ended and self.frames == self._expected
+
+    def secure(self, after_s: float) -> None:
+        """Commit what there is to disk, if the video has been going on for longer than ``after_s``."""
+        if self._features and time.monotonic() - self._begin > after_s:
+            self._spill()
+            self._partial.commit(self.source.sha256)
+
+    def result(self) -> VideoFeatures:
+        """The whole video; of a long one, views of its file."""
+        if self._on_disk:
+            self._spill()
+            features_TD, times_s_T = self._partial.rows()
+        else:
+            features_TD, times_s_T = np.concatenate(self._features), np.array(self._times_s)
+        return VideoFeatures(self.video_id, self.source, features_TD, times_s_T)
+
+    def discard(self) -> None:
+        """Forget it."""
+        self._partial.discard()
+
+    def _take_up(self, skipped: int) -> bool:
+        commit = self._partial.committed() if skipped else None
+        if commit is not None:
+            self._partial.go_on(commit)
+        return commit is not None
+
+    def _spill(self) -> None:
+        """Move the features that are known from memory to disk."""
+        if not self._on_disk:
+            self._partial.begin()
+            self._on_disk = True
+        if not self._features:
+            return
+        features_TD = np.concatenate(self._features)
+        times_s_T: Float64 = np.array(self._times_s[: len(features_TD)])
+        self._partial.append(features_TD, times_s_T)
+        del self._times_s[: len(features_TD)]
+        self._features, self._bytes = [], 0
+
+
+class ShardWriter:
+    """Publishes finished videos at the latest every ``extract.shard_seconds``, in a thread of its own.
+
+    Attributes:
+        result: so far.
+        provenance: of the encoder; every shard carries it.
+        waited_s: seconds that the caller was kept waiting.
+    """
+
+    def __init__(self, store: FeatureStore, ledger: Ledger, settings: ExtractSettings) -> None:
+        self.result = ExtractResult()
+        self.provenance: dict[str, Any] = {}
+        self.waited_s = 0.0
+        self._store, self._ledger, self._settings = store, ledger, settings
+        self._ready: list[VideoFeatures] = []
+        self._whole: list[PendingVideo] = []
+        self._bytes = 0
+        self._since = time.monotonic()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="publish")
+        self._publishing: Future[ShardRecord] | None = None
+        self._being_published: list[PendingVideo] = []
+
+    def add(self, pending: PendingVideo) -> None:
+        """A video is whole."""
+        video = pending.result()
+        self._ready.append(video)
+        self._whole.append(pending)
+        self._bytes += video.features_TD.nbytes
+        self.result.videos += 1
+        self.result.frames += len(video.features_TD)
+
+    def fail(self, failure: Failure) -> None:
+        """A video could not be read.
+
+        Raises:
+            TooManyFailures: if that was one too many.
+        """
+        self._ledger.add_failure(self._store.key, failure)
+        failures = self.result.failures
+        failures.append(failure)
+        tried, limit = self.result.videos + len(failures), self._settings.max_failure_rate
+        tolerated = TOLERATED_FAILURES if limit > 0 else 0
+        if len(failures) > max(tolerated, limit * tried):
+            raise TooManyFailures(
+                f"{len(failures)} of the first {tried} videos could not be read, more than "
+                f"extract.max_failure_rate = {limit:g} allows; what was extracted is kept\n{failure_table(failures)}"
+            )
+
+    def is_due(self) -> bool:
+        """Whether :meth:`flush` should be called."""
+        return time.monotonic() - self._since >= self._settings.shard_seconds or self._bytes >= PUBLISH_BYTES
+
+    def flush(self, unfinished: Iterable[PendingVideo] = ()) -> None:
+        """Begin to publish what is finished, and make safe what is ``unfinished`` but has taken long."""
+        self._settle()
+        for pending in unfinished:
+            pending.secure(self._settings.shard_seconds)
+        if self._ready:
+            self._publishing = self._executor.submit(self._store.publish, self._ready, self.provenance)
+            self._being_published = self._whole
+        self._ready, self._whole, self._bytes, self._since = [], [], 0, time.monotonic()
+
+    def close(self) -> None:
+        """Publish the rest and wait for it."""
+        try:
+            self.flush()
+            self._settle()
+        finally:
+            self._executor.shutdown()
+
+    def merge(self) -> None:
+        """Merge small shards."""
+        records = self._ledger.shards.get(self._store.key, {}).values()
+        for merge in self._store.merge(records, self.provenance):
+            self._ledger.add_shard(merge.record)
+            self.drop(merge.replaced)
+
+    def drop(self, names: tuple[str, ...]) -> None:
+        """Delete shards that others replace."""
+        self._ledger.drop_shards(self._store.key, names)
+        self._store.delete(names)
+
+    def _settle(self) -> None:
+        """Wait for the shard that is being published, and tell the ledger of it."""
+        if self._publishing is None:
+            return
+        begin = time.monotonic()
+        publishing, self._publishing = self._publishing, None
+        self._ledger.add_shard(publishing.result())
+        for pending in self._being_published:
+            pending.discard()
+        self.waited_s += time.monotonic() - begin
+
+
+def failure_table(failures: list[Failure], most: int = 8) -> str:
+    """Reasons, the most frequent first, each with how often and one example."""
+    counts = Counter(failure.reason for failure in failures)
+    example = {failure.reason: failure.video_id for failure in reversed(failures)}
+    rows = [f"  {count:6d}  {reason}  (for example {example[reason]})" for reason, count in counts.most_common(most)]
+    rest = len(counts) - most
+    return "\n".join(rows + ([f"  and {rest} further reasons"] if rest > 0 else []))

@@ -1,0 +1,100 @@
+import pytest
+import torch
+from mofore.data.settings import ExtractSettings
+from mofore.stages import arithmetic
+from mofore.stages.arithmetic import PLAIN, Arithmetic, choose, row_drift
+from mofore.stages.encoders import Encoder, load_encoder
+
+CPU = torch.device("cpu")
+
+
+def frames(count: int, side: int = 160) -> torch.Tensor:
+    noise = torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0))
+    return (noise * 255).to(torch.uint8)
+
+
+def settled(backbone: str = "test_efficientnet", **settings: object) -> tuple[Encoder, dict[str, object], list[str]]:
+    chosen = ExtractSettings(**{"backbone": f"random:{backbone}", "compile": "off", **settings})
+    notes: list[str] = []
+    encoder = load_encoder(chosen, None, CPU)
+    return *choose(encoder, chosen, frames(6), frames_to_come=0, note=notes.append), notes
+
+
+def test_automatic_precision_refuses_what_is_below_the_floor_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "has_bfloat16", lambda _device: True)
+    encoder, told, _ = settled(parity_floor=1.0)  # no rounding can reach a cosine of one
+    assert encoder.arithmetic.precision == told["precision"] == "fp32"
+    assert told["parity_frames"] == 6
+    tried = told["parity_tried"]
+    assert isinstance(tried, dict)
+    assert 0.9 < tried["bf16, folded"] < 1.0
+
+
+def test_automatic_precision_takes_bf16_where_the_processor_has_it_and_it_is_ever_faster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arithmetic, "has_bfloat16", lambda _device: True)
+    monkeypatch.setattr(arithmetic.Trials, "is_ever_faster", lambda *_: True)
+    assert settled(parity_floor=0.9)[0].arithmetic == Arithmetic("bf16", folded=True)
+    monkeypatch.setattr(arithmetic.Trials, "is_ever_faster", lambda *_: False)
+    assert settled(parity_floor=0.9)[0].arithmetic == Arithmetic("fp32", folded=True)
+    monkeypatch.setattr(arithmetic.Trials, "is_ever_faster", lambda *_: True)
+    monkeypatch.setattr(arithmetic, "has_bfloat16", lambda _device: False)
+    assert settled(parity_floor=0.9)[0].arithmetic == Arithmetic("fp32", folded=True)
+
+
+def test_a_precision_that_is_asked_for_is_taken_and_measured() -> None:
+    encoder, told, _ = settled(precision="bf16")
+    assert encoder.arithmetic.precision == "bf16"
+    assert 0.9 < float(str(told["parity_cosine_min"])) < 1.0
+    assert encoder.encode(frames(2)).dtype == torch.float32
+
+
+def test_folding_is_taken_only_if_the_features_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settled(precision="fp32")[0].arithmetic == Arithmetic(folded=True)
+    monkeypatch.setattr(arithmetic, "fold_batch_norms", lambda model, *_: torch.nn.Sequential(model, torch.nn.ReLU()))
+    assert settled(precision="fp32")[0].arithmetic == PLAIN
+
+
+def test_without_batch_norms_there_is_nothing_to_fold() -> None:
+    assert settled("test_vit", precision="fp32")[0].arithmetic == PLAIN
+
+
+@pytest.mark.parametrize("backbone", ["test_efficientnet", "test_vit", "test_resnet"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_feature_does_not_depend_on_its_row_in_the_batch(backbone: str, precision: str) -> None:
+    encoder, told, _ = settled(backbone, precision=precision)
+    assert told["row_drift"] == 0.0 == row_drift(encoder, frames(6))
+
+
+def test_a_compiler_that_fails_is_noted_and_the_eager_network_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise RuntimeError("no C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    encoder, told, notes = settled(compile="on", precision="fp32")
+    assert not encoder.arithmetic.compiled
+    assert told["compiled"] is False
+    assert notes == ["not compiled: RuntimeError: no C++ compiler found"]
+
+
+@pytest.mark.parametrize(("frames_to_come", "compiled"), [(0, False), (10**9, True)])
+def test_a_job_is_compiled_if_it_is_long_enough_to_repay_it(
+    frames_to_come: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda network, **_: network)
+    monkeypatch.setattr(arithmetic.Trials, "is_ever_faster", lambda *_: True)
+    settings = ExtractSettings(backbone="random:test_efficientnet", precision="fp32")
+    encoder = load_encoder(settings, None, CPU)
+    chosen, _ = choose(encoder, settings, frames(4), frames_to_come=frames_to_come, note=lambda _: None)
+    assert chosen.arithmetic.compiled is compiled
+
+
+@pytest.mark.real
+def test_compiled_features_are_the_eager_ones(shared: object) -> None:
+    encoder, told, notes = settled(compile="on", precision="fp32")
+    if notes:
+        pytest.skip(notes[0])
+    assert encoder.arithmetic.compiled
+    assert float(str(told["parity_cosine_min"])) > 0.99999
+    assert told["row_drift"] == 0.0
