@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..data.images import longest_series, read_image, stat_of_folder
 from ..data.types import FileState
 
 CHUNK_BYTES = 4 << 20
@@ -39,28 +42,54 @@ def file_sha256(path: Path, *, tick: Callable[[], None] = lambda: None) -> str:
     return total.hexdigest()
 
 
+def content_sha256(path: Path, *, tick: Callable[[], None] = lambda: None) -> str:
+    """sha256 of a file's content, or of the names and contents of a folder's frame images in their order.
+
+    ``tick`` is called after every chunk.
+
+    Raises:
+        OSError: if anything of it cannot be read.
+    """
+    if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where the reading is going to
+        return file_sha256(path, tick=tick)
+    total = hashlib.sha256()
+    for name in longest_series(path):
+        # Name and content come in lengths of their own, so that no two folders give the same bytes.
+        total.update(os.fsencode(name) + b"\0" + hashlib.sha256(read_image(path, name)).digest())
+        tick()
+    return total.hexdigest()
+
+
 def stat_of(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of change in nanoseconds, as the catalog sees them."""
+    """Size in bytes and time of change in nanoseconds, as the catalog sees them.
+
+    Raises:
+        OSError: if there is no such file, nor a folder of frame images.
+    """
     state = path.stat()
-    return state.st_size, state.st_mtime_ns
+    return stat_of_folder(path) if stat.S_ISDIR(state.st_mode) else (state.st_size, state.st_mtime_ns)
 
 
 def file_state(path: Path, *, tick: Callable[[], None] = lambda: None) -> FileState:
-    """The present state of a file, its content read."""
+    """The present state of a file or a folder of frame images, its content read.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
     size, mtime_ns = stat_of(path)
-    return FileState(size, mtime_ns, file_sha256(path, tick=tick))
+    return FileState(size, mtime_ns, content_sha256(path, tick=tick))
 
 
-def current_state(path: Path, recorded: FileState, hasher: Callable[[Path], str] = file_sha256) -> FileState | None:
+def current_state(path: Path, recorded: FileState, hasher: Callable[[Path], str] = content_sha256) -> FileState | None:
     """The present state of a recorded file: size and time equal is trusted, else its content is read.
 
     Returns:
         None if the file is gone or cannot be read. Compare ``sha256`` to know whether it changed.
     """
     try:
-        present = path.stat()
-        if recorded.looks_like(present.st_size, present.st_mtime_ns):
+        size, mtime_ns = stat_of(path)
+        if recorded.looks_like(size, mtime_ns):
             return recorded
-        return FileState(present.st_size, present.st_mtime_ns, hasher(path))
+        return FileState(size, mtime_ns, hasher(path))
     except OSError:
         return None

@@ -16,7 +16,7 @@ import sys, h5py
 with h5py.File(sys.argv[1], "r") as file:
     dict(file.attrs)
     for name in sys.argv[2:]:
-        file[name][:]
+        name in file and file[name][:]
 """
 
 

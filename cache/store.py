@@ -40,6 +40,7 @@ from .probe import probe
 FORMAT, VERSION = "mofore.features", 1
 SMALL_BYTES = 64 << 20  # shards below this are merged ...
 LARGE_BYTES = 256 << 20  # ... up to this
+ROWS_AT_ONCE = 8192  # of a video that are in memory while it is written or digested
 _TABLES = ("offsets", "video_id", "digest", "source_size", "source_mtime_ns", "source_sha256")
 # What HDF5 and its Python layer raise over damaged bytes, found by damaging shards at random.
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)
@@ -63,8 +64,11 @@ class VideoFeatures:
 
     def digest(self) -> str:
         """sha256 of the features and times."""
-        parts = (np.ascontiguousarray(self.features_TD, "<f2"), np.ascontiguousarray(self.times_s_T, "<f8"))
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+        total = hashlib.sha256()
+        for array, kind in ((self.features_TD, "<f2"), (self.times_s_T, "<f8")):
+            for start in range(0, len(array), ROWS_AT_ONCE):
+                total.update(np.ascontiguousarray(array[start : start + ROWS_AT_ONCE], kind).tobytes())
+        return total.hexdigest()
 
     def record(self) -> StoredVideo:
         """What the ledger keeps of it."""
@@ -138,6 +142,7 @@ class FeatureStore:
         Raises:
             StoreError: if it is no shard, or a digest does not match.
         """
+        _refuse_deadly(path)
         return self._record(path, tuple(stored for _, stored in _sound_videos_of(path)))
 
     def examine(
@@ -294,8 +299,10 @@ def _write_shard(
         times = file.create_dataset("times_s", (int(offsets[-1]),), "<f8")
         for video, (start, end) in zip(videos, pairwise(offsets), strict=True):
             features = file.require_dataset("features", (len(times), video.features_TD.shape[1]), "<f2")
-            features[start:end] = video.features_TD
-            times[start:end] = video.times_s_T
+            for row in range(start, end, ROWS_AT_ONCE):  # the rows of a long film are views of a file
+                rows = slice(row - start, min(row + ROWS_AT_ONCE, end) - start)
+                features[row : start + rows.stop] = video.features_TD[rows]
+                times[row : start + rows.stop] = video.times_s_T[rows]
         file["offsets"] = offsets
         # A file name need not be UTF-8; its odd bytes travel as they are.
         names = [record.id.encode("utf-8", "surrogateescape") for record in records]

@@ -1,4 +1,4 @@
-"""Which videos there are: UCF101's layout, or any folder tree of videos.
+"""Which videos there are: UCF101's layout, or any folder tree of videos, as files or as folders of frame images.
 
 Nothing is opened here: a catalog of 13,320 videos is one walk over the folders and a stat of each file.
 """
@@ -13,29 +13,51 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import CatalogError
+from .images import IMAGE_SUFFIXES, frame_series, is_folder, stat_of_frames
 from .types import Video
 
 VIDEO_SUFFIXES = frozenset(
     [
+        ".264",
+        ".265",
+        ".3g2",
         ".3gp",
         ".asf",
         ".avi",
+        ".divx",
+        ".dv",
+        ".f4v",
         ".flv",
         ".gif",
+        ".h264",
+        ".h265",
+        ".hevc",
+        ".ivf",
+        ".m1v",
         ".m2ts",
+        ".m2v",
         ".m4v",
+        ".mjpeg",
+        ".mjpg",
         ".mkv",
         ".mov",
         ".mp4",
+        ".mpe",
         ".mpeg",
         ".mpg",
         ".mts",
+        ".mxf",
+        ".nut",
         ".ogg",
+        ".ogm",
         ".ogv",
+        ".rm",
+        ".rmvb",
         ".ts",
         ".vob",
         ".webm",
         ".wmv",
+        ".y4m",
     ]
 )
 UCF101_NAME = re.compile(r"v_(?P<label>.+)_(?P<group>g\d+)_(?P<clip>c\d+)", re.IGNORECASE)
@@ -58,15 +80,20 @@ class Catalog:
     layout: str
 
     def path(self, video: Video) -> Path:
-        """Where the file of ``video`` is."""
+        """Where the file of ``video`` is, or its folder of images."""
         return self.root / video.id
 
 
-def scan(root: Path, layout: str = "auto") -> Catalog:
+def scan(root: Path, layout: str = "auto", images: str = "auto") -> Catalog:
     """Find every video below ``root``.
 
-    Links to folders are followed, each real folder once. Hidden files and folders are passed over. ``auto``
-    takes the UCF101 layout if most names have its form, else one class per folder.
+    Links to folders are followed, each real folder once. Hidden files and folders are passed over. A folder
+    below ``root`` that holds numbered images, no video file and no folder with videos is one video.
+
+    Args:
+        root: the data folder.
+        layout: "auto" takes the UCF101 layout if most names have its form, else one class per folder.
+        images: "auto", or "never" to take no folder of images for a video.
 
     Raises:
         CatalogError: if the folder is missing, is no folder, or holds no video.
@@ -74,16 +101,14 @@ def scan(root: Path, layout: str = "auto") -> Catalog:
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise CatalogError(f"data.root = '{root}' {what}: give the folder that holds the videos")
-    files = sorted(_video_files(root))
-    if not files:
-        raise CatalogError(
-            f"no video below '{root}': files ending in {' '.join(sorted(VIDEO_SUFFIXES))} are looked for"
-        )
-    layout = _guess_layout([name for name, _ in files]) if layout == "auto" else layout
+    found = sorted(_find(root, images=images != "never"))
+    if not found:
+        raise CatalogError(f"no video below '{root}': {_looked_for(images)} are looked for")
+    layout = _guess_layout([video_id for video_id, _, _ in found]) if layout == "auto" else layout
     videos = []
-    for video_id, state in files:
+    for video_id, size, mtime_ns in found:
         label, group = describe(video_id, layout)
-        videos.append(Video(video_id, label, group, state.st_size, state.st_mtime_ns))
+        videos.append(Video(video_id, label, group, size, mtime_ns))
     return Catalog(root, tuple(videos), layout)
 
 
@@ -113,7 +138,38 @@ def _guess_layout(ids: list[str]) -> str:
     return "folders" if any("/" in video_id for video_id in ids) else "none"
 
 
-def _video_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _looked_for(images: str) -> str:
+    files = f"files ending in {' '.join(sorted(VIDEO_SUFFIXES))}"
+    if images == "never":
+        return f"{files} (and, with data.images = 'auto', folders of images)"
+    return f"{files}, and folders of numbered images ({' '.join(sorted(IMAGE_SUFFIXES))})"
+
+
+Found = tuple[str, int, int]  # id, size in bytes, time of change in ns
+
+
+def _find(root: Path, *, images: bool) -> list[Found]:
+    videos: list[Found] = []
+    of_images: list[Found] = []
+    for folder in _folders(root):
+        here = list(_video_files(folder))
+        videos.extend(here)
+        if images and not here and folder.prefix:  # the root is where the videos are, not one of them
+            of_images.extend(_image_video(folder))
+    return videos + _innermost(of_images, videos)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder on the walk: its path, what its files' ids begin with, its time of change, its files."""
+
+    path: str
+    prefix: str
+    mtime_ns: int
+    files: list[os.DirEntry[str]]
+
+
+def _folders(root: Path) -> Iterator[_Folder]:
     """Walk iteratively, so that depth is no limit; a real folder is entered once, so that links can't loop."""
     seen: set[tuple[int, int]] = set()
     folders = [(str(root), "")]
@@ -123,13 +179,47 @@ def _video_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
         if (here.st_dev, here.st_ino) in seen:
             continue
         seen.add((here.st_dev, here.st_ino))
+        files = []
         for entry in _entries(path):
-            if _is_folder(entry):
+            if is_folder(entry):
                 folders.append((entry.path, f"{prefix}{entry.name}/"))
-            elif os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:  # noqa: PTH122
-                state = _stat(entry)
-                if state is not None and stat.S_ISREG(state.st_mode):
-                    yield prefix + entry.name, state
+            else:
+                files.append(entry)
+        yield _Folder(path, prefix, here.st_mtime_ns, files)
+
+
+def _video_files(folder: _Folder) -> Iterator[Found]:
+    for entry in folder.files:
+        if os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:  # noqa: PTH122
+            state = _stat(entry)
+            if state is not None and stat.S_ISREG(state.st_mode):
+                yield folder.prefix + entry.name, state.st_size, state.st_mtime_ns
+
+
+def _image_video(folder: _Folder) -> Iterator[Found]:
+    series = frame_series(entry.name for entry in folder.files)
+    if series:
+        size, mtime_ns = stat_of_frames(folder.path, series[0].names, folder.mtime_ns)
+        yield folder.prefix.removesuffix("/"), size, mtime_ns
+
+
+def _innermost(of_images: list[Found], videos: list[Found]) -> list[Found]:
+    """Those folders of images that have no video below them: images beside videos are thumbnails and the like."""
+    if not of_images:
+        return []
+    outer = {folder for video_id, _, _ in videos for folder in _outer_folders(video_id)}
+    inner = []
+    for found in sorted(of_images, key=lambda found: -found[0].count("/")):
+        if found[0] not in outer:
+            inner.append(found)
+            outer.update(_outer_folders(found[0]))
+    return inner
+
+
+def _outer_folders(video_id: str) -> Iterator[str]:
+    while "/" in video_id:
+        video_id = video_id.rpartition("/")[0]
+        yield video_id
 
 
 def _entries(path: str) -> list[os.DirEntry[str]]:
@@ -139,13 +229,6 @@ def _entries(path: str) -> list[os.DirEntry[str]]:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise CatalogError(f"the folder '{path}' cannot be read: {error.strerror}") from error
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that loops onto itself
-        return False
 
 
 def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:

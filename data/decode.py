@@ -1,43 +1,63 @@
-"""Frames of a video file, in the order they are shown, each with its true time (PyAV).
+"""Frames of a video, in the order they are shown, each with its true time (PyAV).
 
-The count in a container's header is never used: it is wrong often enough (13 of 300 UCF101 clips).
+A video is a file, or a folder of frame images (:mod:`.images`). The count in a container's header is never
+used: it is wrong often enough (13 of 300 UCF101 clips).
 """
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+from av.buffer import Buffer
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from .arrays import UInt8
 from .errors import VideoError
+from .images import frame_names, read_image
 from .sampling import EVERY_FRAME, Sampling
+
+IMAGE_FPS = 25.0
 
 
 def decode(
-    path: Path, sampling: Sampling = EVERY_FRAME, *, image_fps: float = 25.0
+    path: Path, sampling: Sampling = EVERY_FRAME, *, image_fps: float = IMAGE_FPS
 ) -> Iterator[tuple[VideoFrame, float]]:
-    """The frames that ``sampling`` keeps, and their presentation times in seconds.
+    """The frames that ``sampling`` keeps, and their presentation times in seconds, as FFmpeg gives them.
 
-    A frame without a time of its own takes the next one at the stream's average rate.
+    A frame without a time of its own takes the next one at the stream's average rate. Frames may differ in
+    size. An image that ``sampling`` passes over is not even opened.
+
+    Args:
+        path: a video file, or a folder of frame images.
+        sampling: which frames are kept.
+        image_fps: frames per second of a folder of images, whose times are counted from 0.
 
     Raises:
-        VideoError: if the file is no video, has no video stream, is truncated, or breaks off with an error.
+        VideoError: if the file is no video, has no video stream (cover art is none), is truncated, or breaks
+            off with an error; if an image is missing or cannot be read.
     """
+    if _is_folder(path):
+        return _image_frames(path, sampling, image_fps)
     return sampling.select(_frames(path))
 
 
-def expected_frames(path: Path, sampling: Sampling = EVERY_FRAME) -> int:
+def expected_frames(path: Path, sampling: Sampling = EVERY_FRAME, *, image_fps: float = IMAGE_FPS) -> int:
     """How many frames the container promises, 0 if nothing: a forecast for progress views, often wrong."""
     try:
-        with av.open(str(path)) as container:
+        if _is_folder(path):
+            images = len(frame_names(path))
+            return sampling.expected(images, images / image_fps)
+        with av.open(_plain(path)) as container:
             stream = _video_stream(container)
             duration_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
             frames = stream.frames or round(duration_s * float(stream.average_rate or 0))
@@ -46,12 +66,45 @@ def expected_frames(path: Path, sampling: Sampling = EVERY_FRAME) -> int:
     return sampling.expected(frames, duration_s)
 
 
+def rgb(frame: VideoFrame) -> UInt8:
+    """The frame as RGB, uint8 (H, W, 3), upright.
+
+    One thread: the frame is too small for more, and swscale's default costs 2.7 times as much.
+    """
+    converted = frame.reformat(format="rgb24", threads=1)
+    plane = converted.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
+    picture = np.asarray(rows[:, : converted.width * 3].reshape(converted.height, converted.width, 3))
+    turns = rotation(frame)
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+
+
+def rotation(frame: VideoFrame) -> int:
+    """Quarter turns counterclockwise (0 to 3) that set the picture upright: the ``k`` of ``np.rot90``.
+
+    Phones write the picture as the sensor lies and say in the container how to turn it. Other angles and
+    mirrored pictures are left as they are.
+    """
+    degrees = frame.rotation
+    turns = round(degrees / 90)
+    if turns == 0 or abs(degrees - 90 * turns) > 1 or _is_mirrored(frame):
+        return 0
+    return turns % 4
+
+
+def _is_mirrored(frame: VideoFrame) -> bool:
+    """A mirrored picture has a rotation too, which alone would be wrong."""
+    side_data = cast("Mapping[str, Buffer]", frame.side_data)
+    matrix = np.frombuffer(side_data["DISPLAYMATRIX"], np.int32).astype(np.float64)
+    return bool(matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0)
+
+
 def _frames(path: Path) -> Iterator[tuple[VideoFrame, float]]:
     frames = 0
     time_s = 0.0
     try:
         _refuse_truncated(path)
-        with av.open(str(path)) as container:
+        with av.open(_plain(path)) as container:
             stream = _video_stream(container)
             step_s = float(1 / stream.average_rate) if stream.average_rate else 0.04
             for frame in container.decode(stream):
@@ -67,25 +120,49 @@ def _frames(path: Path) -> Iterator[tuple[VideoFrame, float]]:
         raise VideoError("no frame could be decoded")
 
 
-def rgb(frame: VideoFrame) -> UInt8:
-    """The frame as RGB, uint8 (H, W, 3).
+def _image_frames(folder: Path, sampling: Sampling, image_fps: float) -> Iterator[tuple[VideoFrame, float]]:
+    try:
+        names = frame_names(folder)
+        for name, time_s in sampling.select((name, index / image_fps) for index, name in enumerate(names)):
+            yield _image(name, read_image(folder, name)), time_s
+    except OSError as error:
+        raise VideoError(f"cannot be opened: {error.strerror or error}") from error
 
-    One thread: the frame is too small for more, and swscale's default costs 2.7 times as much.
-    """
-    converted = frame.reformat(format="rgb24", threads=1)
-    plane = converted.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
-    return np.asarray(rows[:, : converted.width * 3].reshape(converted.height, converted.width, 3))
+
+def _image(name: str, content: bytes) -> VideoFrame:
+    """What kind of image it is, its bytes say: given a path, FFmpeg would take some names for patterns."""
+    try:
+        with av.open(io.BytesIO(content), "r") as container:
+            stream = _video_stream(container)
+            for frame in container.decode(stream):
+                return frame
+    except FFmpegError as error:
+        raise VideoError(f"image '{name}' is not readable: {_reason(error)}") from error
+    raise VideoError(f"image '{name}' holds no picture")
 
 
 def _video_stream(container: InputContainer) -> VideoStream:
-    if not container.streams.video:
+    """FFmpeg's choice of the video streams, but never a cover."""
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not streams:
         raise VideoError("no video stream")
-    stream = container.streams.video[0]
+    best = container.streams.best("video")
+    stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
+    if stream.codec_context is None:
+        raise VideoError("FFmpeg has no decoder for its codec")
     # Videos are decoded side by side; threads inside one would only compete with the forward pass.
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
     return stream
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises on names that are too long
+
+
+def _plain(path: Path) -> str:
+    """The path as FFmpeg needs it: what precedes a colon in a relative one would be taken for a protocol."""
+    return str(path.absolute())
 
 
 def _refuse_truncated(path: Path) -> None:

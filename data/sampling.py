@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,7 +10,7 @@ from typing import TypeVar
 from .errors import ConfigError
 
 Frame = TypeVar("Frame")
-SLACK = 0.01  # of a period: times are rounded to a container's ticks, and 30000/1001 has no exact ones
+ROUNDING_S = 0.002  # containers round times to their ticks, of 1/600 s at the coarsest
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +19,16 @@ class Sampling:
 
     With ``fps`` the first frame at or after each multiple of 1 / fps since the first frame is kept: frames keep
     their true times, and none comes twice, so a video that is slower keeps all of its own.
+
+    Raises:
+        ConfigError: if a number is out of range, or both are given.
     """
 
     stride: int = 1
     fps: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.stride < 1 or not self.fps >= 0:
+        if self.stride < 1 or not 0 <= self.fps < math.inf:
             raise ConfigError(f"stride = {self.stride} and fps = {self.fps:g}: at least 1 and 0 are needed")
         if self.stride > 1 and self.fps > 0:
             raise ConfigError(f"extract.stride = {self.stride} and extract.fps = {self.fps:g}: give one of them")
@@ -42,13 +46,19 @@ class Sampling:
         return -(-frames // self.stride)
 
     def _by_time(self, frames: Iterator[tuple[Frame, float]]) -> Iterator[tuple[Frame, float]]:
-        period_s, begin_s, due = 1 / self.fps, None, 0
+        begin_s, before_s, due = math.inf, math.inf, 0
         for frame, time_s in frames:
-            begin_s = time_s if begin_s is None else begin_s
-            periods = (time_s - begin_s) / period_s + SLACK
+            if time_s < before_s - 1 / self.fps:  # the first frame, or a clock that was set back: count from here
+                begin_s, before_s, due = time_s, time_s, 0
+            periods = (time_s - begin_s + self._slack_s(time_s - before_s)) * self.fps
+            before_s = time_s
             if periods >= due:
                 yield frame, time_s
-                due = max(int(periods) + 1, due + 1)
+                due = math.floor(periods) + 1
+
+    def _slack_s(self, step_s: float) -> float:
+        """How much too early a frame may be: what rounding makes, and less than what tells two frames apart."""
+        return max(0.0, min(ROUNDING_S, step_s / 4, 0.25 / self.fps))
 
 
 EVERY_FRAME = Sampling()

@@ -85,6 +85,12 @@ class DataSettings(Settings):
         "how class and group are read: ucf101 (from v_<Class>_gNN_cNN), folders (class = folder), none",
         choices=("auto", "ucf101", "folders", "none"),
     )
+    images: str = setting(
+        "auto",
+        "auto (a folder of numbered images is one video), or never",
+        choices=("auto", "never"),
+        identity=False,
+    )
     splits: str = setting(
         "", "folder of UCF101's official lists (trainlist01.txt, testlist01.txt, ...)", identity=False
     )
@@ -116,8 +122,8 @@ class ExtractSettings(Settings):
     image_size: int = setting(0, "side of the picture that the backbone sees (px); 0 = its own", low=0, high=4096)
     seed: int = setting(0, "seed of random: backbones", low=0)
     stride: int = setting(1, "keep every stride-th frame", low=1)
-    fps: float = setting(0.0, "keep so many frames a second, 0 = all (not together with stride)", low=0.0)
-    image_fps: float = setting(25.0, "frames a second of a folder of images", low=0.001)
+    fps: float = setting(0.0, "keep so many frames a second, 0 = all (not together with stride)", low=0.0, high=1e5)
+    image_fps: float = setting(25.0, "frames a second of a folder of images", low=0.001, high=1e5)
     precision: str = setting(
         "auto",
         "fp32, bf16, or auto (bf16 where the processor has it and every frame of the first batch keeps parity_floor)",

@@ -27,7 +27,7 @@ Role = Literal["train", "test", "unassigned"]
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What is known of a file: its size in bytes, its time of change, and the sha256 of its content."""
+    """What is known of a file or a folder of frame images: size in bytes, time of change, sha256 of the content."""
 
     size: int
     mtime_ns: int
@@ -40,13 +40,13 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A video file of the catalog.
+    """A video of the catalog: a file, or a folder of frame images.
 
     Attributes:
         id: path relative to the data folder, with forward slashes; unique, and stable when the folder moves.
         label: class, or None where the folder tree names none.
         group: recording the clip was cut from ("g07"), or None. Clips of one group share their scene.
-        size: bytes.
+        size: bytes, of a folder those of its frame images.
         mtime_ns: time of the last change, in nanoseconds since the epoch.
     """
 

@@ -23,7 +23,7 @@ def fold_batch_norms(model: nn.Module, example: Tensor, method: str = "forward")
     """
     folded = copy.deepcopy(model)
     for convolution, norm in _pairs(folded, example, method):
-        fused = fuse_conv_bn_eval(folded.get_submodule(convolution), folded.get_submodule(norm))  # type: ignore[type-var]
+        fused = fuse_conv_bn_eval(_as_any(folded, convolution), _as_any(folded, norm))
         _replace(folded, convolution, fused.requires_grad_(False))
         _replace(folded, norm, _rest_of(folded.get_submodule(norm)))
     return folded
@@ -65,6 +65,10 @@ def _rest_of(norm: nn.Module) -> nn.Module:
     """What a batch norm does beside normalising: timm's also drop and activate."""
     parts = [getattr(norm, name) for name in ("drop", "act") if isinstance(getattr(norm, name, None), nn.Module)]
     return nn.Sequential(*(part for part in parts if not isinstance(part, nn.Identity)))
+
+
+def _as_any(model: nn.Module, name: str) -> Any:
+    return model.get_submodule(name)
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:

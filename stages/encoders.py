@@ -62,7 +62,7 @@ class Encoder:
     device: torch.device
     provenance: dict[str, Any]
     arithmetic: Arithmetic
-    network: Network
+    network: nn.Module
 
     @torch.inference_mode()
     def encode(self, frames_BCHW: Tensor) -> Tensor:

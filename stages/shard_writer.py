@@ -197,7 +197,7 @@ class ShardWriter:
     def merge(self) -> None:
         """Merge small shards."""
         records = self._ledger.shards.get(self._store.key, {}).values()
-        for merge in self._store.merge(records, self.provenance):
+        for merge in self._store.merge(records, self._store.encoder() or {}):
             self._ledger.add_shard(merge.record)
             self.drop(merge.replaced)
 
