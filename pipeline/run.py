@@ -188,8 +188,8 @@ def _run_index(world: World, plan: Plan, _request: Request, watcher: Watcher) ->
     encoder = FeatureStore(world.workspace.store(world.store_key)).encoder() or {}
     provenance = {
         "store": world.store_key,
-        # A timing is no part of what was made: the same work gives the same bytes.
-        "encoder": {key: value for key, value in encoder.items() if key != "frames_per_s"},
+        # What was measured on the batch that happened to be first is the store's: the same work gives the same bytes.
+        "encoder": {key: value for key, value in encoder.items() if key != "measured"},
         "fit": plan["fit"].key,
         "fit_settings": world.config.fit.identity(),
         "index_settings": world.config.index.identity(),

@@ -212,16 +212,16 @@ def _try_compiling(trials: Trials, eager: Trial, settings: ExtractSettings, note
 
 def _measured(trials: Trials, best: Trial, settings: ExtractSettings, frames_BCHW: Tensor) -> dict[str, Any]:
     timed = {str(arithmetic): trial for arithmetic, trial in trials.made.items() if trial.seconds}
-    return {
-        **asdict(best.encoder.arithmetic),
-        "parity_cosine_min": best.cosine_min,
-        "parity_cosine_mean": best.cosine_mean,
-        "parity_frames": len(frames_BCHW),
-        "parity_floor": settings.parity_floor,
-        "parity_tried": {str(arithmetic): trial.cosine_min for arithmetic, trial in trials.made.items()},
+    measured = {
+        "frames": len(frames_BCHW),
+        "cosine_min": best.cosine_min,
+        "cosine_mean": best.cosine_mean,
+        "cosine_floor": settings.parity_floor,
+        "tried_cosine_min": {str(arithmetic): trial.cosine_min for arithmetic, trial in trials.made.items()},
         "row_drift": row_drift(best.encoder, frames_BCHW),
         "frames_per_s": {name: round(trials.rate(trial), 1) for name, trial in timed.items()},
     }
+    return {**asdict(best.encoder.arithmetic), "measured": measured}
 
 
 def row_drift(encoder: Encoder, frames_BCHW: Tensor) -> float:

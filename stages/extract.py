@@ -296,13 +296,12 @@ def pinned_arithmetic(pinned: dict[str, Any], settings: ExtractSettings) -> Arit
 def describe_arithmetic(pinned: dict[str, Any]) -> str:
     """One line: what was chosen, how near it is to plain fp32, and what was refused."""
     chosen = Arithmetic(pinned["precision"], pinned["folded"], pinned["compiled"])
-    told = (
-        f"computed in {chosen}: cosine to fp32 of {pinned['parity_frames']} frames at least "
-        f"{pinned['parity_cosine_min']:.4f}"
-    )
+    measured = pinned["measured"]
+    floor = measured["cosine_floor"]
+    told = f"computed in {chosen}: cosine to fp32 of {measured['frames']} frames at least {measured['cosine_min']:.4f}"
     refused = [
         f"{name} ({cosine:.4f})"
-        for name, cosine in pinned["parity_tried"].items()
-        if cosine < pinned["parity_floor"] and name != str(chosen)
+        for name, cosine in measured["tried_cosine_min"].items()
+        if cosine < floor and name != str(chosen)
     ]
-    return told + (f"; refused, below {pinned['parity_floor']:g}: {', '.join(refused)}" if refused else "")
+    return told + (f"; refused, below {floor:g}: {', '.join(refused)}" if refused else "")

@@ -259,7 +259,7 @@ def test_the_store_goes_on_in_the_precision_it_was_begun_with(videos: Path, tmp_
     pinned = job.store.encoder()
     assert pinned is not None
     assert pinned["precision"] == "bf16"
-    assert 0.9 < pinned["parity_cosine_min"] <= 1.0
+    assert 0.9 < pinned["measured"]["cosine_min"] <= 1.0
     first = job.features()
     job.run(ExtractSettings(backbone=SETTINGS.backbone, precision="auto"))
     again = job.features()
