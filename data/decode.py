@@ -94,8 +94,11 @@ def rotation(frame: VideoFrame) -> int:
 
 def _is_mirrored(frame: VideoFrame) -> bool:
     """A mirrored picture has a rotation too, which alone would be wrong."""
-    side_data = cast("Mapping[str, Buffer]", frame.side_data)
-    matrix = np.frombuffer(side_data["DISPLAYMATRIX"], np.int32).astype(np.float64)
+    try:
+        side_data = cast("Mapping[str, Buffer]", frame.side_data)
+        matrix = np.frombuffer(memoryview(side_data["DISPLAYMATRIX"]), np.int32).astype(np.float64)
+    except ValueError:  # PyAV gives none of it where there is a kind that it does not know (a photo's EXIF)
+        return False
     return bool(matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0)
 
 
@@ -134,6 +137,8 @@ def _image(name: str, content: bytes) -> VideoFrame:
     try:
         with av.open(io.BytesIO(content), "r") as container:
             stream = _video_stream(container)
+            if stream.codec_context.name == "mjpeg":  # takes half a picture for one; the others refuse it
+                stream.codec_context.options = {"err_detect": "explode"}
             for frame in container.decode(stream):
                 return frame
     except FFmpegError as error:

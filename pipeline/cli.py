@@ -237,6 +237,34 @@ def demo(workdir: Path) -> None:
     _finish(Workspace(workdir), run_demo(workdir, console.Console()), show=False)
 
 
+@cli.command()
+@click.argument("dataset", type=click.Choice(["ucf101"]), expose_value=False)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--videos-url", help="Fetch the videos from a mirror (.rar, .zip, .tar.*).")
+@click.option("--splits-url", help="Fetch the split lists from a mirror.")
+@click.option("--no-unpack", is_flag=True, help="Fetch the archives only.")
+@click.option(
+    "--keep-archives/--remove-archives",
+    default=True,
+    help="Delete the archives (6.9 GB) once all of the videos are unpacked. Default: keep.",
+)
+def download(
+    folder: Path, videos_url: str | None, splits_url: str | None, no_unpack: bool, keep_archives: bool
+) -> None:
+    """Fetch UCF101 (6.9 GB) and its split lists into DIR and unpack them; goes on where it was interrupted."""
+    from ..data.ucf101 import SPLITS_URL, VIDEOS_URL
+    from .download import download_ucf101
+
+    download_ucf101(
+        folder,
+        console.Console(),
+        videos_url=videos_url or VIDEOS_URL,
+        splits_url=splits_url or SPLITS_URL,
+        unpacking=not no_unpack,
+        keep_archives=keep_archives,
+    )
+
+
 def main() -> None:
     """Entry point of the command ``mofore``."""
     cli(prog_name="mofore")

@@ -39,7 +39,7 @@ def init_workspace(
         raise WorkspaceError(f"'{workspace.config}' is there already: change it, or replace it with --force")
     values = _values(workspace, videos, splits, backbone, weights, overrides)
     config = make_config(values)
-    catalog = scan(workspace.resolve(config.data.root), config.data.layout)
+    catalog = scan(workspace.resolve(config.data.root), config.data.layout, config.data.images)
     split = make_split(catalog.videos, config.data, splits)
     _check_backbone(config, weights)
     write_bytes(workspace.config, render(values).encode("utf-8"))

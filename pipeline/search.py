@@ -31,8 +31,10 @@ def find_neighbours(world: World, query: str, count: int) -> list[Neighbour]:
     if row is not None:
         return index.by_row(row, count)
     path = Path(query).expanduser()
-    if not path.is_file():
-        raise UsageError(f"{query!r} is neither a video of the index (its id or file name) nor a file")
+    if not path.exists():
+        raise UsageError(
+            f"{query!r} is neither a video of the index (its id or file name) nor a file or a folder of images"
+        )
     from ..cache.store import FeatureStore
 
     pinned = FeatureStore(world.workspace.store(world.store_key)).encoder()

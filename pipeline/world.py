@@ -109,7 +109,7 @@ def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catal
         CatalogError: if the data folder or the split lists are not usable.
         BackboneError: if local weights are named that are not there.
     """
-    catalog = catalog or scan(workspace.resolve(config.data.root), config.data.layout)
+    catalog = catalog or scan(workspace.resolve(config.data.root), config.data.layout, config.data.images)
     lists = workspace.resolve(config.data.splits) if config.data.splits else None
     split = make_split(catalog.videos, config.data, lists)
     touched: dict[str, FileState] = {}

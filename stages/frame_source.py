@@ -115,7 +115,7 @@ def read_video(
     try:
         source = file_state(path, tick=tick)
         skipped = resume.frames if resume is not None and resume.sha256 == source.sha256 else 0
-        yield Started(source, skipped, expected_frames(path, reading.sampling))
+        yield Started(source, skipped, expected_frames(path, reading.sampling, image_fps=reading.image_fps))
         yield from _Pieces(path, reading, skipped, tick)
         if not _is_still(path, source):
             raise FileChanged("the file changed while it was read: run again")

@@ -67,7 +67,7 @@ class Preprocess:
             frames_BCHW = functional.interpolate(
                 frames_BCHW, target, mode=self.interpolation, antialias=True, align_corners=False
             )
-        return self._crop_or_pad(frames_BCHW)
+        return self.crop_or_pad(frames_BCHW)
 
     def normalise(self, frames_BCHW: Tensor) -> Tensor:
         """Float32 from uint8: (x / 255 - mean) / std, as one multiplication and one addition."""
@@ -79,7 +79,8 @@ class Preprocess:
         """For the store's provenance."""
         return asdict(self)
 
-    def _crop_or_pad(self, frames_BCHW: Tensor) -> Tensor:
+    def crop_or_pad(self, frames_BCHW: Tensor) -> Tensor:
+        """The centre of resized frames (B, C, H, W), filled up where they are too small."""
         height, width = self.size
         if frames_BCHW.shape[2] < height or frames_BCHW.shape[3] < width:
             frames_BCHW = self._pad(frames_BCHW)
@@ -90,7 +91,11 @@ class Preprocess:
     def _pad(self, frames_BCHW: Tensor) -> Tensor:
         batch, _, have_h, have_w = frames_BCHW.shape
         height, width = max(self.size[0], have_h), max(self.size[1], have_w)
-        padded = torch.tensor(self.fill, dtype=torch.uint8).view(1, 3, 1, 1).repeat(batch, 1, height, width)
+        padded = (
+            torch.tensor(self.fill, dtype=torch.uint8, device=frames_BCHW.device)
+            .view(1, 3, 1, 1)
+            .repeat(batch, 1, height, width)
+        )
         top, left = (height - have_h) // 2, (width - have_w) // 2
         padded[:, :, top : top + have_h, left : left + have_w] = frames_BCHW
         return padded.contiguous(memory_format=torch.channels_last)

@@ -84,3 +84,108 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 def test_an_empty_folder_is_named_with_what_is_looked_for(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"no video below .*\.avi"):
         scan(tmp_path)
+
+
+def test_a_folder_of_numbered_images_is_one_video(tmp_path: Path) -> None:
+    touch(tmp_path, *[f"YoYo/v_YoYo_g19_c02/frame{n:06d}.jpg" for n in range(1, 4)], "Archery/v_Archery_g01_c01.avi")
+    catalog = scan(tmp_path)
+    assert catalog.layout == "ucf101"
+    assert [(v.id, v.label, v.group, v.size, v.stem) for v in catalog.videos] == [
+        ("Archery/v_Archery_g01_c01.avi", "Archery", "g01", 1, "v_Archery_g01_c01"),
+        ("YoYo/v_YoYo_g19_c02", "YoYo", "g19", 3, "v_YoYo_g19_c02"),
+    ]
+
+
+@pytest.mark.parametrize("names", [["1.jpg"], ["a.jpg", "b.jpg"], ["1.txt", "2.txt"], [".1.jpg", ".2.jpg"]])
+def test_other_folders_are_no_videos(names: list[str], tmp_path: Path) -> None:
+    touch(tmp_path, "x.avi", *[f"clip/{name}" for name in names])
+    assert [v.id for v in scan(tmp_path).videos] == ["x.avi"]
+
+
+def test_images_beside_or_above_videos_never_count(tmp_path: Path) -> None:
+    thumbnails = [f"{folder}thumbnail{n}.jpg" for folder in ("", "a/", "a/b/", "c/") for n in (1, 2)]
+    touch(tmp_path, "a/b/x.avi", "c/d/1.png", "c/d/2.png", *thumbnails)
+    assert [v.id for v in scan(tmp_path).videos] == ["a/b/x.avi", "c/d"]
+
+
+def test_folders_of_images_can_be_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "cats/1.jpg", "cats/2.jpg")
+    assert [v.id for v in scan(tmp_path).videos] == ["cats"]
+    with pytest.raises(CatalogError, match=r"no video below .* with data\.images = 'auto', folders of images"):
+        scan(tmp_path, images="never")
+
+
+def test_the_time_of_a_folder_of_images_is_its_last_change(tmp_path: Path) -> None:
+    import os
+
+    folder = touch(tmp_path, "clip/1.jpg", "clip/2.jpg", "clip/3.jpg") / "clip"
+
+    def set_times(newest: int) -> int:
+        for name, when in (("", 50), ("1.jpg", 100), ("2.jpg", newest)):
+            os.utime(folder / name, ns=(when, when))
+        return scan(tmp_path).videos[0].mtime_ns
+
+    os.utime(folder / "3.jpg", ns=(10, 10))
+    assert set_times(300) == 300
+    assert set_times(400) == 400
+    (folder / "3.jpg").rename(folder / "0.jpg")  # the same sizes and times, but another order
+    assert scan(tmp_path).videos[0].mtime_ns > 400
+
+
+def test_official_lists_name_folders_of_images_too(tmp_path: Path) -> None:
+    from mofore.data.splits import official_split
+
+    touch(tmp_path, *[f"data/YoYo/v_YoYo_g{g}_c01/{n}.jpg" for g in ("01", "08") for n in (1, 2)])
+    (tmp_path / "trainlist01.txt").write_text("YoYo/v_YoYo_g08_c01.avi 101\r\n")
+    (tmp_path / "testlist01.txt").write_text("YoYo/v_YoYo_g01_c01.avi\r\n")
+    split = official_split(scan(tmp_path / "data").videos, tmp_path, 1)
+    assert (split.train, split.test) == ({"YoYo/v_YoYo_g08_c01"}, {"YoYo/v_YoYo_g01_c01"})
+
+
+def test_an_empty_folder_is_named_with_images_too(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"folders of numbered images \(.*\.jpg"):
+        scan(tmp_path)
+
+
+def test_names_as_long_as_names_may_be_are_found(tmp_path: Path) -> None:
+    name = "n" * 251 + ".avi"
+    deep = "/".join(["d" * 200] * 15)
+    touch(tmp_path, name, f"{deep}/x.avi")
+    assert {v.id for v in scan(tmp_path).videos} == {name, f"{deep}/x.avi"}
+
+
+def test_thousands_of_folders_are_walked(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / f"class{number % 50}" / f"clip{number}").mkdir(parents=True)
+    touch(tmp_path, "class7/clip7/x.avi")
+    assert [v.id for v in scan(tmp_path).videos] == ["class7/clip7/x.avi"]
+
+
+def test_a_folder_linked_twice_counts_once(tmp_path: Path) -> None:
+    touch(tmp_path, "a/clip/1.jpg", "a/clip/2.jpg")
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "a" / "clip", target_is_directory=True)
+    assert len(scan(tmp_path).videos) == 1
+
+
+def test_a_pipe_with_the_name_of_a_video_is_passed_over(tmp_path: Path) -> None:
+    import os
+
+    touch(tmp_path, "x.avi")
+    os.mkfifo(tmp_path / "pipe.avi")
+    assert [v.id for v in scan(tmp_path).videos] == ["x.avi"]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    touch(tmp_path, "open/x.avi", "closed/y.avi")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if path.endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # not chmod, which does not stop root
+    with pytest.raises(CatalogError, match="closed' cannot be read: Permission denied"):
+        scan(tmp_path)

@@ -4,9 +4,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from mofore.data.decode import decode, rgb
+from mofore.data.decode import decode, expected_frames, rgb, rotation
 from mofore.data.errors import VideoError
 from mofore.data.motion import write_video
+from mofore.data.sampling import Sampling
 
 
 @pytest.fixture
@@ -85,3 +86,46 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="cannot be opened: No such file"):
         list(decode(tmp_path / "gone.avi"))
+
+
+def test_frames_that_are_not_kept_are_passed_over(clip: Path) -> None:
+    kept = [(round(float(rgb(frame).mean()) / 20), time_s) for frame, time_s in decode(clip, Sampling(fps=5))]
+    assert [level for level, _ in kept] == [0, 5]
+    assert kept[1][1] - kept[0][1] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.avi", "a:b.avi", "x%03d.avi", "a*[1]?.avi", "n" * 251 + ".avi", "ü ö.avi"])
+def test_any_name_of_a_file_will_do(name: str, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(clip.parent)
+    clip.rename(name)
+    assert len(list(decode(Path(name)))) == 10
+    assert expected_frames(Path(name)) == 10
+
+
+def test_a_path_that_is_too_long_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match="cannot be opened: File name too long"):
+        list(decode(tmp_path / ("n" * 300 + ".avi")))
+
+
+def test_links_that_lead_nowhere_are_said_so(tmp_path: Path) -> None:
+    (tmp_path / "loop.avi").symlink_to(tmp_path / "loop.avi")
+    (tmp_path / "dangling.avi").symlink_to(tmp_path / "nowhere.avi")
+    with pytest.raises(VideoError, match="cannot be opened: Too many levels"):
+        list(decode(tmp_path / "loop.avi"))
+    with pytest.raises(VideoError, match="cannot be opened: No such file"):
+        list(decode(tmp_path / "dangling.avi"))
+
+
+def test_a_file_that_may_not_be_read_says_so(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # not chmod, which does not stop root
+    with pytest.raises(VideoError, match="cannot be opened: Permission denied"):
+        list(decode(clip))
+
+
+def test_an_upright_picture_is_not_copied(clip: Path) -> None:
+    frame, _ = next(decode(clip))
+    assert rotation(frame) == 0
+    assert not rgb(frame).flags.owndata

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 from mofore.data.errors import ConfigError
+from mofore.data.sampling import Sampling
 from mofore.data.settings import DataSettings, ExtractSettings, FitSettings, IndexSettings
 
 
@@ -23,6 +24,12 @@ def test_the_defaults_are_the_papers_recipe() -> None:
         (ExtractSettings, {"backbone": "resnet50"}, r"extract\.backbone = 'resnet50': timm:NAME"),
         (ExtractSettings, {"max_failure_rate": 2}, r"from 0 to 1"),
         (IndexSettings, {"kind": "magic"}, r"index\.kind = 'magic': one of flat"),
+        (ExtractSettings, {"stride": 0}, r"extract\.stride = 0: a whole number of at least 1"),
+        (ExtractSettings, {"fps": -1}, r"extract\.fps = -1"),
+        (ExtractSettings, {"fps": float("inf")}, r"extract\.fps = inf"),
+        (ExtractSettings, {"stride": 2, "fps": 5}, r"extract\.stride = 2 and extract\.fps = 5: give one of them"),
+        (ExtractSettings, {"image_fps": 0}, r"extract\.image_fps = 0"),
+        (DataSettings, {"images": "always"}, r"data\.images = 'always': one of auto, never"),
         (DataSettings, {"root": 3}, r"data\.root = 3: a text in quotes"),
     ],
 )
@@ -39,3 +46,9 @@ def test_how_fast_is_no_part_of_what() -> None:
     assert "batch_size" not in ExtractSettings().identity()
     assert "batch_size" in FitSettings().identity()
     assert "device" not in FitSettings().identity()
+
+
+def test_which_frames_are_kept_is_part_of_what() -> None:
+    assert {"stride", "fps", "image_fps"} <= ExtractSettings().identity().keys()
+    assert ExtractSettings(stride=3).sampling() == Sampling(stride=3)
+    assert ExtractSettings(fps=5).sampling() == Sampling(fps=5.0)

@@ -14,7 +14,7 @@ from mofore.stages.frame_source import Event, Frames, Reading, Resume, read_vide
 def misbehaving(
     path: Path, video: Video, reading: Reading, resume: Resume | None = None, **options: Any
 ) -> Iterator[Event]:
-    """``crash``, ``hang``, ``raise``, ``breaks`` and ``touch`` do so after the first frames, ``once`` on the first try only."""
+    """``crash``, ``hang``, ``raise``, ``breaks`` and ``touch`` do so after some frames, ``once`` at the first try."""
     small = Reading(reading.preprocess, reading.sampling, reading.image_fps, piece_frames=5)
     for event in read_video(path, video, small, resume, **options):
         yield event
