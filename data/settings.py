@@ -145,7 +145,13 @@ class ExtractSettings(Settings):
         low=0.1,
         identity=False,
     )
-    batch_size: int = setting(32, "frames in a forward pass, filled across videos", low=1, identity=False)
+    batch_size: int = setting(
+        0,
+        "frames in a forward pass, filled across videos; 0 = 32 on a processor, 256 on a GPU",
+        low=0,
+        high=65_536,
+        identity=False,
+    )
     shard_seconds: float = setting(
         30.0, "publish a shard at the latest after this much work (s)", low=0.0, identity=False
     )

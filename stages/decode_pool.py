@@ -13,7 +13,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from multiprocessing import connection, get_all_start_methods, get_context
 from multiprocessing.context import BaseContext
@@ -24,13 +24,14 @@ from typing import Any
 
 from torch import Tensor
 
+from ..data.planes import PlaneLayout
 from ..data.types import Failure, FileState, Video
-from .decode_worker import Changed, Emptied, Filled, Job, Reader, serve
+from .decode_worker import Changed, Emptied, Filled, Job, Message, Reader, serve
 from .frame_slots import FrameSlots, SlotLayout
 from .frame_source import Finished, Reading, Resume, Started, read_video
 
 SLOTS = 4  # pieces that a worker may be ahead
-SLOT_BYTES = 8 << 20
+SLOT_BYTES = 8 << 20  # 54 frames of 224 x 224, or 72 of UCF101 as planes
 AHEAD = 8  # videos that may wait at a worker, so that very short ones don't starve it
 TRIES = 2
 POLL_S = 0.5
@@ -48,10 +49,14 @@ class VideoStarted:
 
 @dataclass(frozen=True, slots=True)
 class VideoFrames:
-    """Frames of the try ``key``; ``frames_BCHW`` is shared memory, valid until the next event is asked for."""
+    """Frames of the try ``key``, as in :class:`.frame_source.Frames`.
+
+    ``pixels`` is shared memory, valid until the next event is asked for.
+    """
 
     key: int
-    frames_BCHW: Tensor
+    pixels: Tensor
+    layout: PlaneLayout | None
     times_s: tuple[float, ...]
     decode_s: float
     preprocess_s: float
@@ -97,15 +102,50 @@ class _Lane:
     connection: connection.Connection
     slots: FrameSlots
     attempts: deque[_Attempt] = field(default_factory=deque)
+    inbox: deque[Message] = field(default_factory=deque)
+    emptied: list[int] = field(default_factory=list)
+    is_dead: bool = False
     tick: int = 0
     seen: float = field(default_factory=time.monotonic)
+
+    def receive(self) -> None:
+        """Take all that the worker has sent."""
+        try:
+            while self.connection.poll():
+                self.inbox.append(self.connection.recv())
+        except (EOFError, OSError, UnpicklingError):
+            self.is_dead = True
+
+    def is_filling(self) -> bool:
+        """Whether more is to be expected before slots are given back: it has work, and a slot to put it."""
+        ended = sum(isinstance(content, Finished | Failure | Changed) for _, content in self.inbox)
+        filled = sum(isinstance(content, Filled) for _, content in self.inbox)
+        return not self.is_dead and ended < len(self.attempts) and filled < self.slots.layout.count
 
     def is_stuck(self, patience_s: float) -> bool:
         """Whether it should be at work but has not taken a step for so long."""
         now, tick = time.monotonic(), self.slots.tick
-        if tick != self.tick or not self.attempts:
+        if tick != self.tick or not self.is_filling():
             self.tick, self.seen = tick, now
         return now - self.seen > patience_s
+
+
+class _Turn:
+    """The workers' turn: until all their slots are full, or the slowest takes twice as long as the first.
+
+    With fewer workers at work than cores there are no turns: one of the cores would only wait.
+    """
+
+    def __init__(self, filling: int) -> None:
+        self._begin = time.monotonic()
+        self._all = filling if filling >= usable_cores() else 0
+        self._first_s = 0.0
+
+    def goes_on(self, filling: int) -> bool:
+        elapsed_s = time.monotonic() - self._begin
+        if not self._first_s and filling < self._all:
+            self._first_s = elapsed_s
+        return self._all > 0 and filling > 0 and (not self._first_s or elapsed_s < 2 * self._first_s)
 
 
 class DecodePool:
@@ -119,6 +159,10 @@ class DecodePool:
         stall_s: a worker without a sign of life for so long is killed.
         resume: frames of some videos that are known already, by id.
         read: reads one video; it must be importable by the workers.
+        pinned: whether a GPU is going to copy from the frames' memory.
+        take_turns: whether the consumer computes on the same cores. Then workers fill all their slots, and wait
+            while these are consumed: a worker that decodes for a tenth of one core's time in the middle of a
+            forward pass halves its speed, for all of its threads wait for each other at every layer.
     """
 
     def __init__(
@@ -131,6 +175,8 @@ class DecodePool:
         stall_s: float,
         resume: Callable[[str], Resume | None] = lambda _video_id: None,
         read: Reader = read_video,
+        pinned: bool = False,
+        take_turns: bool = False,
     ) -> None:
         self._root, self._reading, self._read, self._resume = root, reading, read, resume
         self._stall_s = stall_s
@@ -140,9 +186,11 @@ class DecodePool:
         self._lanes: list[_Lane] = []
         self._context = _context()
         frame_bytes = reading.preprocess.size[0] * reading.preprocess.size[1] * 3
-        frames = max(1, min(reading.piece_frames, SLOT_BYTES // frame_bytes))
-        self._layout = SlotLayout(SLOTS, frames, reading.preprocess.size)
-        self._reading = Reading(reading.preprocess, reading.sampling, reading.image_fps, frames)
+        slot_bytes = max(SLOT_BYTES, frame_bytes)
+        frames = min(reading.piece_frames, slot_bytes // frame_bytes)
+        self._layout = SlotLayout(SLOTS, slot_bytes)
+        self._reading = replace(reading, piece_frames=frames, piece_bytes=slot_bytes)
+        self._pinned, self._take_turns = pinned, take_turns
 
     def __enter__(self) -> DecodePool:
         self._lanes = [self._start() for _ in range(self._workers)]
@@ -160,18 +208,36 @@ class DecodePool:
             self._assign()
             if not any(lane.attempts for lane in self._lanes):
                 return
-            ready = connection.wait([lane.connection for lane in self._lanes], POLL_S)
-            if not ready:
-                yield Idle()
-            for lane in [lane for lane in self._lanes if lane.connection in ready]:
+            yield from self._await()
+            for lane in list(self._lanes):
                 yield from self._drain(lane)
+            for lane in self._lanes:
+                _give_back(lane)
+
+    def _await(self) -> Iterator[PoolEvent]:
+        """Wait for something to do; taking turns, for as much as there is room for."""
+        turn = _Turn(len(self._filling())) if self._take_turns else None
+        while True:
+            ready = connection.wait([lane.connection for lane in self._lanes], POLL_S)
+            for lane in self._lanes:
+                if lane.connection in ready:
+                    lane.receive()
             for lane in [lane for lane in self._lanes if lane.is_stuck(self._stall_s)]:
                 lane.process.kill()
                 yield from self._replace(lane, f"the decoder hung: no frame for {self._stall_s:g} s")
+            if any(lane.inbox or lane.is_dead for lane in self._lanes) and not (turn and turn.goes_on(len(self._filling()))):
+                return
+            if not ready:
+                yield Idle()
+
+    def _filling(self) -> list[_Lane]:
+        return [lane for lane in self._lanes if lane.is_filling()]
 
     def _start(self) -> _Lane:
         ours, theirs = self._context.Pipe()
         slots = FrameSlots(self._layout)
+        if self._pinned:
+            slots.pin()
         arguments = (theirs, slots, self._read, self._reading)
         process = self._context.Process(target=serve, args=arguments, daemon=True, name="mofore-decode")  # type: ignore[attr-defined]
         process.start()
@@ -194,26 +260,25 @@ class DecodePool:
 
     def _drain(self, lane: _Lane) -> Iterator[PoolEvent]:
         """All events that have come from a worker."""
-        try:
-            while lane.connection.poll():
-                key, content = lane.connection.recv()
-                yield from self._event(lane, key, content)
-        except (EOFError, OSError, UnpicklingError):
+        while lane.inbox:
+            key, content = lane.inbox.popleft()
+            yield from self._event(lane, key, content)
+        if lane.is_dead:
             yield from self._replace(lane, None)
 
     def _event(self, lane: _Lane, key: int, content: Any) -> Iterator[PoolEvent]:
-        lane.seen = time.monotonic()
         attempt = lane.attempts[0]
         match content:
             case Started():
                 attempt.source = content.source
                 yield VideoStarted(attempt.job.video, key, content)
             case Filled():
-                view = lane.slots.view(content.slot, content.count)
-                yield VideoFrames(key, view, content.times_s, content.decode_s, content.preprocess_s)
-                del view
-                lane.seen = time.monotonic()
-                _tell(lane, Emptied(content.slot))
+                pixels = lane.slots.view(content.slot, content.shape)
+                yield VideoFrames(key, pixels, content.layout, content.times_s, content.decode_s, content.preprocess_s)
+                del pixels
+                lane.emptied.append(content.slot)
+                if not self._take_turns:
+                    _give_back(lane)
             case Finished():
                 lane.attempts.popleft()
                 yield VideoFinished(key)
@@ -263,6 +328,14 @@ def _context() -> BaseContext:
     context = get_context("forkserver")
     context.set_forkserver_preload(["mofore.stages.decode_worker", "mofore.stages.frame_source"])
     return context
+
+
+def _give_back(lane: _Lane) -> None:
+    """Give the worker its slots back; from now on it has no excuse for being slow."""
+    lane.seen = time.monotonic()
+    for slot in lane.emptied:
+        _tell(lane, Emptied(slot))
+    lane.emptied = []
 
 
 def _tell(lane: _Lane, message: object) -> bool:

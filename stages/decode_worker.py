@@ -20,7 +20,9 @@ from typing import Any
 
 import torch
 
+from ..data.planes import PlaneLayout
 from ..data.types import Failure, FileState, Video
+from .allocator import keep_freed_memory
 from .frame_slots import FrameSlots
 from .frame_source import Event, FileChanged, Frames, Reading, Resume
 
@@ -49,10 +51,11 @@ class Emptied:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A slot was filled with ``count`` frames; the rest as in :class:`.frame_source.Frames`."""
+    """A slot was filled with pixels of that shape; the rest as in :class:`.frame_source.Frames`."""
 
     slot: int
-    count: int
+    shape: tuple[int, ...]
+    layout: PlaneLayout | None
     times_s: tuple[float, ...]
     decode_s: float
     preprocess_s: float
@@ -70,9 +73,10 @@ Message = tuple[int, Any]  # key of the job; Started, Filled, Finished, Failure 
 
 def serve(connection: Connection, slots: FrameSlots, read: Reader, reading: Reading) -> None:
     """Work until the parent says so (None) or is gone."""
-    _end_with_parent()
+    end_with_parent()
     _limit_memory()
     torch.set_num_threads(1)  # workers are the parallelism
+    keep_freed_memory()
     logging.disable(logging.CRITICAL)  # FFmpeg's remarks on damaged files; the reason travels in the event
     try:
         _Worker(connection, slots, read, reading).run()
@@ -103,10 +107,10 @@ class _Worker:
             self._send(job, self._fill(event) if isinstance(event, Frames) else event)
 
     def _fill(self, piece: Frames) -> Filled:
-        slot, count = self._empty_slot(), len(piece.times_s)
-        self._slots.view(slot, count).copy_(piece.frames_BCHW)
+        slot, shape = self._empty_slot(), tuple(piece.pixels.shape)
+        self._slots.view(slot, shape).copy_(piece.pixels)
         self._slots.step()
-        return Filled(slot, count, piece.times_s, piece.decode_s, piece.preprocess_s)
+        return Filled(slot, shape, piece.layout, piece.times_s, piece.decode_s, piece.preprocess_s)
 
     def _send(self, job: Job, content: Any) -> None:
         self._connection.send((job.key, content))
@@ -129,7 +133,7 @@ class _Worker:
             self._jobs.append(message)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Be killed when the parent is, even in the middle of a decoder that hangs; and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":

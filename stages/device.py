@@ -18,6 +18,17 @@ def pick_device(wish: str) -> torch.device:
     return torch.device("cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def pick_devices(wish: str) -> list[torch.device]:
+    """All devices for a setting: every CUDA device of the machine, or the processor.
+
+    Raises:
+        ConfigError: if cuda is asked for and there is none.
+    """
+    if pick_device(wish).type == "cuda":
+        return [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+    return [torch.device("cpu")]
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device computes bfloat16 in hardware; elsewhere it is emulated, and slower than fp32."""
     if device.type == "cuda":

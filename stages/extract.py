@@ -1,64 +1,29 @@
 """Extract: the features of every frame of every video, in shards of the feature store.
 
-Worker processes decode and resize ahead (:mod:`.decode_pool`); this process fills batches across videos, runs
-the backbone and hands finished videos to the writer (:mod:`.shard_writer`). Batches always have the same size
-(the last one is padded): a frame then goes through the same arithmetic whatever its neighbours are.
+Worker processes decode and resize ahead (:mod:`.decode_pool`), the backbone runs on batches filled across videos
+(:mod:`.device_extraction`), a thread publishes what is finished (:mod:`.shard_writer`). Several GPUs share the
+videos, one process each (:mod:`.extract_parts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
+from dataclasses import replace
 
 from ..cache.ledger import Ledger
-from ..cache.partial import PartialVideo, remove_partial_videos
+from ..cache.partial import remove_partial_videos
 from ..cache.store import FeatureStore
-from ..data.arrays import Float16
 from ..data.errors import StageError
 from ..data.progress import Progress
 from ..data.settings import ExtractSettings
-from ..data.types import Failure, Video
-from .allocator import keep_freed_memory
-from .arithmetic import Arithmetic, choose
-from .decode_pool import (
-    DecodePool,
-    Idle,
-    PoolEvent,
-    VideoFailed,
-    VideoFinished,
-    VideoFrames,
-    VideoStarted,
-    usable_cores,
-)
+from .decode_pool import usable_cores
 from .decode_worker import Reader
-from .device import pick_device
-from .encoders import Encoder, load_encoder
-from .extract_meter import Meter
-from .frame_source import Reading, Resume, read_video
-from .shard_writer import ExtractResult, PendingVideo, ShardWriter, failure_table
+from .device import pick_devices
+from .device_extraction import ExtractInputs, extract_on
+from .extract_parts import extract_in_parts
+from .frame_source import read_video
+from .shard_writer import ExtractResult, drop_shards, failure_table, merge_small_shards
 
-
-@dataclass(frozen=True, slots=True)
-class ExtractInputs:
-    """What to extract.
-
-    Attributes:
-        root: folder of the videos.
-        videos: to extract.
-        weights: file of local weights, if any.
-        superseded: names of shards that ``videos`` replaces; they go once every one of these is made anew.
-    """
-
-    root: Path
-    videos: tuple[Video, ...]
-    weights: Path | None
-    superseded: tuple[str, ...] = ()
+__all__ = ["ExtractInputs", "ExtractResult", "run"]
 
 
 def run(
@@ -85,223 +50,24 @@ def run(
         TooManyFailures: if more videos fail than ``extract.max_failure_rate`` allows.
         StageError: if none of the videos could be read.
     """
-    keep_freed_memory()
-    encoder = load_encoder(settings, inputs.weights, pick_device(settings.device))
-    check_same_weights(store, encoder)
-    writer = ShardWriter(store, ledger, settings)
+    devices = pick_devices(settings.device)[: len(inputs.videos)]
+    settings = replace(settings, workers=settings.workers or max(1, usable_cores() // len(devices)))
     progress.start("extract", len(inputs.videos), "videos")
     try:
-        with _pool(settings, inputs, encoder, store, read) as pool:
-            _Extraction(encoder, settings, inputs, store, writer, progress).consume(pool)
-    finally:  # also on Ctrl-C: what is finished is kept
-        writer.close()
-        progress.finish()
-    if writer.result.failures and not ledger.shards.get(store.key):
-        raise StageError(f"none of {len(inputs.videos)} videos could be read\n{failure_table(writer.result.failures)}")
-    if not writer.result.failures:
-        writer.drop(inputs.superseded)  # before merging, which would keep either copy
-    writer.merge()
-    remove_partial_videos(store.partial_folder)
-    return writer.result
-
-
-def _pool(
-    settings: ExtractSettings, inputs: ExtractInputs, encoder: Encoder, store: FeatureStore, read: Reader
-) -> DecodePool:
-    def resume(video_id: str) -> Resume | None:
-        commit = PartialVideo(store.partial_folder, video_id).committed()
-        return Resume(commit.frames, commit.sha256) if commit else None
-
-    reading = Reading(encoder.preprocess, settings.sampling(), settings.image_fps)
-    workers = settings.workers or usable_cores()
-    stall_s = settings.stall_seconds
-    return DecodePool(inputs.root, inputs.videos, reading, workers=workers, stall_s=stall_s, resume=resume, read=read)
-
-
-def check_same_weights(store: FeatureStore, encoder: Encoder) -> None:
-    """Refuse to add to a store what another version of the weights would give (a hub may replace them).
-
-    Raises:
-        StageError: if the store was begun with other weights.
-    """
-    pinned = store.encoder()
-    if pinned and pinned["weights_sha256"] != encoder.provenance["weights_sha256"]:
-        raise StageError(
-            f"the weights of {encoder.provenance['backbone']} are not those that '{store.folder}' was begun with: "
-            "give the old ones with --weights, or move that folder away to extract everything with the new ones"
-        )
-
-
-class _Extraction:
-    """Turns the events of the workers into features, batch by batch."""
-
-    def __init__(
-        self,
-        encoder: Encoder,
-        settings: ExtractSettings,
-        inputs: ExtractInputs,
-        store: FeatureStore,
-        writer: ShardWriter,
-        progress: Progress,
-    ) -> None:
-        self._encoder, self._settings, self._store = encoder, settings, store
-        self._writer, self._progress = writer, progress
-        self._meter = Meter(sum(video.size for video in inputs.videos))
-        self._settled = False
-        self._pending: dict[int, PendingVideo] = {}
-        self._tries: dict[str, int] = {}  # video -> key of the try whose frames count
-        self._batch = torch.zeros((settings.batch_size, 3, *encoder.preprocess.size), dtype=torch.uint8).contiguous(
-            memory_format=torch.channels_last
-        )
-        self._void: set[int] = set()  # tries that were given up here, though their worker went on
-        self._owners: list[tuple[int, int]] = []  # (key, frames) of the batch's filled rows, in order
-        self._filled = 0
-
-    def consume(self, events: Iterable[PoolEvent]) -> None:
-        """Take every event; when it returns, each video has been handed to the writer or failed."""
-        try:
-            for event in self._meter.waiting(events):
-                self._progress.pulse()
-                self._take(event)
-                if self._writer.is_due():
-                    self._writer.flush(self._pending.values())
-            if self._filled:
-                self._forward()
-        finally:
-            self._writer.result.seconds = self._meter.seconds
-            self._writer.flush(self._pending.values())
-
-    def _take(self, event: PoolEvent) -> None:
-        match event:
-            case VideoStarted():
-                self._start(event)
-            case VideoFrames():
-                self._meter.decoded(event)
-                if event.key in self._pending:
-                    self._pending[event.key].expect(event.times_s)
-                    self._fill(event.key, event.frames_BCHW)
-            case VideoFinished():
-                if event.key in self._pending:
-                    self._pending[event.key].ended = True
-                    self._release(event.key)
-            case VideoFailed() if event.key not in self._void:
-                self._fail(event.failure)
-            case Idle():
-                self._show(0)
-
-    def _start(self, event: VideoStarted) -> None:
-        video_id = event.video.id
-        self._forget(video_id)
-        self._tries[video_id] = event.key
-        self._pending[event.key] = PendingVideo(video_id, event.start, self._store.partial_folder)
-        self._meter.started(event)
-
-    def _fill(self, key: int, frames_BCHW: Tensor) -> None:
-        while len(frames_BCHW):
-            room = min(len(frames_BCHW), len(self._batch) - self._filled)
-            self._batch[self._filled : self._filled + room] = frames_BCHW[:room]
-            self._owners.append((key, room))
-            self._filled += room
-            frames_BCHW = frames_BCHW[room:]
-            if self._filled == len(self._batch):
-                self._forward()
-
-    def _forward(self) -> None:
-        if not self._settled:
-            self._settle()
-        with self._meter.timing("forward"):
-            features_BD = self._encoder.encode(self._batch).half().numpy()
-        row, owners = 0, self._owners
-        self._meter.frames += self._filled
-        self._owners, self._filled = [], 0
-        for key, count in owners:
-            self._receive(key, features_BD[row : row + count])
-            row += count
-        self._show(0)
-
-    def _receive(self, key: int, features_BD: Float16) -> None:
-        pending = self._pending.get(key)
-        if pending is None:  # a video that failed meanwhile is forgotten
-            return
-        finite_B = np.isfinite(features_BD).all(axis=1)
-        if not finite_B.all():
-            frame = pending.frames + int(np.argmin(finite_B))
-            self._void.add(key)
-            self._fail(
-                Failure(pending.video_id, pending.source, f"the feature of frame {frame} is not finite in float16")
+        if len(devices) == 1:
+            result = extract_on(
+                devices[0], settings, inputs, store=store, recorder=ledger, progress=progress, read=read
             )
-            return
-        pending.add(features_BD.copy())
-        self._release(key)
-
-    def _release(self, key: int) -> None:
-        """Hand a video on once it ended and all of its frames came back."""
-        pending = self._pending[key]
-        if pending.is_whole():
-            del self._pending[key], self._tries[pending.video_id]
-            self._meter.finished(pending.source.size)
-            self._writer.add(pending)
-            self._show(1)
-
-    def _fail(self, failure: Failure) -> None:
-        self._forget(failure.video_id)
-        self._meter.finished(failure.source.size)
-        self._writer.fail(failure)
-        self._show(1)
-
-    def _forget(self, video_id: str) -> None:
-        """Drop the frames of an earlier try; rows of the batch that are its own are passed over later."""
-        key = self._tries.pop(video_id, None)
-        if key is not None:
-            self._pending.pop(key).discard()
-
-    def _show(self, videos: int) -> None:
-        result = self._writer.result
-        self._meter.seconds["write"] = self._writer.waited_s
-        self._progress.advance(
-            videos,
-            share=self._meter.share(),
-            frames=self._meter.frames,
-            failed=len(result.failures),
-            bottleneck=self._meter.bottleneck(),
-        )
-
-    def _settle(self) -> None:
-        """Take the arithmetic that the store was begun with, or choose and pin it."""
-        pinned = self._store.encoder()
-        frames_BCHW = self._batch[: self._filled]
-        if pinned is None:
-            self._encoder, chosen = choose(
-                self._encoder,
-                self._settings,
-                frames_BCHW,
-                frames_to_come=self._meter.frames_to_come(),
-                note=self._progress.note,
-            )
-            pinned = {**self._encoder.provenance, **chosen}
-            self._store.pin_encoder(pinned)
-            self._progress.note(describe_arithmetic(pinned))
         else:
-            self._encoder = self._encoder.at(pinned_arithmetic(pinned, self._settings), frames_BCHW)
-        self._writer.provenance = self._writer.result.encoder = pinned
-        self._settled = True
-
-
-def pinned_arithmetic(pinned: dict[str, Any], settings: ExtractSettings) -> Arithmetic:
-    """The arithmetic of a store; ``extract.compile`` may say otherwise, as that changes the last digit only."""
-    compiled = pinned["compiled"] if settings.compile == "auto" else settings.compile == "on"
-    return Arithmetic(pinned["precision"], pinned["folded"], compiled)
-
-
-def describe_arithmetic(pinned: dict[str, Any]) -> str:
-    """One line: what was chosen, how near it is to plain fp32, and what was refused."""
-    chosen = Arithmetic(pinned["precision"], pinned["folded"], pinned["compiled"])
-    measured = pinned["measured"]
-    floor = measured["cosine_floor"]
-    told = f"computed in {chosen}: cosine to fp32 of {measured['frames']} frames at least {measured['cosine_min']:.4f}"
-    refused = [
-        f"{name} ({cosine:.4f})"
-        for name, cosine in measured["tried_cosine_min"].items()
-        if cosine < floor and name != str(chosen)
-    ]
-    return told + (f"; refused, below {floor:g}: {', '.join(refused)}" if refused else "")
+            result = extract_in_parts(
+                devices, settings, inputs, store=store, ledger=ledger, progress=progress, read=read
+            )
+    finally:
+        progress.finish()
+    if result.failures and not ledger.shards.get(store.key):
+        raise StageError(f"none of {len(inputs.videos)} videos could be read\n{failure_table(result.failures)}")
+    if not result.failures:
+        drop_shards(store, ledger, inputs.superseded)  # before merging, which would keep either copy
+    merge_small_shards(store, ledger)
+    remove_partial_videos(store.partial_folder)
+    return result

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 from .decode_pool import PoolEvent, VideoFrames, VideoStarted
 
-STARVED = 0.15  # share of the time spent waiting for frames above which reading is the bottleneck
 
 
 class Meter:
@@ -23,7 +22,6 @@ class Meter:
         self.seconds = dict.fromkeys(("decode", "preprocess", "wait", "forward", "write"), 0.0)
         self._total_bytes, self._done_bytes = max(total_bytes, 1), 0
         self._seen_bytes = self._expected = self._skipped = 0
-        self._begin = time.perf_counter()
 
     @contextmanager
     def timing(self, part: str) -> Iterator[None]:
@@ -74,12 +72,6 @@ class Meter:
         return min(max(by_bytes, self.frames / expected if expected > 0 else 0.0), 1.0)
 
     def bottleneck(self) -> str:
-        """The part that the others wait for."""
-        if self.seconds["write"] > STARVED * self._elapsed():
-            return "write"
-        if self.seconds["wait"] < STARVED * self._elapsed():
-            return "forward"
-        return max(("decode", "preprocess"), key=lambda part: self.seconds[part])
-
-    def _elapsed(self) -> float:
-        return time.perf_counter() - self._begin
+        """The part that takes most of this process's time; if that is waiting for frames, of the workers'."""
+        most = max(("forward", "wait", "write"), key=lambda part: self.seconds[part])
+        return most if most != "wait" else max(("decode", "preprocess"), key=lambda part: self.seconds[part])

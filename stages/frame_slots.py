@@ -6,9 +6,11 @@ no name and so cannot be left behind, whoever is killed; nor does it count again
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.reduction import DupFd
 from typing import Any
@@ -21,16 +23,10 @@ TICK_BYTES = mmap.PAGESIZE  # the first page holds the worker's tick
 
 @dataclass(frozen=True, slots=True)
 class SlotLayout:
-    """``count`` slots of at most ``frames`` frames of ``size`` (height, width) each."""
+    """``count`` slots of ``slot_bytes`` bytes each."""
 
     count: int
-    frames: int
-    size: tuple[int, int]
-
-    @property
-    def slot_bytes(self) -> int:
-        """Bytes of one slot."""
-        return self.frames * self.size[0] * self.size[1] * 3
+    slot_bytes: int
 
     @property
     def total_bytes(self) -> int:
@@ -59,16 +55,15 @@ class FrameSlots:
         """Count a step; called by the worker."""
         self._tick[0] += 1
 
-    def view(self, slot: int, frames: int) -> Tensor:
-        """The first ``frames`` frames of a slot, uint8 (n, C, H, W) with channels last in memory."""
-        height, width = self.layout.size
-        flat = torch.frombuffer(
-            self._memory,
-            dtype=torch.uint8,
-            count=frames * height * width * 3,
-            offset=TICK_BYTES + slot * self.layout.slot_bytes,
-        )
-        return flat.view(frames, height, width, 3).permute(0, 3, 1, 2)
+    def view(self, slot: int, shape: Sequence[int]) -> Tensor:
+        """The beginning of a slot as uint8 of that shape."""
+        offset = TICK_BYTES + slot * self.layout.slot_bytes
+        return torch.frombuffer(self._memory, dtype=torch.uint8, count=math.prod(shape), offset=offset).view(*shape)
+
+    def pin(self) -> None:
+        """Let a GPU copy straight from this memory, beside the processor's work."""
+        whole = torch.frombuffer(self._memory, dtype=torch.uint8)
+        torch.cuda.check_error(torch.cuda.cudart().cudaHostRegister(whole.data_ptr(), whole.numel(), 0))  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """Give the memory back once no view is left."""

@@ -19,6 +19,7 @@ from ..cache.fingerprint import file_state, stat_of
 from ..data.arrays import UInt8
 from ..data.decode import decode, expected_frames, rgb
 from ..data.errors import VideoError
+from ..data.planes import PlaneLayout, copy_planes, plane_layout
 from ..data.sampling import EVERY_FRAME, Sampling
 from ..data.types import Failure, FileState, Video
 from .preprocess import Preprocess
@@ -36,12 +37,16 @@ class Reading:
         sampling: which frames are kept.
         image_fps: frames per second of a folder of images.
         piece_frames: most frames of an event.
+        piece_bytes: most bytes of an event.
+        planes: whether frames are to come as YUV planes where they can, for a device that does the rest.
     """
 
     preprocess: Preprocess
     sampling: Sampling = EVERY_FRAME
     image_fps: float = 25.0
     piece_frames: int = PIECE_FRAMES
+    piece_bytes: int = PIECE_BYTES
+    planes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +74,18 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Some frames, preprocessed: uint8 (n, C, H, W), their times in seconds, and what they cost.
+    """Some frames, their times in seconds, and what they cost.
 
     Attributes:
-        frames_BCHW: n frames.
+        pixels: n preprocessed frames, uint8 (n, H, W, 3); or the planes of n frames, uint8 (n, layout.bytes).
+        layout: of the planes; None for preprocessed frames.
         times_s: n presentation times.
         decode_s: seconds of decoding.
         preprocess_s: seconds of colour conversion, resizing and cropping.
     """
 
-    frames_BCHW: Tensor
+    pixels: Tensor
+    layout: PlaneLayout | None
     times_s: tuple[float, ...]
     decode_s: float = 0.0
     preprocess_s: float = 0.0
@@ -150,6 +157,7 @@ class _Pieces:
     reading: Reading
     skipped: int
     tick: Callable[[], None]
+    layout: PlaneLayout | None = None
     pictures: list[UInt8] = field(default_factory=list)
     times_s: list[float] = field(default_factory=list)
     decode_s: float = 0.0
@@ -161,10 +169,12 @@ class _Pieces:
             if number < self.skipped:
                 continue
             begin = time.perf_counter()
-            picture = rgb(frame)
+            layout = self._layout(frame)
+            picture = copy_planes(frame, layout) if layout else rgb(frame)
             self.preprocess_s += time.perf_counter() - begin
-            if self.pictures and picture.shape != self.pictures[0].shape:
+            if self.pictures and (layout != self.layout or picture.shape != self.pictures[0].shape):
                 yield self._piece()
+            self.layout = layout
             self.pictures.append(picture)
             self.times_s.append(time_s)
             if self._is_full():
@@ -182,14 +192,21 @@ class _Pieces:
                 return
             yield found
 
+    def _layout(self, frame: VideoFrame) -> PlaneLayout | None:
+        """How the frame travels as planes, if it does: it must fit into an event."""
+        layout = plane_layout(frame) if self.reading.planes else None
+        return layout if layout is not None and layout.bytes <= self.reading.piece_bytes else None
+
     def _is_full(self) -> bool:
         count = len(self.pictures)
-        return count >= self.reading.piece_frames or (count + 1) * self.pictures[0].nbytes > PIECE_BYTES
+        return count >= self.reading.piece_frames or (count + 1) * self.pictures[0].nbytes > self.reading.piece_bytes
 
     def _piece(self) -> Frames:
         begin = time.perf_counter()
-        frames_BCHW = self.reading.preprocess(torch.from_numpy(np.stack(self.pictures)))
+        pixels = torch.from_numpy(np.stack(self.pictures))
+        if self.layout is None:
+            pixels = self.reading.preprocess(pixels).permute(0, 2, 3, 1)
         self.preprocess_s += time.perf_counter() - begin
-        piece = Frames(frames_BCHW, tuple(self.times_s), self.decode_s, self.preprocess_s)
+        piece = Frames(pixels, self.layout, tuple(self.times_s), self.decode_s, self.preprocess_s)
         self.pictures, self.times_s, self.decode_s, self.preprocess_s = [], [], 0.0, 0.0
         return piece

@@ -118,9 +118,10 @@ def embed_file(
         if isinstance(event, Failure):
             raise VideoError(f"'{path}': {event.reason}")
         if isinstance(event, Frames):
+            frames_BCHW = event.pixels.permute(0, 3, 1, 2)
             if not pieces:
-                encoder = encoder.at(arithmetic, event.frames_BCHW)
-            pieces.append(encoder.encode(event.frames_BCHW).half().numpy())
+                encoder = encoder.at(arithmetic, frames_BCHW)
+            pieces.append(encoder.encode(frames_BCHW).half().numpy())
             times.extend(event.times_s)
     features_TD = np.concatenate(pieces)
     table = FrameTable(features_TD, np.array(times), row_offsets([len(features_TD)]), (str(path),))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,16 @@ from .frame_source import Started
 TOLERATED_FAILURES = 10  # before `extract.max_failure_rate` is looked at
 PUBLISH_BYTES = 64 << 20  # a shard is published before it outgrows this
 SPILL_BYTES = 32 << 20  # features of an unfinished video that may be in memory
+
+
+class Recorder(Protocol):
+    """Who is told of what is safe: the ledger, or the way to it from another process."""
+
+    def add_shard(self, record: ShardRecord) -> None:
+        """A shard was published."""
+
+    def add_failure(self, store: str, failure: Failure) -> None:
+        """A video could not be read."""
 
 
 @dataclass(slots=True)
@@ -133,11 +143,11 @@ class ShardWriter:
         waited_s: seconds that the caller was kept waiting.
     """
 
-    def __init__(self, store: FeatureStore, ledger: Ledger, settings: ExtractSettings) -> None:
+    def __init__(self, store: FeatureStore, recorder: Recorder, settings: ExtractSettings) -> None:
         self.result = ExtractResult()
         self.provenance: dict[str, Any] = {}
         self.waited_s = 0.0
-        self._store, self._ledger, self._settings = store, ledger, settings
+        self._store, self._recorder, self._settings = store, recorder, settings
         self._ready: list[VideoFeatures] = []
         self._whole: list[PendingVideo] = []
         self._bytes = 0
@@ -161,7 +171,7 @@ class ShardWriter:
         Raises:
             TooManyFailures: if that was one too many.
         """
-        self._ledger.add_failure(self._store.key, failure)
+        self._recorder.add_failure(self._store.key, failure)
         failures = self.result.failures
         failures.append(failure)
         tried, limit = self.result.videos + len(failures), self._settings.max_failure_rate
@@ -194,28 +204,29 @@ class ShardWriter:
         finally:
             self._executor.shutdown()
 
-    def merge(self) -> None:
-        """Merge small shards."""
-        records = self._ledger.shards.get(self._store.key, {}).values()
-        for merge in self._store.merge(records, self._store.encoder() or {}):
-            self._ledger.add_shard(merge.record)
-            self.drop(merge.replaced)
-
-    def drop(self, names: tuple[str, ...]) -> None:
-        """Delete shards that others replace."""
-        self._ledger.drop_shards(self._store.key, names)
-        self._store.delete(names)
-
     def _settle(self) -> None:
         """Wait for the shard that is being published, and tell the ledger of it."""
         if self._publishing is None:
             return
         begin = time.monotonic()
         publishing, self._publishing = self._publishing, None
-        self._ledger.add_shard(publishing.result())
+        self._recorder.add_shard(publishing.result())
         for pending in self._being_published:
             pending.discard()
         self.waited_s += time.monotonic() - begin
+
+
+def merge_small_shards(store: FeatureStore, ledger: Ledger) -> None:
+    """Merge small shards into larger ones."""
+    for merge in store.merge(ledger.shards.get(store.key, {}).values(), store.encoder() or {}):
+        ledger.add_shard(merge.record)
+        drop_shards(store, ledger, merge.replaced)
+
+
+def drop_shards(store: FeatureStore, ledger: Ledger, names: tuple[str, ...]) -> None:
+    """Delete shards that others replace."""
+    ledger.drop_shards(store.key, names)
+    store.delete(names)
 
 
 def failure_table(failures: list[Failure], most: int = 8) -> str:

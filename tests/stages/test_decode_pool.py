@@ -12,6 +12,7 @@ from mofore.data.decode import decode, rgb
 from mofore.data.types import Failure
 from mofore.stages.decode_pool import DecodePool, VideoFailed, VideoFinished, VideoFrames, VideoStarted
 from mofore.stages.decode_worker import Reader
+from mofore.stages.device_preprocess import preprocess_planes
 from mofore.stages.frame_source import Reading, Resume, read_video
 from mofore.stages.preprocess import Preprocess
 from mofore.tests.stages.faulty_readers import misbehaving
@@ -23,7 +24,13 @@ class Seen:
     """What came out of a pool: frames and times by video, failures, and the processes that did it."""
 
     def __init__(
-        self, root: Path, read: Reader = read_video, workers: int = 2, stall_s: float = 60.0, **options: Any
+        self,
+        root: Path,
+        read: Reader = read_video,
+        workers: int = 2,
+        stall_s: float = 60.0,
+        planes: bool = False,
+        **options: Any,
     ) -> None:
         self.frames: dict[str, list[np.ndarray]] = defaultdict(list)
         self.times: dict[str, list[float]] = defaultdict(list)
@@ -31,7 +38,7 @@ class Seen:
         self.starts: dict[str, int] = defaultdict(int)
         self.finished: list[str] = []
         names: dict[int, str] = {}
-        reading = Reading(PREPROCESS)
+        reading = Reading(PREPROCESS, planes=planes)
         videos = scan(root).videos
         with DecodePool(root, videos, reading, workers=workers, stall_s=stall_s, read=read, **options) as pool:
             for event in pool:
@@ -42,12 +49,18 @@ class Seen:
                         self.starts[event.video.id] += 1
                         self.frames[event.video.id], self.times[event.video.id] = [], []
                     case VideoFrames():
-                        self.frames[names[event.key]].append(event.frames_BCHW.numpy().copy())
+                        self.frames[names[event.key]].append(pixels_of(event))
                         self.times[names[event.key]].extend(event.times_s)
                     case VideoFinished():
                         self.finished.append(names[event.key])
                     case VideoFailed():
                         self.failures[event.failure.video_id] = event.failure
+
+
+def pixels_of(event: VideoFrames) -> np.ndarray:
+    if event.layout is None:
+        return event.pixels.permute(0, 3, 1, 2).numpy().copy()
+    return preprocess_planes(event.pixels, event.layout, PREPROCESS).numpy().copy()
 
 
 def expected(path: Path) -> np.ndarray:
@@ -61,6 +74,13 @@ def test_every_frame_of_every_video_comes_once_and_in_order(drawn: Path) -> None
         assert np.array_equal(np.concatenate(pieces), expected(drawn / video_id))
         assert seen.times[video_id] == [time_s for _, time_s in decode(drawn / video_id)]
     assert not any(process.is_alive() for process in seen.processes)
+
+
+def test_frames_can_come_as_planes_for_the_device_to_preprocess(drawn: Path) -> None:
+    seen = Seen(drawn, planes=True)
+    for video_id, pieces in seen.frames.items():
+        difference = np.concatenate(pieces).astype(int) - expected(drawn / video_id)
+        assert np.abs(difference).max() <= 1, "the float and the byte kernels round apart by one at most"
 
 
 def test_frames_that_are_known_do_not_come_again(drawn: Path) -> None:
