@@ -225,7 +225,9 @@ class DecodePool:
             for lane in [lane for lane in self._lanes if lane.is_stuck(self._stall_s)]:
                 lane.process.kill()
                 yield from self._replace(lane, f"the decoder hung: no frame for {self._stall_s:g} s")
-            if any(lane.inbox or lane.is_dead for lane in self._lanes) and not (turn and turn.goes_on(len(self._filling()))):
+            if any(lane.inbox or lane.is_dead for lane in self._lanes) and not (
+                turn and turn.goes_on(len(self._filling()))
+            ):
                 return
             if not ready:
                 yield Idle()

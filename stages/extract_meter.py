@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from .decode_pool import PoolEvent, VideoFrames, VideoStarted
 
 
-
 class Meter:
     """Counts frames, bytes and seconds.
 
