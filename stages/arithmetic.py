@@ -97,8 +97,9 @@ def build_network(
     if not arithmetic.compiled:
         return network
     # Freezing makes the weights constants: on a processor they are laid out for the kernels once.
-    options = {"freezing": True} if example_BCHW.device.type == "cpu" else None
-    return torch.compile(network, dynamic=False, options=options)  # type: ignore[return-value]
+    if example_BCHW.device.type == "cpu":
+        return torch.compile(network, dynamic=False, options={"freezing": True})  # type: ignore[return-value]
+    return torch.compile(network, dynamic=False)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,9 +222,12 @@ class DecodePool:
             for lane in self._lanes:
                 if lane.connection in ready:
                     lane.receive()
-            for lane in [lane for lane in self._lanes if lane.is_stuck(self._stall_s)]:
+            stuck = [lane for lane in self._lanes if lane.is_stuck(self._stall_s)]
+            for lane in stuck:
                 lane.process.kill()
                 yield from self._replace(lane, f"the decoder hung: no frame for {self._stall_s:g} s")
+            if stuck:
+                return  # what they had to do is to be handed out again
             if any(lane.inbox or lane.is_dead for lane in self._lanes) and not (
                 turn and turn.goes_on(len(self._filling()))
             ):

@@ -145,7 +145,7 @@ class _Training:
         contrast = contrastive_loss(forecast_BE, target_BE, settings.temperature)
         loss = forecast + settings.contrast_weight * contrast  # eq. (12)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         self.forecaster.update_teacher(settings.momentum)
         self.step += 1

@@ -63,7 +63,7 @@ class FrameSlots:
     def pin(self) -> None:
         """Let a GPU copy straight from this memory, beside the processor's work."""
         whole = torch.frombuffer(self._memory, dtype=torch.uint8)
-        torch.cuda.check_error(torch.cuda.cudart().cudaHostRegister(whole.data_ptr(), whole.numel(), 0))  # type: ignore[attr-defined]
+        torch.cuda.check_error(torch.cuda.cudart().cudaHostRegister(whole.data_ptr(), whole.numel(), 0))
 
     def close(self) -> None:
         """Give the memory back once no view is left."""

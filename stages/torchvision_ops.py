@@ -25,8 +25,8 @@ def import_torchvision() -> None:
             raise
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
-        library.define("nms" + _SCHEMA)  # type: ignore[no-untyped-call]
-        library.define("qnms" + _SCHEMA)  # type: ignore[no-untyped-call]
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms" + _SCHEMA)
+        library.define("qnms" + _SCHEMA)
         _declared.append(library)
         importlib.import_module("torchvision")
