@@ -29,6 +29,7 @@ import numpy as np
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 PEER_S, LIMIT_S = 15.0, 10.0
+WATCH_S = 3.0  # between looks at the memory: each takes time from the process that is looked at
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ class PeakMemory:
         return self._peak
 
     def _watch(self) -> None:
-        while not self._stopped.wait(0.2):
+        while not self._stopped.wait(WATCH_S):
             self._peak = max(self._peak, sum(map(_proportional_bytes, _family(self._pid))))
 
 
