@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..data.images import longest_series, read_image, stat_of_folder
+from ..data.images import folder_of, is_frame_folder, longest_series, read_image, stat_of_folder
 from ..data.types import FileState
 
 CHUNK_BYTES = 4 << 20
@@ -50,12 +49,12 @@ def content_sha256(path: Path, *, tick: Callable[[], None] = lambda: None) -> st
     Raises:
         OSError: if anything of it cannot be read.
     """
-    if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where the reading is going to
+    if not is_frame_folder(path):
         return file_sha256(path, tick=tick)
     total = hashlib.sha256()
     for name in longest_series(path):
         # Name and content come in lengths of their own, so that no two folders give the same bytes.
-        total.update(os.fsencode(name) + b"\0" + hashlib.sha256(read_image(path, name)).digest())
+        total.update(os.fsencode(name) + b"\0" + hashlib.sha256(read_image(folder_of(path), name)).digest())
         tick()
     return total.hexdigest()
 
@@ -66,8 +65,10 @@ def stat_of(path: Path) -> tuple[int, int]:
     Raises:
         OSError: if there is no such file, nor a folder of frame images.
     """
+    if is_frame_folder(path):
+        return stat_of_folder(path)
     state = path.stat()
-    return stat_of_folder(path) if stat.S_ISDIR(state.st_mode) else (state.st_size, state.st_mtime_ns)
+    return state.st_size, state.st_mtime_ns
 
 
 def file_state(path: Path, *, tick: Callable[[], None] = lambda: None) -> FileState:

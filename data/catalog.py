@@ -81,7 +81,7 @@ class Catalog:
 
     def path(self, video: Video) -> Path:
         """Where the file of ``video`` is, or its folder of images."""
-        return self.root / video.id
+        return video.path(self.root)
 
 
 def scan(root: Path, layout: str = "auto", images: str = "auto") -> Catalog:
@@ -93,7 +93,7 @@ def scan(root: Path, layout: str = "auto", images: str = "auto") -> Catalog:
     Args:
         root: the data folder.
         layout: "auto" takes the UCF101 layout if most names have its form, else one class per folder.
-        images: "auto", or "never" to take no folder of images for a video.
+        images: "auto", "never" to take no folder of images for a video, or the pattern of the images' names.
 
     Raises:
         CatalogError: if the folder is missing, is no folder, or holds no video.
@@ -101,14 +101,15 @@ def scan(root: Path, layout: str = "auto", images: str = "auto") -> Catalog:
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise CatalogError(f"data.root = '{root}' {what}: give the folder that holds the videos")
-    found = sorted(_find(root, images=images != "never"))
+    pattern = images if "*" in images else ""
+    found = sorted(_find(root, with_images=images != "never", pattern=pattern))
     if not found:
         raise CatalogError(f"no video below '{root}': {_looked_for(images)} are looked for")
-    layout = _guess_layout([video_id for video_id, _, _ in found]) if layout == "auto" else layout
+    layout = _guess_layout([one[0] for one in found]) if layout == "auto" else layout
     videos = []
-    for video_id, size, mtime_ns in found:
+    for video_id, size, mtime_ns, names in found:
         label, group = describe(video_id, layout)
-        videos.append(Video(video_id, label, group, size, mtime_ns))
+        videos.append(Video(video_id, label, group, size, mtime_ns, names))
     return Catalog(root, tuple(videos), layout)
 
 
@@ -142,20 +143,22 @@ def _looked_for(images: str) -> str:
     files = f"files ending in {' '.join(sorted(VIDEO_SUFFIXES))}"
     if images == "never":
         return f"{files} (and, with data.images = 'auto', folders of images)"
+    if "*" in images:
+        return f"{files}, and folders of images {images} with a number for the star"
     return f"{files}, and folders of numbered images ({' '.join(sorted(IMAGE_SUFFIXES))})"
 
 
-Found = tuple[str, int, int]  # id, size in bytes, time of change in ns
+Found = tuple[str, int, int, str]  # id, size in bytes, time of change in ns, pattern of prescribed image names
 
 
-def _find(root: Path, *, images: bool) -> list[Found]:
+def _find(root: Path, *, with_images: bool, pattern: str) -> list[Found]:
     videos: list[Found] = []
     of_images: list[Found] = []
     for folder in _folders(root):
         here = list(_video_files(folder))
         videos.extend(here)
-        if images and not here and folder.prefix:  # the root is where the videos are, not one of them
-            of_images.extend(_image_video(folder))
+        if with_images and not here and folder.prefix:  # the root is where the videos are, not one of them
+            of_images.extend(_image_video(folder, pattern))
     return videos + _innermost(of_images, videos)
 
 
@@ -193,21 +196,21 @@ def _video_files(folder: _Folder) -> Iterator[Found]:
         if os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:  # noqa: PTH122
             state = _stat(entry)
             if state is not None and stat.S_ISREG(state.st_mode):
-                yield folder.prefix + entry.name, state.st_size, state.st_mtime_ns
+                yield folder.prefix + entry.name, state.st_size, state.st_mtime_ns, ""
 
 
-def _image_video(folder: _Folder) -> Iterator[Found]:
-    series = frame_series(entry.name for entry in folder.files)
+def _image_video(folder: _Folder, pattern: str) -> Iterator[Found]:
+    series = frame_series((entry.name for entry in folder.files), pattern)
     if series:
         size, mtime_ns = stat_of_frames(folder.path, series[0].names, folder.mtime_ns)
-        yield folder.prefix.removesuffix("/"), size, mtime_ns
+        yield folder.prefix.removesuffix("/"), size, mtime_ns, pattern
 
 
 def _innermost(of_images: list[Found], videos: list[Found]) -> list[Found]:
     """Those folders of images that have no video below them: images beside videos are thumbnails and the like."""
     if not of_images:
         return []
-    outer = {folder for video_id, _, _ in videos for folder in _outer_folders(video_id)}
+    outer = {folder for video_id, *_ in videos for folder in _outer_folders(video_id)}
     inner = []
     for found in sorted(of_images, key=lambda found: -found[0].count("/")):
         if found[0] not in outer:

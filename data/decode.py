@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from .arrays import UInt8
 from .errors import VideoError
-from .images import frame_names, read_image
+from .images import folder_of, frame_names, is_frame_folder, read_image
 from .sampling import EVERY_FRAME, Sampling
 
 IMAGE_FPS = 25.0
@@ -46,7 +46,7 @@ def decode(
         VideoError: if the file is no video, has no video stream (cover art is none), is truncated, or breaks
             off with an error; if an image is missing or cannot be read.
     """
-    if _is_folder(path):
+    if is_frame_folder(path):
         return _image_frames(path, sampling, image_fps)
     return sampling.select(_frames(path))
 
@@ -54,7 +54,7 @@ def decode(
 def expected_frames(path: Path, sampling: Sampling = EVERY_FRAME, *, image_fps: float = IMAGE_FPS) -> int:
     """How many frames the container promises, 0 if nothing: a forecast for progress views, often wrong."""
     try:
-        if _is_folder(path):
+        if is_frame_folder(path):
             images = len(frame_names(path))
             return sampling.expected(images, images / image_fps)
         with av.open(_plain(path)) as container:
@@ -123,9 +123,9 @@ def _frames(path: Path) -> Iterator[tuple[VideoFrame, float]]:
         raise VideoError("no frame could be decoded")
 
 
-def _image_frames(folder: Path, sampling: Sampling, image_fps: float) -> Iterator[tuple[VideoFrame, float]]:
+def _image_frames(path: Path, sampling: Sampling, image_fps: float) -> Iterator[tuple[VideoFrame, float]]:
     try:
-        names = frame_names(folder)
+        names, folder = frame_names(path), folder_of(path)
         for name, time_s in sampling.select((name, index / image_fps) for index, name in enumerate(names)):
             yield _image(name, read_image(folder, name)), time_s
     except OSError as error:
@@ -159,10 +159,6 @@ def _video_stream(container: InputContainer) -> VideoStream:
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
     return stream
-
-
-def _is_folder(path: Path) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises on names that are too long
 
 
 def _plain(path: Path) -> str:

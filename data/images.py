@@ -2,7 +2,9 @@
 
 UCF101 is often kept so: ``v_YoYo_g01_c01/frame000001.jpg`` and on. The frames are the images whose names
 differ only in the number at the end; where a folder holds several such series, the longest counts (a cover
-beside the frames is none), and optical flow beside the frames (``flow_x_00001.jpg``) never does.
+beside the frames is none), and optical flow beside the frames (``flow_x_00001.jpg``) never does. Where that is
+not what is wanted, the names are prescribed by a pattern with a star for the number, ``rgb_*.jpg``; the path of
+such a video is ``FOLDER/rgb_*.jpg``, and everything that takes the path of a folder takes this too.
 """
 
 from __future__ import annotations
@@ -37,34 +39,71 @@ class Series:
     names: tuple[str, ...]
 
 
-def frame_series(names: Iterable[str]) -> list[Series]:
-    """The series among the ``names`` of a folder's files that may be frames, the longest first."""
+def check_pattern(pattern: str) -> bool:
+    """Whether ``pattern`` may prescribe the names of images: one star, before the suffix of an image format."""
+    before, star, suffix = pattern.partition("*")
+    return bool(star) and suffix.lower() in IMAGE_SUFFIXES and "/" not in before
+
+
+def is_frame_folder(path: Path) -> bool:
+    """Whether the path is of a folder of images rather than of a file: a folder, or the pattern of names in one."""
+    # Path.is_dir raises on names that are too long.
+    if os.path.isdir(path):  # noqa: PTH112
+        return True
+    return "*" in path.name and not os.path.lexists(path) and os.path.isdir(path.parent)  # noqa: PTH112
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that the images of ``path`` are in."""
+    return _parts(path)[0]
+
+
+def _parts(path: Path) -> tuple[Path, str]:
+    """The folder, and the pattern that prescribes the names if there is one."""
+    return (path, "") if "*" not in path.name or os.path.lexists(path) else (path.parent, path.name)
+
+
+def frame_series(names: Iterable[str], prescribed: str = "") -> list[Series]:
+    """The series among the ``names`` of a folder's files that may be frames, the longest first.
+
+    With a ``prescribed`` pattern, the one series that has it, if it is there.
+    """
     found: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
     for name in names:
         match = NUMBERED.fullmatch(name)
-        if match is None or match["suffix"].lower() not in IMAGE_SUFFIXES or name[:4].lower() == "flow":
+        if match is None or match["suffix"].lower() not in IMAGE_SUFFIXES:
+            continue
+        if not prescribed and name[:4].lower() == "flow":
             continue
         found[match["before"], match["suffix"].lower()].append((int(match["number"]), name))
     series = []
     for (before, suffix), images in found.items():
-        if len(images) >= FEWEST:
+        pattern = f"{before}*{suffix}"
+        if len(images) >= FEWEST and (not prescribed or pattern == _lower_suffix(prescribed)):
             numbers, ordered = zip(*sorted(images), strict=True)
-            series.append(Series(f"{before}*{suffix}", numbers, ordered))
+            series.append(Series(pattern, numbers, ordered))
     return sorted(series, key=lambda one: (-len(one.names), one.pattern))
 
 
-def frame_names(folder: Path) -> tuple[str, ...]:
-    """The frame images of ``folder`` in their order.
+def _lower_suffix(pattern: str) -> str:
+    before, star, suffix = pattern.partition("*")
+    return before + star + suffix.lower()
+
+
+def frame_names(path: Path) -> tuple[str, ...]:
+    """The frame images of a folder in their order.
 
     Raises:
         VideoError: if there are none, two series are equally long, or a number is missing or there twice.
         OSError: if the folder cannot be read.
     """
-    series = frame_series(_file_names(folder))
+    folder, prescribed = _parts(path)
+    series = frame_series(_file_names(folder), prescribed)
     if not series:
-        raise VideoError("the folder holds no images whose names end in a number")
+        raise VideoError(_no_images(prescribed))
     if len(series) > 1 and len(series[0].names) == len(series[1].names):
-        raise VideoError(f"which images are the frames: '{series[0].pattern}' or '{series[1].pattern}'?")
+        patterns = f"'{series[0].pattern}' or '{series[1].pattern}'"
+        raise VideoError(f"which images are the frames, {patterns}? Set data.images to one of them")
     _refuse_gaps(series[0])
     return series[0].names
 
@@ -97,25 +136,33 @@ def stat_of_frames(folder: str, names: Iterable[str], changed_ns: int) -> tuple[
     return size, changed_ns
 
 
-def stat_of_folder(folder: Path) -> tuple[int, int]:
-    """Size and time of change of the frame images of ``folder``, as the catalog sees them.
+def stat_of_folder(path: Path) -> tuple[int, int]:
+    """Size and time of change of the frame images of a folder, as the catalog sees them.
 
     Raises:
         OSError: if the folder cannot be read, or holds no frame images any more.
     """
-    return stat_of_frames(str(folder), longest_series(folder), folder.stat().st_mtime_ns)
+    folder = folder_of(path)
+    return stat_of_frames(str(folder), longest_series(path), folder.stat().st_mtime_ns)
 
 
-def longest_series(folder: Path) -> tuple[str, ...]:
+def longest_series(path: Path) -> tuple[str, ...]:
     """The images of the longest series, whole or not.
 
     Raises:
         OSError: if the folder cannot be read, or holds no frame images.
     """
-    series = frame_series(_file_names(folder))
+    folder, prescribed = _parts(path)
+    series = frame_series(_file_names(folder), prescribed)
     if not series:
-        raise FileNotFoundError(2, "the folder holds no images whose names end in a number", str(folder))
+        raise FileNotFoundError(2, _no_images(prescribed), str(folder))
     return series[0].names
+
+
+def _no_images(prescribed: str) -> str:
+    if prescribed:
+        return f"the folder holds no images '{prescribed}' with a number for the star"
+    return "the folder holds no images whose names end in a number"
 
 
 def read_image(folder: Path, name: str) -> bytes:

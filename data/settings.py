@@ -12,6 +12,7 @@ from typing import Any, ClassVar, get_type_hints
 
 from .backbone import parse_backbone
 from .errors import ConfigError
+from .images import IMAGE_SUFFIXES, check_pattern
 from .sampling import Sampling
 
 
@@ -87,8 +88,7 @@ class DataSettings(Settings):
     )
     images: str = setting(
         "auto",
-        "auto (a folder of numbered images is one video), or never",
-        choices=("auto", "never"),
+        "auto (a folder of numbered images is one video), never, or their names with a star for the number: img_*.jpg",
         identity=False,
     )
     splits: str = setting(
@@ -102,6 +102,14 @@ class DataSettings(Settings):
     )
     split_seed: int = setting(0, "seed of the random and groups splits", low=0)
     train_fraction: float = setting(0.8, "share of training videos in the random and groups splits", low=0.0, high=1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.images not in ("auto", "never") and not check_pattern(self.images):
+            raise ConfigError(
+                f"data.images = {self.images!r}: auto, never, or the names of the images with a star for the number "
+                f"(img_*.jpg; {' '.join(sorted(IMAGE_SUFFIXES))}) is needed"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ Times end in ``_s`` (seconds). Indices are half-open.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Role = Literal["train", "test", "unassigned"]
@@ -48,6 +49,7 @@ class Video:
         group: recording the clip was cut from ("g07"), or None. Clips of one group share their scene.
         size: bytes, of a folder those of its frame images.
         mtime_ns: time of the last change, in nanoseconds since the epoch.
+        images: of a folder of frame images whose names were prescribed (``data.images``), their pattern; else empty.
     """
 
     id: str
@@ -55,6 +57,11 @@ class Video:
     group: str | None
     size: int
     mtime_ns: int
+    images: str = ""
+
+    def path(self, root: Path) -> Path:
+        """Where it is below the data folder, as all that reads videos takes it (see :mod:`.images`)."""
+        return root / self.id / self.images
 
     @property
     def stem(self) -> str:

@@ -86,6 +86,7 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--backbone", help="timm:NAME, open_clip:NAME/TAG or random:NAME.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Local weights (.safetensors or .pth).")
 @click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
+@click.option("--no-estimate", is_flag=True, help="Don't measure how long extraction would take.")
 @workdir_option
 def init(
     videos: Path,
@@ -93,6 +94,7 @@ def init(
     backbone: str | None,
     weights: Path | None,
     force: bool,
+    no_estimate: bool,
     workdir: Path,
     overrides: tuple[str, ...],
 ) -> None:
@@ -100,7 +102,14 @@ def init(
     from .init import init_workspace
 
     init_workspace(
-        workdir, videos, splits=splits, backbone=backbone, weights=weights, overrides=overrides, replace=force
+        workdir,
+        videos,
+        splits=splits,
+        backbone=backbone,
+        weights=weights,
+        overrides=overrides,
+        replace=force,
+        estimating=not no_estimate,
     )
 
 

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
+    from ..stages.estimate import Estimate
     from .gc import Listing
     from .verify import Findings
 
 MOST_NAMES = 20  # of the videos that a damaged shard loses
 PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
+LONG_S = 12 * 3600.0  # extraction that takes longer wants advice
 WINDOW_S = 5.0  # that the present rate is taken over
 
 
@@ -264,6 +266,24 @@ def show_neighbours(query: str, neighbours: Sequence[Any]) -> None:
 def say(message: str) -> None:
     """A line to stderr."""
     click.echo(message, err=True)
+
+
+def show_estimate(estimate: Estimate) -> None:
+    """How long extraction would take, and a warning if there is no GPU for it."""
+    seconds, on_gpu = estimate.seconds, estimate.devices[0].type == "cuda"
+    where = f"{len(estimate.devices)} GPU{'s' if len(estimate.devices) > 1 else ''}" if on_gpu else "the processor"
+    if not on_gpu:
+        say("warning: no GPU found, or none allowed: extraction runs on the processor")
+    say(
+        f"extraction on {where}: about {estimate.frames:,} frames at about {estimate.frames_per_s:,.0f} frames/s "
+        f"({estimate.arithmetic}, measured on {estimate.measured_frames}), that is {_duration(seconds)}; "
+        f"the features take {_size(estimate.store_bytes)}"
+    )
+    if seconds > LONG_S:
+        say(
+            "that is long: a lighter backbone (timm:mobilenetv3_small_100), a smaller extract.image_size, or fewer "
+            "frames (extract.stride = 2, extract.fps) make it shorter; it can be interrupted and goes on"
+        )
 
 
 def show_error(message: str) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..cache.atomic import write_bytes
 from ..data.backbone import parse_backbone
-from ..data.catalog import scan
-from ..data.errors import BackboneError, CatalogError, WorkspaceError
+from ..data.catalog import Catalog, scan
+from ..data.errors import BackboneError, CatalogError, StageError, WorkspaceError
 from ..data.splits import make_split
 from . import console
 from .config import Config, make_config, parse_override, render
@@ -25,8 +25,12 @@ def init_workspace(
     weights: Path | None = None,
     overrides: tuple[str, ...] = (),
     replace: bool = False,
+    estimating: bool = True,
 ) -> Config:
     """Write ``mofore.toml`` into ``root``, having checked that a run could begin with it.
+
+    With ``estimating``, a few frames of a few videos are taken through the backbone to say how long extraction
+    would take here.
 
     Raises:
         WorkspaceError: if there is one already.
@@ -42,6 +46,8 @@ def init_workspace(
     catalog = scan(workspace.resolve(config.data.root), config.data.layout, config.data.images)
     split = make_split(catalog.videos, config.data, splits)
     _check_backbone(config, weights)
+    if estimating:
+        _say_estimate(config, catalog, weights)
     write_bytes(workspace.config, render(values).encode("utf-8"))
     labels = {video.label for video in catalog.videos if video.label}
     console.say(
@@ -84,3 +90,16 @@ def _check_backbone(config: Config, weights: Path | None) -> None:
     if weights is not None and not weights.is_file():
         raise BackboneError(f"--weights '{weights}' is not a file")
     check_name(parse_backbone(config.extract.backbone), with_weights=bool(config.extract.weights))
+
+
+def _say_estimate(config: Config, catalog: Catalog, weights: Path | None) -> None:
+    """How long extraction would take; a hub that is out of reach now may be there later."""
+    from ..stages import estimate
+
+    console.say(f"measuring this machine with {config.extract.backbone} (--no-estimate leaves it out)")
+    try:
+        found = estimate.run(config.extract, catalog.root, catalog.videos, weights)
+    except StageError as error:
+        console.say(f"note: no estimate of the time: {error}")
+        return
+    console.show_estimate(found)

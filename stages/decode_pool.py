@@ -255,7 +255,7 @@ class DecodePool:
         for lane in sorted(self._lanes, key=lambda lane: len(lane.attempts)):
             while self._waiting and len(lane.attempts) < depth:
                 video, number = self._waiting.popleft()
-                job = Job(next(self._keys), self._root / video.id, video, self._resume(video.id))
+                job = Job(next(self._keys), video.path(self._root), video, self._resume(video.id))
                 if _tell(lane, job):
                     lane.seen = lane.seen if lane.attempts else time.monotonic()
                     lane.attempts.append(_Attempt(job, number))

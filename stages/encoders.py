@@ -16,6 +16,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import av
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -117,6 +118,8 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
         "seed": settings.seed if backbone.library == "random" else None,
         "preprocess": preprocess.describe(),
         "features": "pooled output without classifier, float16",
+        "settings": settings.identity(),
+        "decoder": {name: ".".join(map(str, parts)) for name, parts in sorted(av.library_versions.items())},
         "versions": {name: version(name) for name in ("torch", "timm", "open_clip_torch", "av", "h5py", "numpy")},
     }
     network = Network(model, method, preprocess, torch.float32)

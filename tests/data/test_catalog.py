@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from mofore.cache.fingerprint import stat_of
 from mofore.data.catalog import describe, scan
 from mofore.data.errors import CatalogError
 
@@ -113,6 +114,22 @@ def test_folders_of_images_can_be_left_out(tmp_path: Path) -> None:
     assert [v.id for v in scan(tmp_path).videos] == ["cats"]
     with pytest.raises(CatalogError, match=r"no video below .* with data\.images = 'auto', folders of images"):
         scan(tmp_path, images="never")
+
+
+def test_the_names_of_images_can_be_prescribed(tmp_path: Path) -> None:
+    touch(tmp_path, *[f"a/{kind}_{n}.jpg" for kind in ("rgb", "depth") for n in range(3)], "b/rgb_1.png", "b/rgb_2.png")
+    catalog = scan(tmp_path, images="rgb_*.jpg")
+    assert [(v.id, v.size) for v in catalog.videos] == [("a", 3)]
+    assert catalog.path(catalog.videos[0]) == tmp_path / "a/rgb_*.jpg"
+    assert stat_of(catalog.path(catalog.videos[0])) == (3, catalog.videos[0].mtime_ns)
+    with pytest.raises(CatalogError, match=r"folders of images x\*\.jpg with a number for the star"):
+        scan(tmp_path, images="x*.jpg")
+
+
+def test_a_file_with_a_star_in_its_name_is_a_file(tmp_path: Path) -> None:
+    touch(tmp_path, "a*.avi")
+    catalog = scan(tmp_path)
+    assert stat_of(catalog.path(catalog.videos[0]))[0] == 1
 
 
 def test_the_time_of_a_folder_of_images_is_its_last_change(tmp_path: Path) -> None:

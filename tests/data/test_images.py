@@ -91,9 +91,21 @@ def test_a_number_that_is_there_twice_is_told(tmp_path: Path) -> None:
         list(decode(write(tmp_path / "clip", "1.jpg", "01.jpg", "2.jpg")))
 
 
+def test_a_pattern_says_which_images_are_the_frames(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "clip", "a_1.jpg", "a_2.jpg", "flow_1.JPG", "flow_2.JPG", "flow_3.JPG", "c_1.jpg", "c_2.jpg"
+    )
+    assert levels(folder / "a_*.jpg") == [0, 1]
+    assert levels(folder / "flow_*.JPG") == [2, 3, 4]
+    assert levels(folder / "c_*.jpg") == [5, 6]
+    assert expected_frames(folder / "flow_*.jpg") == 3
+    with pytest.raises(VideoError, match=r"no images 'b_\*\.jpg' with a number for the star"):
+        list(decode(folder / "b_*.jpg"))
+
+
 def test_two_series_of_one_length_are_ambiguous(tmp_path: Path) -> None:
     folder = write(tmp_path / "clip", "img_1.jpg", "img_2.jpg", "mask_1.jpg", "mask_2.jpg")
-    with pytest.raises(VideoError, match=r"which images are the frames: 'img_\*\.jpg' or 'mask_\*\.jpg'"):
+    with pytest.raises(VideoError, match=r"'img_\*\.jpg' or 'mask_\*\.jpg'\? Set data\.images to one"):
         list(decode(folder))
 
 

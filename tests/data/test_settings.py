@@ -29,7 +29,9 @@ def test_the_defaults_are_the_papers_recipe() -> None:
         (ExtractSettings, {"fps": float("inf")}, r"extract\.fps = inf"),
         (ExtractSettings, {"stride": 2, "fps": 5}, r"extract\.stride = 2 and extract\.fps = 5: give one of them"),
         (ExtractSettings, {"image_fps": 0}, r"extract\.image_fps = 0"),
-        (DataSettings, {"images": "always"}, r"data\.images = 'always': one of auto, never"),
+        (DataSettings, {"images": "always"}, r"data\.images = 'always': auto, never, or the names of the images"),
+        (DataSettings, {"images": "a*b*.jpg"}, r"data\.images = 'a\*b\*\.jpg'"),
+        (DataSettings, {"images": "img_*.avi"}, r"with a star for the number"),
         (DataSettings, {"root": 3}, r"data\.root = 3: a text in quotes"),
     ],
 )

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from click.testing import Result
 from mofore.cache.lock import exclusive
+from mofore.data.errors import StageError
 from mofore.data.motion import Start, appearance, draw, write_video
 from mofore.pipeline.cli import cli
+from mofore.stages import estimate
 
 Command = Callable[..., Result]
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +76,27 @@ def test_init_refuses_what_could_not_run(
     assert result.exit_code == 2
     assert message in result.stderr
     assert not (tmp_path / "work" / "mofore.toml").exists()
+
+
+def test_init_says_how_long_extraction_would_take(mofore: Command, videos: Path, tmp_path: Path) -> None:
+    known = ("init", videos, "--backbone", "random:test_efficientnet")
+    said = mofore(*known, "-w", tmp_path / "a", "--set", "extract.device=cpu").stderr
+    assert "warning: no GPU found" in said
+    assert re.search(r"about [\d,]+ frames at about [\d,]+ frames/s \(.*measured on \d+\), that is \d+ s; .* MB", said)
+    assert "frames/s" not in mofore(*known, "-w", tmp_path / "b", "--no-estimate").stderr
+
+
+def test_init_does_without_an_estimate_where_the_weights_are_out_of_reach(
+    mofore: Command, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object) -> None:
+        raise StageError("the weights could not be had")
+
+    monkeypatch.setattr(estimate, "load_encoder", unreachable)
+    result = mofore("init", videos, "--backbone", "timm:resnet18", "-w", tmp_path)
+    assert result.exit_code == 0
+    assert "no estimate of the time: the weights could not be had" in result.stderr
+    assert (tmp_path / "mofore.toml").exists()
 
 
 def test_init_does_not_replace_settings_unasked(mofore: Command, work: Path) -> None:

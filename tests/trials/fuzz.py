@@ -78,7 +78,14 @@ def fuzz(videos: Path, work: Path, *, copies: int, seed: int, options: tuple[str
     _write_damaged(_seeds(videos, work), folder, copies, random.Random(seed))
     trial = Trial(work / "work")
     trial.run(
-        "init", str(folder), *options, "--set", "extract.max_failure_rate=1.0", "--set", "extract.stall_seconds=20.0"
+        "init",
+        str(folder),
+        "--no-estimate",
+        *options,
+        "--set",
+        "extract.max_failure_rate=1.0",
+        "--set",
+        "extract.stall_seconds=20.0",
     )
     begin = time.monotonic()
     code, _, err = trial.run("extract")

@@ -64,7 +64,7 @@ def kill_at_random_times(
 def _new(root: Path, videos: Path, settings: tuple[str, ...]) -> Trial:
     shutil.rmtree(root, ignore_errors=True)
     trial = Trial(root)
-    code, _, err = trial.run("init", str(videos), *settings)
+    code, _, err = trial.run("init", str(videos), "--no-estimate", *settings)
     if code:
         raise SystemExit(err)
     return trial

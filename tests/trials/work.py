@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ class Trial:
     root: Path
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def start(self, command: str, *options: str) -> subprocess.Popen[str]:
-        """`mofore COMMAND -w ROOT`, not waited for."""
-        line = [sys.executable, "-m", "mofore", command, "-w", str(self.root), *options]
+    def start(self, command: str, *options: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """`PREFIX mofore COMMAND -w ROOT`, not waited for."""
+        line = [*prefix, sys.executable, "-m", "mofore", command, "-w", str(self.root), *options]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(line, env={**os.environ, MARK: self.mark}, **pipes)
 
