@@ -1,11 +1,13 @@
 """`mofore extract` against a plain loop and against the limit, the backbone's own forward pass.
 
-Each part is a process of its own, so that none profits from what another has set or loaded:
+Each part is a process of its own, so that none profits from what another has set or loaded. The first three take
+turns: while one works the others are stopped, so that a machine that is now faster and now slower is so for all:
 
 - peer: one video at a time, a PIL transform per frame, batch 1, fp32, as feature extractors in use today do it
 - limit: the backbone alone on normalised pictures in memory, in the arithmetic that `mofore extract` chose
 - decode, colour, resize: the parts of reading, one thread each
 - extract: the command, from its start to its end, loading, choosing and compiling included
+- start-up: its time until the arithmetic was chosen, which is when the turns begin
 
 On the clips and weights of ../shared where they are, else on drawn clips with random weights.
 """
@@ -15,20 +17,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
-PEER_S, LIMIT_S = 15.0, 10.0
+EXTRACT_S, PEER_S, LIMIT_S = 16.0, 3.0, 3.0  # of a turn
+QUIET = {**os.environ, "PYTHONWARNINGS": "ignore"}
 WATCH_S = 3.0  # between looks at the memory: each takes time from the process that is looked at
 
 
@@ -48,9 +53,9 @@ class Case:
 
 
 CASES = (
-    Case("mobilenetv2_100", 300, 2, "on"),
-    Case("mobilenetv3_small_100", 300, 5, "on"),
-    Case("vit_small_patch16_224", 80, 1, "on"),
+    Case("mobilenetv2_100", 300, 3, "on"),
+    Case("mobilenetv3_small_100", 300, 7, "on"),
+    Case("vit_small_patch16_224", 100, 1, "on"),
 )
 
 
@@ -90,8 +95,8 @@ def rate(work: Callable[[], int], seconds: float) -> float:
     return frames / (time.perf_counter() - begin)
 
 
-def peer(case: Case, videos: Path) -> dict[str, float]:
-    """The plain loop; PyAV decodes in place of OpenCV."""
+def peer(case: Case, videos: Path) -> Iterator[int]:
+    """The plain loop; PyAV decodes in place of OpenCV. Yields the frames done since the last time."""
     import av
     import torch
     from mofore.stages.encoders import timm
@@ -103,17 +108,13 @@ def peer(case: Case, videos: Path) -> dict[str, float]:
     if weights:
         model.load_state_dict(load_file(weights), strict=False)
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
-    frames, begin = 0, time.perf_counter()
     with torch.inference_mode():
-        for path in sorted(videos.iterdir()):
+        for path in cycle(sorted(videos.iterdir())):
             with av.open(str(path)) as container:
                 for frame in container.decode(video=0):
                     picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
                     model(transform(picture)[None]).numpy()
-                    frames += 1
-            if time.perf_counter() - begin > PEER_S:
-                break
-    return {"peer": frames / (time.perf_counter() - begin)}
+                    yield 1
 
 
 def parts(case: Case, videos: Path) -> dict[str, float]:
@@ -136,7 +137,7 @@ def parts(case: Case, videos: Path) -> dict[str, float]:
     }
 
 
-def limit(case: Case, pinned: dict[str, Any], batch_size: int) -> dict[str, float]:
+def limit(case: Case, pinned: dict[str, Any], batch_size: int) -> Iterator[int]:
     """The backbone's forward pass on normalised pictures, nothing else."""
     import torch
     from mofore.data.settings import ExtractSettings
@@ -154,34 +155,100 @@ def limit(case: Case, pinned: dict[str, Any], batch_size: int) -> dict[str, floa
         bare = torch.compile(bare, dynamic=False, options={"freezing": True})
     pictures = encoder.preprocess.normalise(frames).to(network.dtype).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        return {"limit": rate(lambda: len(bare(pictures)), LIMIT_S)}
+        while True:
+            bare(pictures)
+            yield batch_size
 
 
-def extract(case: Case, videos: Path, work: Path) -> dict[str, Any]:
-    """The command; its rate over its whole time, what it pinned, and its peak memory."""
+def take_turns(work: Iterator[int], warm_up_s: float = 1.0) -> None:
+    """Work for so many seconds whenever a line says so, and answer with frames and seconds."""
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < warm_up_s:
+        next(work)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        begin, frames = time.perf_counter(), 0
+        while (seconds := time.perf_counter() - begin) < float(line):
+            frames += next(work)
+        print(json.dumps([frames, seconds]), flush=True)
+
+
+class Turns:
+    """A part that works when it is told to, in a process of its own."""
+
+    def __init__(self, *arguments: str) -> None:
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._process = subprocess.Popen(_line(*arguments), env=QUIET, **pipes)
+        self._frames, self._seconds = 0, 0.0
+        self._read()
+
+    def work(self, seconds: float) -> None:
+        """Let it work."""
+        assert self._process.stdin is not None
+        print(seconds, file=self._process.stdin, flush=True)
+        frames, seconds = json.loads(self._read())
+        self._frames, self._seconds = self._frames + frames, self._seconds + seconds
+
+    def end(self) -> float:
+        """Frames per second over all of its turns."""
+        self._process.kill()
+        self._process.communicate()
+        return self._frames / self._seconds
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+def compare(case: Case, videos: Path, work: Path) -> dict[str, Any]:
+    """The command in turn with the plain loop and with the limit."""
     backbone, weights = case.backbone()
-    options = ["--backbone", backbone, *(["--weights", str(weights)] if weights else [])]
+    options = ["--no-estimate", "--backbone", backbone, *(["--weights", str(weights)] if weights else [])]
     command = [sys.executable, "-m", "mofore"]
     subprocess.run([*command, "init", str(videos), "-w", str(work), *options], check=True, capture_output=True)
-    begin = time.perf_counter()
-    process = subprocess.Popen(
-        [*command, "extract", "-w", str(work), "--set", f"extract.compile={case.compile}"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    watch = PeakMemory(process.pid)
-    _, told = process.communicate()
-    seconds = time.perf_counter() - begin
-    (pinned_path,) = work.glob("features/*/encoder.json")
-    frames = int(told.rsplit(" frames,", 1)[0].rsplit(" ", 1)[1].replace(",", ""))
+    with (work.parent / "told").open("w+") as told:
+        begin = time.perf_counter()
+        arguments = ["extract", "-w", str(work), "--set", f"extract.compile={case.compile}"]
+        process = subprocess.Popen([*command, *arguments], stderr=told, start_new_session=True)
+        watch = PeakMemory(process.pid)
+        while not list(work.glob("features/*/encoder.json")) and process.poll() is None:
+            time.sleep(0.2)
+        start_up_s, stopped_s, others = time.perf_counter() - begin, 0.0, {}
+        pinned = json.loads(next(work.glob("features/*/encoder.json")).read_text())
+        while not _ends_within(process, EXTRACT_S):
+            stop = time.perf_counter()
+            os.killpg(process.pid, signal.SIGSTOP)
+            if not others:
+                how = json.dumps({key: pinned[key] for key in ("precision", "folded", "compiled")})
+                others["peer"] = Turns("peer", case.name, "--videos", str(videos))
+                others["limit"] = Turns("limit", case.name, "--videos", str(videos), "--pinned", how)
+            others["limit"].work(LIMIT_S)
+            others["peer"].work(PEER_S)
+            os.killpg(process.pid, signal.SIGCONT)
+            stopped_s += time.perf_counter() - stop
+        seconds = time.perf_counter() - begin - stopped_s
+        told.seek(0)
+        last = told.read().strip().splitlines()[-1]
+    frames = int(last.rsplit(" frames,", 1)[0].rsplit(" ", 1)[1].replace(",", ""))
     return {
         "extract": frames / seconds,
+        "steady": frames / (seconds - start_up_s),
+        "start_up_s": start_up_s,
         "frames": frames,
         "seconds": seconds,
         "peak_bytes": watch.stop(),
-        "pinned": json.loads(pinned_path.read_text()),
-        "told": told.strip().splitlines()[-1],
+        "pinned": pinned,
+        "told": last,
+        **{name: turns.end() for name, turns in others.items()},
     }
+
+
+def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 class PeakMemory:
@@ -225,31 +292,29 @@ def _proportional_bytes(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def _in_own_process(*arguments: str) -> dict[str, float]:
-    line = [sys.executable, "-m", "benchmarks.extraction", *arguments]
-    done = subprocess.run(
-        line, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"}
-    )
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+def _line(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.extraction", *arguments]
 
 
 def show(case: Case, folder: Path) -> None:
     """Measure one case and print it."""
-    videos, place = clips_of(case, folder), [case.name, "--videos", ""]
-    place[2] = str(videos)
-    found: dict[str, Any] = _in_own_process("peer", *place)
-    found |= extract(case, videos, folder / f"work-{case.name}")
-    pinned = json.dumps({key: found["pinned"][key] for key in ("precision", "folded", "compiled")})
-    found |= _in_own_process("limit", *place, "--pinned", pinned)
-    found |= _in_own_process("parts", *place)
-    measured = found["pinned"]["measured"]
+    videos = clips_of(case, folder)
+    found = compare(case, videos, folder / f"work-{case.name}")
+    done = subprocess.run(
+        _line("parts", case.name, "--videos", str(videos)), check=True, capture_output=True, env=QUIET
+    )
+    found |= json.loads(done.stdout.splitlines()[-1])
+    pinned = found["pinned"]
+    how = ", ".join([pinned["precision"], *(name for name in ("folded", "compiled") if pinned[name])])
     print(
         f"| {case.name} | {found['frames']:,} | {found['peer']:,.0f} | {found['extract']:,.0f} | {found['limit']:,.0f} "
-        f"| {found['extract'] / found['peer']:.1f} | {found['extract'] / found['limit']:.2f} | {found['decode']:,.0f} "
-        f"| {found['decode and colour']:,.0f} | {found['resize and crop']:,.0f} | {found['peak_bytes'] / 2**30:.2f} "
-        f"| {pinned}, cosine {measured['cosine_min']:.4f} | {found['told']} |",
+        f"| {found['extract'] / found['peer']:.1f} | {found['extract'] / found['limit']:.2f} "
+        f"| {found['start_up_s']:.0f} of {found['seconds']:.0f} | {found['steady'] / found['limit']:.2f} "
+        f"| {found['decode']:,.0f} | {found['decode and colour']:,.0f} | {found['resize and crop']:,.0f} "
+        f"| {found['peak_bytes'] / 2**30:.2f} | {how}; {pinned['measured']['cosine_min']:.4f} |",
         flush=True,
     )
+    print(f"    {found['told']}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -258,12 +323,12 @@ def main() -> None:
     what = "UCF101 clips (../shared)" if real else "drawn clips"
     print(f"\n## Extraction, {what}, frames/s\n")
     print(
-        "| backbone | frames | peer | extract | limit | x peer | of limit | decode | + colour | resize | peak GiB "
-        "| how | parts |"
+        "| backbone | frames | peer | extract | limit | x peer | of limit | start-up s | of limit after it | decode "
+        "| + colour | resize | peak GiB | arithmetic; lowest cosine |"
     )
-    print("|" + "---|" * 13)
-    with tempfile.TemporaryDirectory() as folder:
-        for case in CASES:
+    print("|" + "---|" * 14)
+    for case in CASES:
+        with tempfile.TemporaryDirectory() as folder:
             show(case, Path(folder))
 
 
@@ -276,10 +341,10 @@ def measure_part() -> None:
     parser.add_argument("--pinned", type=json.loads)
     given = parser.parse_args()
     case = next(case for case in CASES if case.name == given.case)
-    if given.part == "limit":
-        print(json.dumps(limit(case, given.pinned, 32)))
+    if given.part == "parts":
+        print(json.dumps(parts(case, given.videos)))
     else:
-        print(json.dumps({"peer": peer, "parts": parts}[given.part](case, given.videos)))
+        take_turns(peer(case, given.videos) if given.part == "peer" else limit(case, given.pinned, 32))
 
 
 if __name__ == "__main__":
