@@ -33,7 +33,12 @@ import numpy as np
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 EXTRACT_S, PEER_S, LIMIT_S = 16.0, 3.0, 3.0  # of a turn
-QUIET = {**os.environ, "PYTHONWARNINGS": "ignore"}
+# A cache of its own: a stopped process may hold the lock of the usual one.
+QUIET = {
+    **os.environ,
+    "PYTHONWARNINGS": "ignore",
+    "TORCHINDUCTOR_CACHE_DIR": f"{tempfile.gettempdir()}/mofore-bench-{os.getuid()}",
+}
 WATCH_S = 3.0  # between looks at the memory: each takes time from the process that is looked at
 
 
