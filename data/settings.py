@@ -147,6 +147,13 @@ class ExtractSettings(Settings):
     workers: int = setting(
         0, "processes that decode and resize ahead; 0 = one for each processor core", low=0, high=512, identity=False
     )
+    processes: int = setting(
+        0,
+        "processes that share a long job; 0 = one for each GPU, or for each processor core up to 4; 1 = no sharing",
+        low=0,
+        high=512,
+        identity=False,
+    )
     stall_seconds: float = setting(
         60.0,
         "a decoder that gives no frame for so long is stopped, and the video tried once more (s)",

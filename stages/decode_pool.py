@@ -8,7 +8,6 @@ that no feature depends on it is the business of the forward pass (:func:`.arith
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections import deque
@@ -27,6 +26,7 @@ from torch import Tensor
 from ..data.planes import PlaneLayout
 from ..data.types import Failure, FileState, Video
 from .decode_worker import Changed, Emptied, Filled, Job, Message, Reader, serve
+from .device import usable_cores
 from .frame_slots import FrameSlots, SlotLayout
 from .frame_source import Finished, Reading, Resume, Started, read_video
 
@@ -138,7 +138,7 @@ class _Turn:
 
     def __init__(self, filling: int) -> None:
         self._begin = time.monotonic()
-        self._all = filling if filling >= usable_cores() else 0
+        self._all = filling if filling >= len(usable_cores()) else 0
         self._first_s = 0.0
 
     def goes_on(self, filling: int) -> bool:
@@ -154,6 +154,7 @@ class DecodePool:
     Args:
         root: folder that the videos' ids are relative to.
         videos: to read, each exactly once (or twice, see above).
+        more: asked for further videos when few are waiting; none means that there will be none.
         reading: how.
         workers: number of processes.
         stall_s: a worker without a sign of life for so long is killed.
@@ -173,6 +174,7 @@ class DecodePool:
         *,
         workers: int,
         stall_s: float,
+        more: Callable[[], Sequence[Video]] = tuple,
         resume: Callable[[str], Resume | None] = lambda _video_id: None,
         read: Reader = read_video,
         pinned: bool = False,
@@ -181,7 +183,10 @@ class DecodePool:
         self._root, self._reading, self._read, self._resume = root, reading, read, resume
         self._stall_s = stall_s
         self._waiting = deque((video, 1) for video in videos)
-        self._workers = max(1, min(workers, len(videos)))
+        self._more: Callable[[], Sequence[Video]] | None = more
+        self._workers = max(1, workers)
+        self._ask_for_more()
+        self._workers = max(1, min(self._workers, len(self._waiting)))
         self._keys = count()
         self._lanes: list[_Lane] = []
         self._context = _context()
@@ -251,6 +256,7 @@ class DecodePool:
 
     def _assign(self) -> None:
         """Hand out videos, the same number to each worker, and not so many that one would end long after the rest."""
+        self._ask_for_more()
         depth = max(1, min(AHEAD, len(self._waiting) // (2 * self._workers)))
         for lane in sorted(self._lanes, key=lambda lane: len(lane.attempts)):
             while self._waiting and len(lane.attempts) < depth:
@@ -262,6 +268,13 @@ class DecodePool:
                 else:  # it just died, which `_drain` is about to find out
                     self._waiting.appendleft((video, number))
                     break
+
+    def _ask_for_more(self) -> None:
+        while self._more is not None and len(self._waiting) < 2 * self._workers:
+            found = self._more()
+            self._waiting.extend((video, 1) for video in found)
+            if not found:
+                self._more = None
 
     def _drain(self, lane: _Lane) -> Iterator[PoolEvent]:
         """All events that have come from a worker."""
@@ -317,13 +330,6 @@ class DecodePool:
         lane.process.join(JOIN_S)
         lane.connection.close()
         lane.slots.close()
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _context() -> BaseContext:

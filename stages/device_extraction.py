@@ -6,7 +6,7 @@ whatever its neighbours are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,13 @@ from .arithmetic import Arithmetic, choose
 from .batches import Batches
 from .decode_pool import DecodePool, Idle, PoolEvent, VideoFailed, VideoFinished, VideoFrames, VideoStarted
 from .decode_worker import Reader
+from .device import usable_cores
 from .encoders import Encoder, load_encoder
 from .extract_meter import Meter
 from .frame_source import Reading, Resume
 from .shard_writer import ExtractResult, PendingVideo, Recorder, ShardWriter
+
+KNOWN_AFTER_S = 2.0  # of forward passes, the rate is known well enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,23 @@ class ExtractInputs:
     weights: Path | None
     superseded: tuple[str, ...] = ()
 
+    def bytes(self) -> int:
+        """Size of all videos."""
+        return sum(video.size for video in self.videos)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A process's part of a job that several processes share.
+
+    Attributes:
+        parts: number of processes.
+        more: asked for further videos; none means that all are handed out.
+    """
+
+    parts: int
+    more: Callable[[], Sequence[Video]]
+
 
 def extract_on(
     device: torch.device,
@@ -59,22 +79,43 @@ def extract_on(
     recorder: Recorder,
     progress: Progress,
     read: Reader,
+    share: Share | None = None,
+    leave_when: Callable[[float], bool] = lambda _seconds: False,
 ) -> ExtractResult:
-    """Extract ``inputs.videos`` on ``device`` into ``store``; the arguments are those of :func:`.extract.run`."""
+    """Extract ``inputs.videos`` on ``device`` into ``store``.
+
+    Args:
+        device: where the backbone runs.
+        settings: of the stage.
+        inputs: the whole job.
+        store: where to.
+        recorder: told of every shard and failure.
+        progress: told how it goes.
+        read: reads one video in a worker process.
+        share: which of the videos, if other processes do the rest.
+        leave_when: asked once, after :data:`KNOWN_AFTER_S` of work, with the seconds that the rest would take;
+            if so, the rest is left.
+    """
     keep_freed_memory()
     encoder = load_encoder(settings, inputs.weights, device)
     check_same_weights(store, encoder)
     writer = ShardWriter(store, recorder, settings)
+    meter = Meter(inputs.bytes() // (share.parts if share else 1))
     try:
-        with _pool(settings, inputs, encoder, store, read) as pool:
-            _Extraction(encoder, settings, inputs, store, writer, progress).consume(pool)
+        with _pool(settings, inputs, encoder, store, read, share) as pool:
+            _Extraction(encoder, settings, meter, store, writer, progress, leave_when).consume(pool)
     finally:  # also on Ctrl-C: what is finished is kept
         writer.close()
     return writer.result
 
 
 def _pool(
-    settings: ExtractSettings, inputs: ExtractInputs, encoder: Encoder, store: FeatureStore, read: Reader
+    settings: ExtractSettings,
+    inputs: ExtractInputs,
+    encoder: Encoder,
+    store: FeatureStore,
+    read: Reader,
+    share: Share | None,
 ) -> DecodePool:
     def resume(video_id: str) -> Resume | None:
         commit = PartialVideo(store.partial_folder, video_id).committed()
@@ -83,10 +124,11 @@ def _pool(
     on_gpu = encoder.device.type == "cuda"
     return DecodePool(
         inputs.root,
-        inputs.videos,
+        () if share else inputs.videos,
         Reading(encoder.preprocess, settings.sampling(), settings.image_fps, planes=on_gpu),
-        workers=settings.workers,
+        workers=settings.workers or len(usable_cores()),
         stall_s=settings.stall_seconds,
+        more=share.more if share else tuple,
         resume=resume,
         read=read,
         pinned=on_gpu,
@@ -115,14 +157,15 @@ class _Extraction:
         self,
         encoder: Encoder,
         settings: ExtractSettings,
-        inputs: ExtractInputs,
+        meter: Meter,
         store: FeatureStore,
         writer: ShardWriter,
         progress: Progress,
+        leave_when: Callable[[float], bool],
     ) -> None:
         self._settings, self._store = settings, store
-        self._writer, self._progress = writer, progress
-        self._meter = Meter(sum(video.size for video in inputs.videos))
+        self._writer, self._progress, self._meter = writer, progress, meter
+        self._leave_when: Callable[[float], bool] | None = leave_when
         self._settled = False
         self._pending: dict[int, PendingVideo] = {}
         self._tries: dict[str, int] = {}  # video -> key of the try whose frames count
@@ -130,17 +173,26 @@ class _Extraction:
         self._void: set[int] = set()  # tries that were given up here, though their worker went on
 
     def consume(self, events: Iterable[PoolEvent]) -> None:
-        """Take every event; when it returns, each video has been handed to the writer or failed."""
+        """Take every event; when it returns, each video has been handed to the writer or failed, or it has left."""
         try:
             for event in self._meter.waiting(events):
                 self._progress.pulse()
                 self._take(event)
                 if self._writer.is_due():
                     self._writer.flush(self._pending.values())
+                if self._leaves():
+                    return
             self._forward(last=True)
         finally:
             self._writer.result.seconds = self._meter.seconds
             self._writer.flush(self._pending.values())
+
+    def _leaves(self) -> bool:
+        """Whether the rest is left to others, which is asked once."""
+        if self._leave_when is None or self._meter.seconds["forward"] < KNOWN_AFTER_S:
+            return False
+        leave_when, self._leave_when = self._leave_when, None
+        return leave_when(self._meter.frames_to_come() / self._meter.rate())
 
     def _take(self, event: PoolEvent) -> None:
         match event:

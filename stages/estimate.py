@@ -16,8 +16,8 @@ from ..data.types import Video
 from .allocator import keep_freed_memory
 from .arithmetic import Arithmetic, choose
 from .batches import AUTO_BATCH
-from .decode_pool import DecodePool, VideoFrames, VideoStarted, usable_cores
-from .device import pick_devices
+from .decode_pool import DecodePool, VideoFrames, VideoStarted
+from .device import pick_places, usable_cores
 from .encoders import Encoder, load_encoder
 from .frame_source import Reading
 
@@ -77,7 +77,8 @@ def run(settings: ExtractSettings, root: Path, videos: Sequence[Video], weights:
         StageError: if the weights cannot be had, or no frame be read.
     """
     keep_freed_memory()
-    devices = pick_devices(settings.device)[: len(videos)]
+    places = pick_places(settings.device, settings.processes)[: len(videos)]
+    devices = tuple(dict.fromkeys(place.device for place in places))
     encoder = load_encoder(settings, weights, devices[0])
     batch = settings.batch_size or AUTO_BATCH[encoder.device.type]
     sample = _read(settings, root, videos, encoder, batch)
@@ -89,13 +90,13 @@ def run(settings: ExtractSettings, root: Path, videos: Sequence[Video], weights:
         encoder, replace(settings, compile="off"), frames_BCHW, frames_to_come=0, note=lambda _text: None
     )
     forward_s = 1 / chosen["measured"]["frames_per_s"][str(encoder.arithmetic)]
-    read_s = sample.read_s / sample.frames / (settings.workers or usable_cores())
+    read_s = sample.read_s / sample.frames / (settings.workers or len(usable_cores()))
     # A processor does the one after the other; beside a GPU's work the processor's costs nothing.
     frame_s = forward_s + read_s if encoder.device.type == "cpu" else max(forward_s / len(devices), read_s)
     total_bytes = sum(video.size for video in videos)
     frames = round(sample.expected_frames * total_bytes / max(1, sample.expected_bytes))
     width = encoder.encode(frames_BCHW[:1]).shape[1]
-    return Estimate(tuple(devices), frames, 1 / frame_s, encoder.arithmetic, len(frames_BCHW), 2 * frames * width)
+    return Estimate(devices, frames, 1 / frame_s, encoder.arithmetic, len(frames_BCHW), 2 * frames * width)
 
 
 def _read(settings: ExtractSettings, root: Path, videos: Sequence[Video], encoder: Encoder, batch: int) -> _Sample:

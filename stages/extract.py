@@ -1,8 +1,8 @@
 """Extract: the features of every frame of every video, in shards of the feature store.
 
 Worker processes decode and resize ahead (:mod:`.decode_pool`), the backbone runs on batches filled across videos
-(:mod:`.device_extraction`), a thread publishes what is finished (:mod:`.shard_writer`). Several GPUs share the
-videos, one process each (:mod:`.extract_parts`).
+(:mod:`.device_extraction`), a thread publishes what is finished (:mod:`.shard_writer`). A job that turns out to be
+long is shared by several processes (:mod:`.extract_parts`), one for each GPU or processor core.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from ..cache.store import FeatureStore
 from ..data.errors import StageError
 from ..data.progress import Progress
 from ..data.settings import ExtractSettings
-from .decode_pool import usable_cores
 from .decode_worker import Reader
-from .device import pick_devices
+from .device import Place, pick_device, pick_places
 from .device_extraction import ExtractInputs, extract_on
 from .extract_parts import extract_in_parts
 from .frame_source import read_video
 from .shard_writer import ExtractResult, drop_shards, failure_table, merge_small_shards
 
 __all__ = ["ExtractInputs", "ExtractResult", "run"]
+
+SHARING_REPAYS_S = 120.0  # of work still to do: starting processes and loading the backbone again takes seconds
 
 
 def run(
@@ -50,18 +51,9 @@ def run(
         TooManyFailures: if more videos fail than ``extract.max_failure_rate`` allows.
         StageError: if none of the videos could be read.
     """
-    devices = pick_devices(settings.device)[: len(inputs.videos)]
-    settings = replace(settings, workers=settings.workers or max(1, usable_cores() // len(devices)))
     progress.start("extract", len(inputs.videos), "videos")
     try:
-        if len(devices) == 1:
-            result = extract_on(
-                devices[0], settings, inputs, store=store, recorder=ledger, progress=progress, read=read
-            )
-        else:
-            result = extract_in_parts(
-                devices, settings, inputs, store=store, ledger=ledger, progress=progress, read=read
-            )
+        result = _extract(settings, inputs, store, ledger, progress, read)
     finally:
         progress.finish()
     if result.failures and not ledger.shards.get(store.key):
@@ -71,3 +63,37 @@ def run(
     merge_small_shards(store, ledger)
     remove_partial_videos(store.partial_folder)
     return result
+
+
+def _extract(
+    settings: ExtractSettings,
+    inputs: ExtractInputs,
+    store: FeatureStore,
+    ledger: Ledger,
+    progress: Progress,
+    read: Reader,
+) -> ExtractResult:
+    """Begin here, and share the rest out once it is known to take long."""
+    places = _worthwhile(pick_places(settings.device, settings.processes), inputs)
+
+    def is_long(seconds: float) -> bool:
+        return len(places) > 1 and seconds > SHARING_REPAYS_S
+
+    device = pick_device(settings.device)
+    begun = extract_on(
+        device, settings, inputs, store=store, recorder=ledger, progress=progress, read=read, leave_when=is_long
+    )
+    tried = begun.tried()
+    rest = tuple(video for video in inputs.videos if video.id not in tried)
+    if not rest:
+        return begun
+    progress.note(f"long enough to be shared by {len(places)} processes: {'; '.join(map(str, places))}")
+    return extract_in_parts(
+        places, settings, replace(inputs, videos=rest), begun, store=store, ledger=ledger, progress=progress, read=read
+    )
+
+
+def _worthwhile(places: list[Place], inputs: ExtractInputs) -> list[Place]:
+    """As many places as have something to do until the end: a video is never divided."""
+    largest = max((video.size for video in inputs.videos), default=0)
+    return places[: max(1, inputs.bytes() // max(largest, 1))]

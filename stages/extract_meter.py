@@ -70,6 +70,10 @@ class Meter:
         expected = self.expected_frames() - self._skipped
         return min(max(by_bytes, self.frames / expected if expected > 0 else 0.0), 1.0)
 
+    def rate(self) -> float:
+        """Frames per second of forward pass."""
+        return self.frames / max(self.seconds["forward"], 1e-9)
+
     def bottleneck(self) -> str:
         """The part that takes most of this process's time; if that is waiting for frames, of the workers'."""
         most = max(("forward", "wait", "write"), key=lambda part: self.seconds[part])

@@ -1,19 +1,19 @@
-"""Extraction on several devices: the videos are shared out, one process and one shard writer for each device.
+"""Extraction in several processes, each with a device or processor cores of its own, and its own shard writer.
 
 The processes write shards into the same store; only this one, the parent, writes the ledger, as it is told of
-each shard and failure.
+each shard and failure. It hands out videos a few at a time, so that all processes end at about the same time
+however fast each of them is.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
-
-import torch
 
 from ..cache.ledger import Ledger, ShardRecord
 from ..cache.store import FeatureStore
@@ -22,58 +22,63 @@ from ..data.progress import Progress
 from ..data.settings import ExtractSettings
 from ..data.types import Failure, Video
 from .decode_worker import Reader, end_with_parent
-from .device_extraction import ExtractInputs, extract_on
+from .device import Place
+from .device_extraction import ExtractInputs, Share, extract_on
 from .shard_writer import ExtractResult
 
 POLL_S = 0.5
 STOP = "stop"
+MORE = "more"
+MOST_AT_ONCE = 64  # videos handed out together
 
 
-def share_out(videos: Sequence[Video], count: int) -> list[tuple[Video, ...]]:
-    """Divide videos into parts of about the same size in bytes, each in the order given."""
-    parts: list[list[Video]] = [[] for _ in range(count)]
-    sizes = [0] * count
-    for video in sorted(videos, key=lambda video: -video.size):
-        smallest = sizes.index(min(sizes))
-        parts[smallest].append(video)
-        sizes[smallest] += video.size
-    place = {video.id: number for number, video in enumerate(videos)}
-    return [tuple(sorted(part, key=lambda video: place[video.id])) for part in parts]
+class Handout:
+    """Videos that nobody has yet: the large ones first, smaller and smaller helpings towards the end."""
+
+    def __init__(self, videos: Sequence[Video], parts: int) -> None:
+        size = sum(video.size for video in videos) // (4 * parts)
+        large = sorted((video for video in videos if video.size > size), key=lambda video: -video.size)
+        self._left = deque([*large, *(video for video in videos if video.size <= size)])
+        self._parts, self.total = parts, len(videos)
+
+    def take(self) -> tuple[Video, ...]:
+        """The next helping; empty when there is nothing left."""
+        count = min(MOST_AT_ONCE, -(-len(self._left) // (4 * self._parts)))
+        return tuple(self._left.popleft() for _ in range(count))
 
 
 def extract_in_parts(
-    devices: Sequence[torch.device],
+    places: Sequence[Place],
     settings: ExtractSettings,
     inputs: ExtractInputs,
+    begun: ExtractResult,
     *,
     store: FeatureStore,
     ledger: Ledger,
     progress: Progress,
     read: Reader,
 ) -> ExtractResult:
-    """Extract on all ``devices`` at once; the other arguments are those of :func:`.extract.run`.
+    """Extract in all ``places`` at once, into a store whose arithmetic is settled.
+
+    Args:
+        places: one for each process.
+        settings: of the stage.
+        inputs: what is still to do.
+        begun: what was done before; the result includes it.
+        store: where to.
+        ledger: told of every shard and failure.
+        progress: told how it goes.
+        read: reads one video in a worker process.
 
     Raises:
-        StageError: if the process of a device dies. What was published stays.
+        StageError: if a process dies. What was published stays.
         MoforeError: what a process raises; the others are stopped first.
     """
-    shares = [share for share in share_out(inputs.videos, len(devices)) if share]
-    waiting = [
-        (device, settings, replace(inputs, videos=share), store, read)
-        for device, share in zip(devices, shares, strict=False)
-    ]
-    team = _Team(store, ledger, progress)
-    team.start(*waiting.pop(0))
+    team = _Team(places, begun, Handout(inputs.videos, len(places)), store, ledger, progress)
+    for place in places:
+        team.start(place, settings, inputs, len(places), read)
     while team.parts:
-        if team.error is not None:
-            waiting = []
-        if waiting and store.encoder() is not None:  # the first has settled how features are computed
-            for arguments in waiting:
-                team.start(*arguments)
-            waiting = []
         team.listen()
-        if waiting and not team.parts and team.error is None:  # the first ended without settling: nothing readable
-            team.start(*waiting.pop(0))
     if team.error is not None:
         raise team.error
     return team.result()
@@ -81,10 +86,9 @@ def extract_in_parts(
 
 @dataclass(slots=True)
 class _Part:
-    device: torch.device
+    place: Place
     process: BaseProcess
     connection: connection.Connection
-    size: int
     figures: dict[str, Any] = field(default_factory=dict)
     result: ExtractResult | None = None
 
@@ -92,26 +96,30 @@ class _Part:
 class _Team:
     """The processes at work, and what they have told."""
 
-    def __init__(self, store: FeatureStore, ledger: Ledger, progress: Progress) -> None:
+    def __init__(
+        self,
+        places: Sequence[Place],
+        begun: ExtractResult,
+        handout: Handout,
+        store: FeatureStore,
+        ledger: Ledger,
+        progress: Progress,
+    ) -> None:
         self.parts: list[_Part] = []
         self.error: BaseException | None = None
+        self._count = len(places)
         self._ended: list[_Part] = []
+        self._begun, self._handout = begun, handout
         self._store, self._ledger, self._progress = store, ledger, progress
 
-    def start(
-        self,
-        device: torch.device,
-        settings: ExtractSettings,
-        inputs: ExtractInputs,
-        store: FeatureStore,
-        read: Reader,
-    ) -> None:
+    def start(self, place: Place, settings: ExtractSettings, inputs: ExtractInputs, parts: int, read: Reader) -> None:
+        """Start the process of one place."""
         ours, theirs = get_context("spawn").Pipe()
-        arguments = (theirs, device, settings, inputs, store, read)
-        process = get_context("spawn").Process(target=_work, args=arguments, name=f"mofore-{device}")
+        arguments = (theirs, place, settings, inputs, parts, self._store, read)
+        process = get_context("spawn").Process(target=_work, args=arguments, name=f"mofore-{place.device}")
         process.start()
         theirs.close()
-        self.parts.append(_Part(device, process, ours, sum(video.size for video in inputs.videos)))
+        self.parts.append(_Part(place, process, ours))
 
     def listen(self) -> None:
         """Take what the processes say, for a moment."""
@@ -124,14 +132,14 @@ class _Team:
             self._stop(interrupt)
 
     def result(self) -> ExtractResult:
-        """Of all parts together."""
-        total = ExtractResult()
+        """Of all parts together; the seconds are a process's on average."""
+        total = self._begun
         for result in [part.result for part in self._ended if part.result is not None]:
-            total.videos += result.videos
+            total.done |= result.done
             total.frames += result.frames
             total.failures += result.failures
-            total.encoder = result.encoder or total.encoder
-            total.seconds = {name: total.seconds.get(name, 0.0) + spent for name, spent in result.seconds.items()}
+            for name, spent_s in result.seconds.items():
+                total.seconds[name] = total.seconds.get(name, 0.0) + spent_s / self._count
         return total
 
     def _take(self, part: _Part) -> None:
@@ -146,11 +154,13 @@ class _Team:
                     self._show(done)
                 case ("note", message):
                     self._progress.note(message)
+                case "more" if self.error is None:
+                    part.connection.send(self._handout.take())
                 case ExtractResult() as result:
                     part.result = result
                 case BaseException() as error:
                     self._stop(error)
-        except (EOFError, ConnectionResetError):
+        except (EOFError, ConnectionResetError, BrokenPipeError):
             self._bury(part)
 
     def _bury(self, part: _Part) -> None:
@@ -160,7 +170,7 @@ class _Team:
         self._ended.append(part)
         if part.result is None and self.error is None:
             code = part.process.exitcode
-            self._stop(StageError(f"the process of {part.device} ended with exit code {code}: run again to go on"))
+            self._stop(StageError(f"the process on {part.place} ended with exit code {code}: run again to go on"))
 
     def _stop(self, error: BaseException) -> None:
         """Ask every process to publish what it has and end."""
@@ -171,14 +181,15 @@ class _Team:
                     part.connection.send(STOP)
 
     def _show(self, done: int) -> None:
-        told = [part for part in (*self.parts, *self._ended) if part.figures]
-        total = sum(part.size for part in (*self.parts, *self._ended))
+        told = [part.figures for part in (*self.parts, *self._ended) if part.figures]
+        before = len(self._begun.tried())
+        still = 1 - before / max(before + self._handout.total, 1)
         self._progress.advance(
             done,
-            share=sum(part.figures["share"] * part.size for part in told) / max(total, 1),
-            frames=sum(part.figures["frames"] for part in told),
-            failed=sum(part.figures["failed"] for part in told),
-            bottleneck=told[0].figures["bottleneck"],
+            share=1 - still * (1 - sum(figures["share"] for figures in told) / self._count),
+            frames=self._begun.frames + sum(figures["frames"] for figures in told),
+            failed=len(self._begun.failures) + sum(figures["failed"] for figures in told),
+            bottleneck=told[0]["bottleneck"],
         )
 
 
@@ -187,6 +198,14 @@ class _Link:
 
     def __init__(self, link: connection.Connection) -> None:
         self._link = link
+
+    def more(self) -> Sequence[Video]:
+        """Further videos to do."""
+        self._link.send(MORE)
+        answer: str | tuple[Video, ...] = self._link.recv()
+        if isinstance(answer, str):
+            raise KeyboardInterrupt
+        return answer
 
     def add_shard(self, record: ShardRecord) -> None:
         self._link.send(record)
@@ -213,17 +232,22 @@ class _Link:
 
 def _work(
     link: connection.Connection,
-    device: torch.device,
+    place: Place,
     settings: ExtractSettings,
     inputs: ExtractInputs,
+    parts: int,
     store: FeatureStore,
     read: Reader,
 ) -> None:
     end_with_parent()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
+    place.occupy()
     told = _Link(link)
+    share = Share(parts, told.more)
     try:
-        link.send(extract_on(device, settings, inputs, store=store, recorder=told, progress=told, read=read))
+        link.send(
+            extract_on(
+                place.device, settings, inputs, store=store, recorder=told, progress=told, read=read, share=share
+            )
+        )
     except (MoforeError, OSError, KeyboardInterrupt) as error:
         link.send(error)

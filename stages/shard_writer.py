@@ -38,13 +38,22 @@ class Recorder(Protocol):
 
 @dataclass(slots=True)
 class ExtractResult:
-    """What was done: videos and frames stored, the videos that could not be read, the encoder, seconds by part."""
+    """What was done: ids of the videos and number of frames stored, failures, the encoder, seconds by part."""
 
-    videos: int = 0
+    done: set[str] = field(default_factory=set)
     frames: int = 0
     failures: list[Failure] = field(default_factory=list)
     encoder: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def videos(self) -> int:
+        """Number of videos stored."""
+        return len(self.done)
+
+    def tried(self) -> set[str]:
+        """Videos that were stored or failed."""
+        return self.done | {failure.video_id for failure in self.failures}
 
     def summary(self, wall_s: float) -> str:
         """One line: how much, how fast, computed how, and where the time went."""
@@ -162,7 +171,7 @@ class ShardWriter:
         self._ready.append(video)
         self._whole.append(pending)
         self._bytes += video.features_TD.nbytes
-        self.result.videos += 1
+        self.result.done.add(video.id)
         self.result.frames += len(video.features_TD)
 
     def fail(self, failure: Failure) -> None:
