@@ -7,7 +7,7 @@ turns: while one works the others are stopped, so that a machine that is now fas
 - limit: the backbone alone on normalised pictures in memory, in the arithmetic that `mofore extract` chose
 - decode, colour, resize: the parts of reading, one thread each
 - extract: the command, from its start to its end, loading, choosing and compiling included
-- start-up: its time until the arithmetic was chosen, which is when the turns begin
+- start-up: what it takes longer than at its later rate: loading, choosing, compiling, starting further processes
 
 On the clips and weights of ../shared where they are, else on drawn clips with random weights.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -211,44 +212,75 @@ def compare(case: Case, videos: Path, work: Path) -> dict[str, Any]:
     options = ["--no-estimate", "--backbone", backbone, *(["--weights", str(weights)] if weights else [])]
     command = [sys.executable, "-m", "mofore"]
     subprocess.run([*command, "init", str(videos), "-w", str(work), *options], check=True, capture_output=True)
-    with (work.parent / "told").open("w+") as told:
-        begin = time.perf_counter()
-        arguments = ["extract", "-w", str(work), "--set", f"extract.compile={case.compile}"]
-        process = subprocess.Popen([*command, *arguments], stderr=told, start_new_session=True)
-        watch = PeakMemory(process.pid)
-        while not list(work.glob("features/*/encoder.json")) and process.poll() is None:
-            time.sleep(0.2)
-        start_up_s, stopped_s, others = time.perf_counter() - begin, 0.0, {}
-        pinned = json.loads(next(work.glob("features/*/encoder.json")).read_text())
-        while not _ends_within(process, EXTRACT_S):
-            stop = time.perf_counter()
-            os.killpg(process.pid, signal.SIGSTOP)
-            if not others:
-                how = json.dumps({key: pinned[key] for key in ("precision", "folded", "compiled")})
-                others["peer"] = Turns("peer", case.name, "--videos", str(videos))
-                others["limit"] = Turns("limit", case.name, "--videos", str(videos), "--pinned", how)
-            others["limit"].work(LIMIT_S)
-            others["peer"].work(PEER_S)
-            os.killpg(process.pid, signal.SIGCONT)
-            stopped_s += time.perf_counter() - stop
-        seconds = time.perf_counter() - begin - stopped_s
-        told.seek(0)
-        last = told.read().strip().splitlines()[-1]
-    frames = int(last.rsplit(" frames,", 1)[0].rsplit(" ", 1)[1].replace(",", ""))
+    arguments = ["extract", "-w", str(work), "--set", f"extract.compile={case.compile}"]
+    process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    log, watch, others = Log(process), PeakMemory(process.pid), {}
+    while not list(work.glob("features/*/encoder.json")) and process.poll() is None:
+        time.sleep(0.2)
+    pinned = json.loads(next(work.glob("features/*/encoder.json")).read_text())
+    while not _ends_within(process, EXTRACT_S):
+        stop = time.perf_counter()
+        os.killpg(process.pid, signal.SIGSTOP)
+        if not others:
+            how = json.dumps({key: pinned[key] for key in ("precision", "folded", "compiled")})
+            others["peer"] = Turns("peer", case.name, "--videos", str(videos))
+            others["limit"] = Turns("limit", case.name, "--videos", str(videos), "--pinned", how)
+        others["limit"].work(LIMIT_S)
+        others["peer"].work(PEER_S)
+        log.stopped_s += time.perf_counter() - stop
+        os.killpg(process.pid, signal.SIGCONT)
     return {
-        "extract": frames / seconds,
-        "steady": frames / (seconds - start_up_s),
-        "start_up_s": start_up_s,
-        "frames": frames,
-        "seconds": seconds,
+        **log.rates(),
         "peak_bytes": watch.stop(),
         "pinned": pinned,
-        "told": last,
         **{name: turns.end() for name, turns in others.items()},
     }
 
 
-def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+class Log:
+    """What the command tells, and when, by a clock that stands still while it is stopped."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.stopped_s = 0.0
+        self._begin = time.perf_counter()
+        self._lines: list[tuple[float, str]] = []
+        self._thread = threading.Thread(target=self._read, args=(process,))
+        self._thread.start()
+
+    def rates(self) -> dict[str, Any]:
+        """Frames per second from start to end, and after the start-up."""
+        self._thread.join()
+        seconds, last = self._lines[-1]
+        frames, ready = _frames(last) or 0, 0
+        for number, (_, line) in enumerate(self._lines):
+            if "computed in" in line or "shared by" in line:
+                ready = number
+        # The first progress line comes with the first frames, when other processes may still be loading.
+        working = [(at_s, done) for at_s, line in self._lines[ready:] if (done := _frames(line))]
+        start_s, before = working[1]
+        steady = (frames - before) / (seconds - start_s)
+        start_up_s = start_s - before / steady
+        return {
+            "extract": frames / seconds,
+            "steady": steady,
+            "start_up_s": start_up_s,
+            "frames": frames,
+            "seconds": seconds,
+            "told": last.strip(),
+        }
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            self._lines.append((time.perf_counter() - self._begin - self.stopped_s, line))
+
+
+def _frames(line: str) -> int | None:
+    found = re.search(r"([\d,]+) frames,", line)
+    return int(found[1].replace(",", "")) if found else None
+
+
+def _ends_within(process: subprocess.Popen[str], seconds: float) -> bool:
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
