@@ -57,7 +57,7 @@ def expected_frames(path: Path, sampling: Sampling = EVERY_FRAME, *, image_fps: 
         if is_frame_folder(path):
             images = len(frame_names(path))
             return sampling.expected(images, images / image_fps)
-        with av.open(_plain(path)) as container:
+        with av.open(_plain(path), metadata_errors="replace") as container:
             stream = _video_stream(container)
             duration_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
             frames = stream.frames or round(duration_s * float(stream.average_rate or 0))
@@ -107,7 +107,7 @@ def _frames(path: Path) -> Iterator[tuple[VideoFrame, float]]:
     time_s = 0.0
     try:
         _refuse_truncated(path)
-        with av.open(_plain(path)) as container:
+        with av.open(_plain(path), metadata_errors="replace") as container:
             stream = _video_stream(container)
             step_s = float(1 / stream.average_rate) if stream.average_rate else 0.04
             for frame in container.decode(stream):
@@ -135,7 +135,7 @@ def _image_frames(path: Path, sampling: Sampling, image_fps: float) -> Iterator[
 def _image(name: str, content: bytes) -> VideoFrame:
     """What kind of image it is, its bytes say: given a path, FFmpeg would take some names for patterns."""
     try:
-        with av.open(io.BytesIO(content), "r") as container:
+        with av.open(io.BytesIO(content), "r", metadata_errors="replace") as container:
             stream = _video_stream(container)
             if stream.codec_context.name == "mjpeg":  # takes half a picture for one; the others refuse it
                 stream.codec_context.options = {"err_detect": "explode"}

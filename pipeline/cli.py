@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 from collections.abc import Callable
@@ -36,8 +37,7 @@ class Commands(click.Group):
             console.show_error(str(error))
             ctx.exit(error.exit_code)
         except OSError as error:  # a full disk, a folder that became read-only, ...
-            where = f"'{error.filename}': {error.strerror}" if error.filename else str(error)
-            console.show_error(f"{where}. What was finished is kept: mend it and run the same command again")
+            console.show_error(f"{_cause(error)}. What was finished is kept: mend it and run the same command again")
             ctx.exit(MoforeError.exit_code)
         except KeyboardInterrupt:
             console.show_error("interrupted; what was finished is kept: run the same command to go on")
@@ -272,6 +272,13 @@ def download(
         unpacking=not no_unpack,
         keep_archives=keep_archives,
     )
+
+
+def _cause(error: OSError) -> str:
+    """What is wrong, in one line; HDF5 buries a full disk in a paragraph."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ('{error.filename}')" if error.filename else "the disk is full"
+    return f"'{error.filename}': {error.strerror}" if error.filename else str(error)
 
 
 def main() -> None:

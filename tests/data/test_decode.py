@@ -129,3 +129,17 @@ def test_an_upright_picture_is_not_copied(clip: Path) -> None:
     frame, _ = next(decode(clip))
     assert rotation(frame) == 0
     assert not rgb(frame).flags.owndata
+
+
+def test_tags_in_another_encoding_are_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "tagged.avi"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Cafe"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 32
+        for packet in [*stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))), *stream.encode()]:
+            container.mux(packet)
+    content = path.read_bytes()
+    assert content.count(b"Cafe") == 1
+    path.write_bytes(content.replace(b"Cafe", b"Caf\xe9"))  # Latin-1
+    assert len(list(decode(path))) == 1

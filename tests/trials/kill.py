@@ -9,6 +9,7 @@ import argparse
 import random
 import shutil
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,23 +40,25 @@ def kill_at_random_times(
     begin = time.monotonic()
     whole.run("extract")
     run_s, expected = time.monotonic() - begin, whole.features()
-    cut = _new(work / "cut", videos, settings)
+    cut = _again(whole, work / "cut")
     while report.kills < kills:
         # SIGTERM and Ctrl-C are asked of it now and then; the others cannot be caught.
         number = draw.choice([signal.SIGKILL] * 8 + [signal.SIGTERM, signal.SIGINT])
+        started = time.time()
         process = cut.start("extract")
         time.sleep(draw.uniform(0.1, run_s))
         ended = process.poll() is not None
         if not ended:
             process.send_signal(number)
             report.kills += 1
-            report.most_lost_s = max(report.most_lost_s, _since_last_shard(cut, number))
+            report.most_lost_s = max(report.most_lost_s, _not_safe_s(cut, number, started))
         _, err = process.communicate()
         report.tracebacks += "Traceback" in err
         report.left_processes += len(cut.processes())
+        print(report, file=sys.stderr, flush=True)
         if ended:
             _finish(report, cut, expected)
-            cut = _new(work / "cut", videos, settings)
+            cut = _again(whole, work / "cut")
     cut.run("extract")
     _finish(report, cut, expected)
     return report
@@ -70,10 +73,18 @@ def _new(root: Path, videos: Path, settings: tuple[str, ...]) -> Trial:
     return trial
 
 
-def _since_last_shard(trial: Trial, number: signal.Signals) -> float:
-    """Seconds of work that were not safe yet; a run that may tidy up loses none."""
+def _again(whole: Trial, root: Path) -> Trial:
+    """An empty work folder with the same settings."""
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    shutil.copy(whole.root / "mofore.toml", root)
+    return Trial(root)
+
+
+def _not_safe_s(trial: Trial, number: signal.Signals, started: float) -> float:
+    """Seconds since the start or the last shard, loading included; a run that may tidy up loses nothing."""
     shards = [path.stat().st_mtime for path in trial.root.glob("features/*/*.h5")]
-    return time.time() - max(shards) if shards and number == signal.SIGKILL else 0.0
+    return time.time() - max([started, *shards]) if number == signal.SIGKILL else 0.0
 
 
 def _finish(report: Report, trial: Trial, expected: dict[str, object]) -> None:
