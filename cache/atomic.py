@@ -39,6 +39,21 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
+def make_room(path: Path, size: int) -> None:
+    """Find out whether a file of ``size`` bytes can be written as ``path``; it is left empty or reserved.
+
+    Raises:
+        OSError: if the disk, or the user's part of it, is too full.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    with path.open("wb") as handle:
+        try:
+            os.posix_fallocate(handle.fileno(), 0, size)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path.parent)) from error
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete temporary files that a killed run left in ``folder``. Call it only while holding the lock."""
     for path in folder.glob(".*.tmp"):

@@ -23,7 +23,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,14 @@ import numpy as np
 from ..data.arrays import Float16, Float64, Int64
 from ..data.errors import StoreError
 from ..data.types import FileState
-from .atomic import published, remove_leftovers, write_json
+from .atomic import make_room, published, remove_leftovers, write_json
 from .ledger import ShardRecord, StoredVideo
 from .probe import probe
 
 FORMAT, VERSION = "mofore.features", 1
 SMALL_BYTES = 64 << 20  # shards below this are merged ...
 LARGE_BYTES = 256 << 20  # ... up to this
+ROOM, ROOM_PER_VIDEO = 64 << 10, 1 << 10  # bytes of a shard beside its features and times, generously
 ROWS_AT_ONCE = 8192  # of a video that are in memory while it is written or digested
 _TABLES = ("offsets", "video_id", "digest", "source_size", "source_mtime_ns", "source_sha256")
 # What HDF5 and its Python layer raise over damaged bytes, found by damaging shards at random.
@@ -292,13 +293,23 @@ def _merge_batches(records: list[ShardRecord]) -> list[list[ShardRecord]]:
 def _write_shard(
     path: Path, videos: Iterable[VideoFeatures], records: Sequence[StoredVideo], provenance: dict[str, Any]
 ) -> None:
-    """Write a shard; ``videos`` are taken one at a time, and are those of ``records``."""
+    """Write a shard; ``videos`` are taken one at a time, and are those of ``records``.
+
+    Raises:
+        OSError: if there is no room for it. That is found out before HDF5 begins, for it may crash when it
+            closes a file that it could not write.
+    """
     offsets = row_offsets([record.frames for record in records])
     text = h5py.string_dtype("utf-8")
+    waiting = iter(videos)
+    first = next(waiting)
+    width = first.features_TD.shape[1]
+    described = json.dumps(provenance, sort_keys=True)
+    make_room(path, int(offsets[-1]) * (2 * width + 8) + ROOM_PER_VIDEO * len(records) + len(described) + ROOM)
     with h5py.File(path, "w") as file:
         times = file.create_dataset("times_s", (int(offsets[-1]),), "<f8")
-        for video, (start, end) in zip(videos, pairwise(offsets), strict=True):
-            features = file.require_dataset("features", (len(times), video.features_TD.shape[1]), "<f2")
+        features = file.create_dataset("features", (len(times), width), "<f2")
+        for video, (start, end) in zip(chain([first], waiting), pairwise(offsets), strict=True):
             for row in range(start, end, ROWS_AT_ONCE):  # the rows of a long film are views of a file
                 rows = slice(row - start, min(row + ROWS_AT_ONCE, end) - start)
                 features[row : start + rows.stop] = video.features_TD[rows]
@@ -312,7 +323,7 @@ def _write_shard(
         file["source_size"] = np.array([record.source.size for record in records], np.int64)
         file["source_mtime_ns"] = np.array([record.source.mtime_ns for record in records], np.int64)
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-        file.attrs["encoder"] = json.dumps(provenance, sort_keys=True)
+        file.attrs["encoder"] = described
 
 
 def _read_videos(
