@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -30,7 +30,11 @@ IMAGE_FPS = 25.0
 
 
 def decode(
-    path: Path, sampling: Sampling = EVERY_FRAME, *, image_fps: float = IMAGE_FPS
+    path: Path,
+    sampling: Sampling = EVERY_FRAME,
+    *,
+    image_fps: float = IMAGE_FPS,
+    tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[VideoFrame, float]]:
     """The frames that ``sampling`` keeps, and their presentation times in seconds, as FFmpeg gives them.
 
@@ -41,6 +45,7 @@ def decode(
         path: a video file, or a folder of frame images.
         sampling: which frames are kept.
         image_fps: frames per second of a folder of images, whose times are counted from 0.
+        tick: called for each frame that is decoded, kept or not.
 
     Raises:
         VideoError: if the file is no video, has no video stream (cover art is none), is truncated, or breaks
@@ -48,7 +53,7 @@ def decode(
     """
     if is_frame_folder(path):
         return _image_frames(path, sampling, image_fps)
-    return sampling.select(_frames(path))
+    return sampling.select(_frames(path, tick))
 
 
 def expected_frames(path: Path, sampling: Sampling = EVERY_FRAME, *, image_fps: float = IMAGE_FPS) -> int:
@@ -102,7 +107,7 @@ def _is_mirrored(frame: VideoFrame) -> bool:
     return bool(matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0)
 
 
-def _frames(path: Path) -> Iterator[tuple[VideoFrame, float]]:
+def _frames(path: Path, tick: Callable[[], None]) -> Iterator[tuple[VideoFrame, float]]:
     frames = 0
     time_s = 0.0
     try:
@@ -111,6 +116,7 @@ def _frames(path: Path) -> Iterator[tuple[VideoFrame, float]]:
             stream = _video_stream(container)
             step_s = float(1 / stream.average_rate) if stream.average_rate else 0.04
             for frame in container.decode(stream):
+                tick()
                 time_s = frame.time if frame.time is not None else time_s + step_s * (frames > 0)
                 yield frame, time_s
                 frames += 1

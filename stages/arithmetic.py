@@ -48,6 +48,7 @@ class Arithmetic:
 
 
 PLAIN = Arithmetic()
+UNCOMPILABLE = (TorchDynamoException, RuntimeError, OSError)  # no C++ compiler, an operator it can't take
 
 
 class Network(nn.Module):
@@ -134,7 +135,8 @@ class Trials:
         encoder = self._encoder if arithmetic == PLAIN else self._encoder.at(arithmetic, self._frames_BCHW)
         features_BD = encoder.encode(self._frames_BCHW)
         cosine_B = cosine_similarity(self._plain_BD, features_BD, dim=1)
-        self.made[arithmetic] = Trial(encoder, float(cosine_B.min()), float(cosine_B.mean()))
+        # Not finite features have no cosine, and pass no floor.
+        self.made[arithmetic] = Trial(encoder, *(float(c.nan_to_num(-1.0)) for c in (cosine_B.min(), cosine_B.mean())))
         return self.made[arithmetic]
 
     def is_ever_faster(self, new: Trial, old: Trial) -> bool:
@@ -188,6 +190,23 @@ def choose(
     return best.encoder, _measured(trials, best, settings, frames_BCHW)
 
 
+def adopt(encoder: Encoder, arithmetic: Arithmetic, frames_BCHW: Tensor, note: Callable[[str], None]) -> Encoder:
+    """The encoder in an arithmetic that was chosen before, not compiled where that is no longer possible."""
+    adopted = encoder.at(arithmetic, frames_BCHW)
+    if not arithmetic.compiled:
+        return adopted
+    try:
+        adopted.encode(frames_BCHW)  # compiles
+    except UNCOMPILABLE as error:
+        note(_not_compiled(error))
+        return encoder.at(replace(arithmetic, compiled=False), frames_BCHW)
+    return adopted
+
+
+def _not_compiled(error: Exception) -> str:
+    return f"not compiled: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+
+
 def _try_folding(trials: Trials) -> Trial:
     plain = trials.made[PLAIN]
     if not any(isinstance(module, nn.BatchNorm2d) for module in plain.encoder.model.modules()):
@@ -216,8 +235,8 @@ def _is_worth_compiling(wish: str, forward_s: float) -> bool:
 def _try_compiling(trials: Trials, eager: Trial, settings: ExtractSettings, note: Callable[[str], None]) -> Trial:
     try:
         compiled = trials.try_(replace(eager.encoder.arithmetic, compiled=True))
-    except (TorchDynamoException, RuntimeError, OSError) as error:  # no C++ compiler, an operator it can't take
-        note(f"not compiled: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}")
+    except UNCOMPILABLE as error:
+        note(_not_compiled(error))
         return eager
     floor = FOLD_FLOOR if eager.encoder.arithmetic.precision == "fp32" else settings.parity_floor
     accurate = settings.precision == "bf16" or compiled.cosine_min >= floor
@@ -246,4 +265,5 @@ def row_drift(encoder: Encoder, frames_BCHW: Tensor) -> float:
     """
     here_BD = encoder.encode(frames_BCHW).half()
     there_BD = encoder.encode(frames_BCHW.roll(1, 0)).half().roll(-1, 0)
-    return float((here_BD.float() - there_BD.float()).abs().max())
+    drift = (here_BD.float() - there_BD.float()).abs().max()
+    return float(drift.nan_to_num())  # a feature that is not finite is its video's failure, later

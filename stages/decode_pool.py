@@ -211,7 +211,7 @@ class DecodePool:
     def __iter__(self) -> Iterator[PoolEvent]:
         while True:
             self._assign()
-            if not any(lane.attempts for lane in self._lanes):
+            if not self._waiting and not any(lane.attempts for lane in self._lanes):
                 return
             yield from self._await()
             for lane in list(self._lanes):
@@ -230,6 +230,8 @@ class DecodePool:
             stuck = [lane for lane in self._lanes if lane.is_stuck(self._stall_s)]
             for lane in stuck:
                 lane.process.kill()
+                lane.receive()
+                yield from self._said(lane)
                 yield from self._replace(lane, f"the decoder hung: no frame for {self._stall_s:g} s")
             if stuck:
                 return  # what they had to do is to be handed out again
@@ -261,7 +263,9 @@ class DecodePool:
         for lane in sorted(self._lanes, key=lambda lane: len(lane.attempts)):
             while self._waiting and len(lane.attempts) < depth:
                 video, number = self._waiting.popleft()
-                job = Job(next(self._keys), video.path(self._root), video, self._resume(video.id))
+                # A second try begins anew: what the first one had made safe is dropped when this one starts.
+                resume = self._resume(video.id) if number == 1 else None
+                job = Job(next(self._keys), video.path(self._root), video, resume)
                 if _tell(lane, job):
                     lane.seen = lane.seen if lane.attempts else time.monotonic()
                     lane.attempts.append(_Attempt(job, number))
@@ -277,12 +281,15 @@ class DecodePool:
                 self._more = None
 
     def _drain(self, lane: _Lane) -> Iterator[PoolEvent]:
-        """All events that have come from a worker."""
+        """All events that have come from a worker, and a new one in its place if it is dead."""
+        yield from self._said(lane)
+        if lane.is_dead:
+            yield from self._replace(lane, None)
+
+    def _said(self, lane: _Lane) -> Iterator[PoolEvent]:
         while lane.inbox:
             key, content = lane.inbox.popleft()
             yield from self._event(lane, key, content)
-        if lane.is_dead:
-            yield from self._replace(lane, None)
 
     def _event(self, lane: _Lane, key: int, content: Any) -> Iterator[PoolEvent]:
         attempt = lane.attempts[0]

@@ -23,7 +23,7 @@ from ..data.progress import Progress
 from ..data.settings import ExtractSettings
 from ..data.types import Failure, Video
 from .allocator import keep_freed_memory
-from .arithmetic import Arithmetic, choose
+from .arithmetic import Arithmetic, adopt, choose
 from .batches import Batches
 from .decode_pool import DecodePool, Idle, PoolEvent, VideoFailed, VideoFinished, VideoFrames, VideoStarted
 from .decode_worker import Reader
@@ -126,7 +126,7 @@ def _pool(
         inputs.root,
         () if share else inputs.videos,
         Reading(encoder.preprocess, settings.sampling(), settings.image_fps, planes=on_gpu),
-        workers=settings.workers or len(usable_cores()),
+        workers=settings.workers or max(1, len(usable_cores()) // (share.parts if share and on_gpu else 1)),
         stall_s=settings.stall_seconds,
         more=share.more if share else tuple,
         resume=resume,
@@ -165,6 +165,8 @@ class _Extraction:
     ) -> None:
         self._settings, self._store = settings, store
         self._writer, self._progress, self._meter = writer, progress, meter
+        # Also of a shard whose frames were all known before.
+        writer.provenance = writer.result.encoder = store.encoder() or {}
         self._leave_when: Callable[[float], bool] | None = leave_when
         self._settled = False
         self._pending: dict[int, PendingVideo] = {}
@@ -303,7 +305,8 @@ class _Extraction:
             self._store.pin_encoder(pinned)
             self._progress.note(describe_arithmetic(pinned))
         else:
-            self._batches.encoder = self._batches.encoder.at(pinned_arithmetic(pinned, self._settings), frames_BCHW)
+            arithmetic = pinned_arithmetic(pinned, self._settings)
+            self._batches.encoder = adopt(self._batches.encoder, arithmetic, frames_BCHW, self._progress.note)
         self._writer.provenance = self._writer.result.encoder = pinned
         self._settled = True
 

@@ -58,7 +58,7 @@ def run(
         progress.finish()
     if result.failures and not ledger.shards.get(store.key):
         raise StageError(f"none of {len(inputs.videos)} videos could be read\n{failure_table(result.failures)}")
-    if not result.failures:
+    if not _held(inputs.superseded, store, ledger) & {failure.video_id for failure in result.failures}:
         drop_shards(store, ledger, inputs.superseded)  # before merging, which would keep either copy
     merge_small_shards(store, ledger)
     remove_partial_videos(store.partial_folder)
@@ -91,6 +91,12 @@ def _extract(
     return extract_in_parts(
         places, settings, replace(inputs, videos=rest), begun, store=store, ledger=ledger, progress=progress, read=read
     )
+
+
+def _held(shards: tuple[str, ...], store: FeatureStore, ledger: Ledger) -> set[str]:
+    """Videos whose features are in some shards."""
+    known = ledger.shards.get(store.key, {})
+    return {video.id for name in shards if name in known for video in known[name].videos}
 
 
 def _worthwhile(places: list[Place], inputs: ExtractInputs) -> list[Place]:

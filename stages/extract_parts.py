@@ -7,12 +7,14 @@ however fast each of them is.
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
+from pickle import UnpicklingError
 from typing import Any
 
 from ..cache.ledger import Ledger, ShardRecord
@@ -75,10 +77,13 @@ def extract_in_parts(
         MoforeError: what a process raises; the others are stopped first.
     """
     team = _Team(places, begun, Handout(inputs.videos, len(places)), store, ledger, progress)
-    for place in places:
-        team.start(place, settings, inputs, len(places), read)
-    while team.parts:
-        team.listen()
+    try:
+        for place in places:
+            team.start(place, settings, inputs, len(places), read)
+        while team.parts:
+            team.listen()
+    finally:  # nobody may go on writing once the work folder is free again
+        team.kill()
     if team.error is not None:
         raise team.error
     return team.result()
@@ -127,9 +132,20 @@ class _Team:
             if self.error is None:
                 self._progress.pulse()
             for ready in connection.wait([part.connection for part in self.parts], POLL_S):
-                self._take(next(part for part in self.parts if part.connection is ready))
+                self._hear(next(part for part in self.parts if part.connection is ready))
         except KeyboardInterrupt as interrupt:
+            if self.error is not None:  # asked again: at once
+                self.kill()
             self._stop(interrupt)
+        except OSError as error:  # the ledger's disk is full, the terminal is gone
+            self._stop(error)
+
+    def kill(self) -> None:
+        """End every process that is still there."""
+        for part in self.parts:
+            part.process.kill()
+        for part in self.parts:
+            part.process.join()
 
     def result(self) -> ExtractResult:
         """Of all parts together; the seconds are a process's on average."""
@@ -142,26 +158,32 @@ class _Team:
                 total.seconds[name] = total.seconds.get(name, 0.0) + spent_s / self._count
         return total
 
-    def _take(self, part: _Part) -> None:
+    def _hear(self, part: _Part) -> None:
         try:
-            match part.connection.recv():
-                case ShardRecord() as record:
-                    self._ledger.add_shard(record)
-                case Failure() as failure:
-                    self._ledger.add_failure(self._store.key, failure)
-                case ("advance", done, figures):
-                    part.figures = figures
-                    self._show(done)
-                case ("note", message):
-                    self._progress.note(message)
-                case "more" if self.error is None:
-                    part.connection.send(self._handout.take())
-                case ExtractResult() as result:
-                    part.result = result
-                case BaseException() as error:
-                    self._stop(error)
-        except (EOFError, ConnectionResetError, BrokenPipeError):
+            said = part.connection.recv()
+        except (EOFError, OSError, UnpicklingError):  # it ended, perhaps in the middle of a word
             self._bury(part)
+        else:
+            self._take(part, said)
+
+    def _take(self, part: _Part, said: object) -> None:
+        match said:
+            case ShardRecord() as record:
+                self._ledger.add_shard(record)
+            case Failure() as failure:
+                self._ledger.add_failure(self._store.key, failure)
+            case ("advance", int(done), dict(figures)):
+                part.figures = figures
+                self._show(done)
+            case ("note", str(message)):
+                self._progress.note(message)
+            case "more" if self.error is None:
+                with suppress(OSError):  # it has ended, which is heard next
+                    part.connection.send(self._handout.take())
+            case ExtractResult() as result:
+                part.result = result
+            case BaseException() as error:
+                self._stop(error)
 
     def _bury(self, part: _Part) -> None:
         part.process.join()
@@ -240,6 +262,7 @@ def _work(
     read: Reader,
 ) -> None:
     end_with_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group it is the parent's to answer
     place.occupy()
     told = _Link(link)
     share = Share(parts, told.more)

@@ -42,6 +42,7 @@ class FrameSlots:
         self._descriptor = _anonymous_file(layout.total_bytes) if descriptor is None else descriptor
         self._memory = mmap.mmap(self._descriptor, layout.total_bytes)
         self._tick = memoryview(self._memory)[:8].cast("Q")
+        self._pinned: int | None = None  # address
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _attach, (self.layout, DupFd(self._descriptor))
@@ -64,9 +65,12 @@ class FrameSlots:
         """Let a GPU copy straight from this memory, beside the processor's work."""
         whole = torch.frombuffer(self._memory, dtype=torch.uint8)
         torch.cuda.check_error(torch.cuda.cudart().cudaHostRegister(whole.data_ptr(), whole.numel(), 0))
+        self._pinned = whole.data_ptr()
 
     def close(self) -> None:
         """Give the memory back once no view is left."""
+        if self._pinned is not None:
+            torch.cuda.check_error(torch.cuda.cudart().cudaHostUnregister(self._pinned))
         self._tick.release()
         os.close(self._descriptor)
 

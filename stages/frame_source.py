@@ -183,7 +183,7 @@ class _Pieces:
             yield self._piece()
 
     def _decoded(self) -> Iterator[tuple[VideoFrame, float]]:
-        frames = decode(self.path, self.reading.sampling, image_fps=self.reading.image_fps)
+        frames = decode(self.path, self.reading.sampling, image_fps=self.reading.image_fps, tick=self.tick)
         while True:
             begin = time.perf_counter()
             found = next(frames, None)

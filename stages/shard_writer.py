@@ -16,7 +16,7 @@ from ..cache.ledger import Ledger, ShardRecord
 from ..cache.partial import PartialVideo
 from ..cache.store import FeatureStore, VideoFeatures
 from ..data.arrays import Float16, Float64
-from ..data.errors import TooManyFailures
+from ..data.errors import StageError, TooManyFailures
 from ..data.settings import ExtractSettings
 from ..data.types import Failure
 from .frame_source import Started
@@ -124,10 +124,15 @@ class PendingVideo:
         self._partial.discard()
 
     def _take_up(self, skipped: int) -> bool:
-        commit = self._partial.committed() if skipped else None
-        if commit is not None:
-            self._partial.go_on(commit)
-        return commit is not None
+        if not skipped:
+            return False
+        commit = self._partial.committed()
+        if commit is None or commit.frames != skipped:
+            raise StageError(
+                f"the {skipped} frames of '{self.video_id}' that were passed over are not on disk: run again"
+            )
+        self._partial.go_on(commit)
+        return True
 
     def _spill(self) -> None:
         """Move the features that are known from memory to disk."""

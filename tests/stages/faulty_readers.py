@@ -14,12 +14,19 @@ from mofore.stages.frame_source import Event, Frames, Reading, Resume, read_vide
 def misbehaving(
     path: Path, video: Video, reading: Reading, resume: Resume | None = None, **options: Any
 ) -> Iterator[Event]:
-    """``crash``, ``hang``, ``raise``, ``breaks`` and ``touch`` do so after some frames, ``once`` at the first try."""
+    """``crash``, ``hang``, ``raise``, ``breaks`` and ``touch`` do so after some frames, ``once`` at the first try.
+
+    ``late`` means after 20 pieces of 5 frames, and when there was time to take them.
+    """
     small = Reading(reading.preprocess, reading.sampling, reading.image_fps, piece_frames=5)
+    pieces = 0
     for event in read_video(path, video, small, resume, **options):
         yield event
-        if not isinstance(event, Frames) or not _is_to_fail(path):
+        pieces += isinstance(event, Frames)
+        if not isinstance(event, Frames) or ("late" in path.name and pieces < 20) or not _is_to_fail(path):
             continue
+        if "late" in path.name:
+            time.sleep(1.0)
         if "breaks" in path.name:
             yield Failure(video.id, FileState(video.size, video.mtime_ns, ""), "damaged: made up")
             return

@@ -211,6 +211,33 @@ def test_a_long_video_goes_on_where_it_was_interrupted(drawn: Path, tmp_path: Pa
     assert not cut.store.partial_folder.exists()
 
 
+def test_a_forced_run_replaces_shards_although_some_other_video_cannot_be_read(videos: Path, tmp_path: Path) -> None:
+    (videos / "broken.avi").write_text("no video")
+    job = Job(videos, tmp_path / "work")
+    job.run()
+    (old,) = job.store.shard_files()
+    result = job.run(superseded=(old.name,))
+    assert [failure.video_id for failure in result.failures] == ["broken.avi"]
+    assert not old.exists()
+    assert len(job.features()) == 20
+
+
+@pytest.mark.parametrize("trouble", ["crash_late_once", "touch_late_once"])
+def test_a_long_video_whose_worker_fails_is_read_again_from_its_start(
+    trouble: str, drawn: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    pictures = [rgb(frame) for video in scan(drawn).videos for frame, _ in decode(drawn / video.id)]
+    write_video(folder / f"{trouble}.avi", np.stack(pictures[:200]))
+    whole, tried = Job(folder, tmp_path / "whole"), Job(folder, tmp_path / "tried")
+    whole.run()
+    result = tried.run(replace(SETTINGS, shard_seconds=0.0), read=misbehaving)
+    assert result.failures == []
+    assert (folder / f"{trouble}.tried").exists()
+    assert np.array_equal(tried.features()[f"{trouble}.avi"], whole.features()[f"{trouble}.avi"])
+
+
 @pytest.mark.parametrize(("sampling", "expected"), [({"stride": 5}, 5), ({"fps": 5.0}, 5), ({"fps": 100.0}, 24)])
 def test_fewer_frames_can_be_kept(
     sampling: dict[str, Any], expected: int, whole: Job, drawn: Path, tmp_path: Path
