@@ -135,8 +135,8 @@ class Trials:
         encoder = self._encoder if arithmetic == PLAIN else self._encoder.at(arithmetic, self._frames_BCHW)
         features_BD = encoder.encode(self._frames_BCHW)
         cosine_B = cosine_similarity(self._plain_BD, features_BD, dim=1)
-        # Not finite features have no cosine, and pass no floor.
-        self.made[arithmetic] = Trial(encoder, *(float(c.nan_to_num(-1.0)) for c in (cosine_B.min(), cosine_B.mean())))
+        least, mean = cosine_B.min().nan_to_num(-1.0), cosine_B.mean().nan_to_num(-1.0)  # no cosine passes no floor
+        self.made[arithmetic] = Trial(encoder, float(least), float(mean))
         return self.made[arithmetic]
 
     def is_ever_faster(self, new: Trial, old: Trial) -> bool:

@@ -82,7 +82,7 @@ def test_init_says_how_long_extraction_would_take(mofore: Command, videos: Path,
     known = ("init", videos, "--backbone", "random:test_efficientnet")
     said = mofore(*known, "-w", tmp_path / "a", "--set", "extract.device=cpu").stderr
     assert "warning: no GPU found" in said
-    assert re.search(r"about [\d,]+ frames at about [\d,]+ frames/s \(.*measured on \d+\), that is \d+ s; .* MB", said)
+    assert re.search(r"about [\d,]+ frames at about [\d,]+ frames/s \(.*measured on \d+\), that is \d+ s; .* kB", said)
     assert "frames/s" not in mofore(*known, "-w", tmp_path / "b", "--no-estimate").stderr
 
 

@@ -140,8 +140,8 @@ class StopsAfter(Silent):
         self.left = videos
 
     def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
-        self.left -= done
-        if self.left <= 0:
+        before, self.left = self.left, self.left - done
+        if before > 0 >= self.left:  # once: a second time would mean at once
             raise KeyboardInterrupt
 
 
