@@ -140,7 +140,8 @@ class Console:
         average = count / max(now - self._begin, 1e-9)
         if last_s - first_s < 1.0:
             return f"{average:,.0f} {unit}/s"
-        return f"{(count - before) / (last_s - first_s):,.0f} {unit}/s now, {average:,.0f} on average"
+        now_rate = max(count - before, 0.0) / (last_s - first_s)  # frames may be taken back when a job is shared out
+        return f"{now_rate:,.0f} {unit}/s now, {average:,.0f} on average"
 
     def _time_left(self, now: float) -> str:
         if not 0 < self._share < 1:
