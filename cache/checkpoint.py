@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _META = "mofore"
+_NUMBERED = "resume-{:09d}.safetensors"
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -38,6 +39,46 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load_file(path), read_meta(path)
     except (OSError, SafetensorError) as error:
         raise StoreError(f"the checkpoint '{path}' cannot be read ({error}): run `mofore fit --force`") from error
+
+
+def save_numbered(
+    folder: Path, step: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], *, keep: int
+) -> None:
+    """Publish the checkpoint of a step to resume from, and drop all but the latest ``keep``."""
+    save_checkpoint(folder / _NUMBERED.format(step), tensors, meta)
+    for path in numbered(folder)[keep:]:
+        path.unlink()
+
+
+def load_latest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The latest checkpoint that can be read; None if there is none."""
+    for path in numbered(folder):
+        try:
+            return load_checkpoint(path)
+        except StoreError:
+            continue
+    return None
+
+
+def latest_step(folder: Path) -> int:
+    """Step of the latest checkpoint that can be read, without torch; 0 if there is none."""
+    for path in numbered(folder):
+        try:
+            return int(read_meta(path)["step"])
+        except StoreError:
+            continue
+    return 0
+
+
+def numbered(folder: Path) -> list[Path]:
+    """Checkpoints to resume from, the latest first."""
+    return sorted(folder.glob(_NUMBERED.replace("{:09d}", "*")), reverse=True)
+
+
+def remove_numbered(folder: Path) -> None:
+    """Delete all checkpoints to resume from."""
+    for path in numbered(folder):
+        path.unlink()
 
 
 def read_meta(path: Path) -> dict[str, Any]:

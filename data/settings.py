@@ -193,35 +193,82 @@ class ExtractSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings(Settings):
-    """Forecasting, eqs. (2)-(12). The defaults are the preset `paper`."""
+    """Forecasting, eqs. (2)-(12). The field defaults are the paper's; ``fit.preset`` says which values are used."""
 
     section = "fit"
 
     preset: str = setting(
-        "paper", "named set of defaults below; keys that you give win", choices=("paper",), identity=False
+        "default",
+        "named set of values; keys that you give win: default (what measures best), paper (as published)",
+        choices=("default", "paper"),
+        identity=False,
     )
     seed: int = setting(0, "seed of weights and sampling (open in the paper)", low=0)
     steps: int = setting(5000, "optimiser steps (open in the paper)", low=1)
-    batch_size: int = setting(8, "pairs in a step, each of another video (the paper's 8)", low=2)
-    lr: float = setting(1e-4, "Adam's learning rate (the paper's 1e-4)", low=0.0, high=10.0)
-    weight_decay: float = setting(0.0, "Adam's L2 penalty (open in the paper)", low=0.0)
-    lr_schedule: str = setting(
-        "constant", "constant, or cosine to zero (open in the paper)", choices=("constant", "cosine")
+    batch_size: int = setting(8, "contexts in a step (the paper's 8)", low=2)
+    pairs_per_video: int = setting(1, "contexts of one video in a step; they are no negatives of each other", low=1)
+
+    unit: str = setting(
+        "frames",
+        "what clip_stride, gap_min and gap_max are counted in: frames, or seconds of the true times",
+        choices=("frames", "seconds"),
     )
-    momentum: float = setting(0.7, "m of the teacher, eq. (6) (the paper's 0.7)", low=0.0, high=1.0)
-    clip_length: int = setting(16, "l of eqs. (2), (3), in frames (open in the paper)", low=1)
-    gap_min: int = setting(0, "smallest gap g, in frames (open in the paper)", low=0)
-    gap_max: int = setting(16, "largest gap g, in frames; uniform between the two (open in the paper)", low=0)
+    clip_length: int = setting(16, "l of eqs. (2), (3): frames seen of a clip (open in the paper)", low=1)
+    clip_stride: float = setting(1.0, "from one frame of a clip to the next; a clip spans l strides", low=1e-3)
+    gap_min: float = setting(0.0, "smallest gap g (open in the paper)", low=0.0)
+    gap_max: float = setting(16.0, "largest gap g (open in the paper)", low=0.0)
+    gap_distribution: str = setting(
+        "uniform",
+        "how g is drawn: uniform; log-uniform (short gaps more often); fixed (gap_max); curriculum (uniform, its upper "
+        "end grows from gap_min to gap_max during the first half of the steps) (open in the paper)",
+        choices=("uniform", "log-uniform", "fixed", "curriculum"),
+    )
+    target: str = setting(
+        "future",
+        "what is forecast: future; as controls past, other (any clip of the video), shuffled (another video's future)",
+        choices=("future", "past", "other", "shuffled"),
+    )
+    neighbours: int = setting(
+        0, "targets may be futures of that many videos nearest in raw features; 0 = of the same video only", low=0
+    )
+    neighbour_share: float = setting(0.9, "share of targets that are a neighbour's", low=0.0, high=1.0)
+    negatives: str = setting(
+        "batch",
+        "who shares a batch: any videos, or lookalike (videos near each other in raw features)",
+        choices=("batch", "lookalike"),
+    )
+
+    inputs: str = setting(
+        "plain",
+        "frame features as they are (plain), less the clip's mean (centered), or differenced in time (differenced)",
+        choices=("plain", "centered", "differenced"),
+    )
+    aggregator: str = setting(
+        "mean",
+        "clip to vector, eq. (5): mean (the paper's), mean_sd, attention, conv, gru, transformer (with true times)",
+        choices=("mean", "mean_sd", "attention", "conv", "gru", "transformer"),
+    )
     projection: str = setting(
         "mlp",
-        "layers after the temporal mean, eq. (5): linear or mlp (open in the paper)",
-        choices=("linear", "mlp"),
+        "layers after the aggregator: linear, mlp, or residual (begins as the identity) (open in the paper)",
+        choices=("linear", "mlp", "residual"),
     )
-    embedding_width: int = setting(512, "width E of an embedding (open in the paper)", low=1)
-    hidden_width: int = setting(512, "hidden width of projection and predictor (open in the paper)", low=1)
+    predictor: str = setting(
+        "mlp",
+        "eqs. (7), (8): mlp (the paper's, does not see g), gap (sees g), horizons (several futures at once), none",
+        choices=("mlp", "gap", "horizons", "none"),
+    )
+    horizons: int = setting(4, "gaps of predictor = horizons, evenly from gap_min to gap_max", low=2, high=64)
+    embedding_width: int = setting(
+        512,
+        "width E of an embedding; 0 = the aggregator's, which projection = residual needs (open in the paper)",
+        low=0,
+    )
+    hidden_width: int = setting(512, "width of hidden layers (open in the paper)", low=4)
     activation: str = setting(
         "relu", "sigma of eqs. (7), (8): relu or gelu (open in the paper)", choices=("relu", "gelu")
     )
+
     forecast_normalize: bool = setting(
         True, "take eq. (9) between unit vectors, where it is 2 - 2 cos (open in the paper)"
     )
@@ -229,9 +276,61 @@ class FitSettings(Settings):
         "sum", "reduction of eq. (9) over the width: sum (as printed) or mean", choices=("sum", "mean")
     )
     contrast_weight: float = setting(1.0, "lambda of eq. (12) (open in the paper)", low=0.0)
+    contrast_symmetric: bool = setting(False, "eq. (11) from the target to the forecasts too, half and half")
+    queue: int = setting(0, "targets of earlier steps kept as further negatives of eq. (11)", low=0, high=1 << 20)
     temperature: float = setting(0.1, "tau of eq. (11) (open in the paper)", low=1e-4)
+
+    optimizer: str = setting("adam", "adam (the paper's; decay is an L2 penalty) or adamw", choices=("adam", "adamw"))
+    lr: float = setting(1e-4, "learning rate (the paper's 1e-4)", low=0.0, high=10.0)
+    lr_schedule: str = setting(
+        "constant", "constant, or cosine to zero (open in the paper)", choices=("constant", "cosine")
+    )
+    warmup_steps: int = setting(0, "steps during which lr rises from zero (open in the paper)", low=0)
+    weight_decay: float = setting(0.0, "weight decay (open in the paper)", low=0.0)
+    weight_decay_schedule: str = setting(
+        "constant", "constant, or cosine from weight_decay to weight_decay_end", choices=("constant", "cosine")
+    )
+    weight_decay_end: float = setting(
+        0.0, "weight decay of the last step, with weight_decay_schedule = cosine", low=0.0
+    )
+    momentum: float = setting(0.7, "m of the teacher, eq. (6) (the paper's 0.7)", low=0.0, high=1.0)
+    momentum_schedule: str = setting(
+        "constant", "constant, or cosine from momentum to 1 (open in the paper)", choices=("constant", "cosine")
+    )
+    precision: str = setting(
+        "auto",
+        "factors of matrix products: fp32, bf16 (weights and sums stay fp32), auto (bf16 where the processor has it)",
+        choices=("auto", "fp32", "bf16"),
+    )
+
+    validation: float = setting(
+        0.0,
+        "share of the training videos held out to watch the run, whole groups where there are any",
+        low=0.0,
+        high=0.9,
+    )
+    validations: int = setting(10, "how often the run is looked at", low=0)
+    keep: str = setting(
+        "last", "which step's networks are the result: last, or best (see docs/findings.md)", choices=("last", "best")
+    )
+    alarm: str = setting(
+        "warn", "when the embeddings collapse: warn, stop, or off", choices=("warn", "stop", "off"), identity=False
+    )
     checkpoint_seconds: float = setting(
         20.0, "write a checkpoint to resume from at least this often (s)", low=0.0, identity=False
+    )
+    checkpoints: int = setting(2, "checkpoints kept while the run lasts", low=1, identity=False)
+    memory_gb: float = setting(
+        0.0,
+        "features held in memory (GiB), 0 = half of what the machine has; a larger store is read from its files",
+        low=0.0,
+        identity=False,
+    )
+    tensorboard: str = setting(
+        "auto",
+        "curves for TensorBoard: auto (where it is installed), on, off",
+        choices=("auto", "on", "off"),
+        identity=False,
     )
     device: str = setting(
         "auto", "auto (cuda where there is one), cpu, or cuda", choices=("auto", "cpu", "cuda"), identity=False
@@ -240,7 +339,48 @@ class FitSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.gap_max < self.gap_min:
-            raise ConfigError(f"fit.gap_max = {self.gap_max}: at least fit.gap_min = {self.gap_min} is needed")
+            raise ConfigError(f"fit.gap_max = {self.gap_max:g}: at least fit.gap_min = {self.gap_min:g} is needed")
+        if self.unit == "frames":
+            for name in ("clip_stride", "gap_min", "gap_max"):
+                if getattr(self, name) % 1:
+                    raise ConfigError(
+                        f'fit.{name} = {getattr(self, name):g}: whole frames are needed, or fit.unit = "seconds"'
+                    )
+        if self.inputs != "plain" and self.aggregator == "mean":
+            raise ConfigError(
+                f'fit.inputs = {self.inputs!r} with fit.aggregator = "mean": the mean of what is left tells nothing of '
+                'the clip; take conv, gru or transformer, or inputs = "plain"'
+            )
+        if self.inputs == "differenced" and self.clip_length < 2:
+            raise ConfigError('fit.inputs = "differenced": fit.clip_length of at least 2 is needed')
+        if self.batch_size % self.pairs_per_video or self.batch_size == self.pairs_per_video:
+            raise ConfigError(
+                f"fit.batch_size = {self.batch_size}: a multiple of fit.pairs_per_video = {self.pairs_per_video}, at "
+                "least twice that, is needed"
+            )
+
+    @property
+    def span(self) -> float:
+        """From the first frame of a clip to one stride after its last, in ``unit``."""
+        return self.clip_length * self.clip_stride
+
+    @property
+    def dense(self) -> bool:
+        """Whether a clip has every frame from its first to its last."""
+        return self.unit == "frames" and self.clip_stride == 1
+
+    @property
+    def gap_least(self) -> float:
+        """The smallest gap that is drawn, in ``unit``: what a video has to leave beside its two clips."""
+        everywhere = self.gap_distribution == "fixed" or self.predictor == "horizons"
+        return self.gap_max if everywhere else self.gap_min
+
+    @property
+    def horizon_gaps(self) -> tuple[float, ...]:
+        """Gaps that predictor = horizons forecasts at once, in ``unit``; evenly spaced, both ends included."""
+        span, last = self.gap_max - self.gap_min, self.horizons - 1
+        gaps = (self.gap_min + span * step / last for step in range(self.horizons))
+        return tuple(sorted({float(int(gap)) if self.unit == "frames" else gap for gap in gaps}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +390,11 @@ class IndexSettings(Settings):
     section = "index"
 
     kind: str = setting("flat", "FAISS index: flat (exact inner product of unit vectors)", choices=("flat",))
+    embed_from: str = setting(
+        "teacher",
+        "whose output embeds a video: teacher (the paper's Figure 1), student, or predictor (forecast at the mean gap)",
+        choices=("teacher", "student", "predictor"),
+    )
     views: int = setting(
         12, "temporal views of a video whose embeddings are averaged (open in the paper)", low=1, high=10_000
     )
@@ -258,5 +403,8 @@ class IndexSettings(Settings):
     pairs: int = setting(10_000, "video pairs sampled for a row of Table 2", low=1)
 
 
-PRESETS: dict[str, dict[str, Any]] = {"paper": {}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "default": {},
+}
 """What each ``fit.preset`` sets; the field defaults are the paper's, so `paper` sets nothing."""

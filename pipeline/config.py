@@ -71,9 +71,14 @@ def make_config(values: Mapping[str, Mapping[str, Any]]) -> Config:
         for key in given:
             _check_name(f"{section}.{key}", {f"{section}.{name}" for name in known}, "setting")
         if section == "fit":
-            given = {**PRESETS.get(str(given.get("preset", "paper")), {}), **given}
+            given = {**preset_values(given), **given}
         made[section] = kind(**given)
     return Config(**made)  # type: ignore[arg-type]
+
+
+def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``fit.preset`` of a section sets; nothing for an unknown one, which the settings refuse."""
+    return PRESETS.get(str(given.get("preset", FitSettings.preset)), {})
 
 
 def parse_override(text: str) -> tuple[str, str, Any]:
@@ -97,9 +102,11 @@ def render(values: Mapping[str, Mapping[str, Any]]) -> str:
     parts = [HEADER.rstrip()]
     for section, kind in SECTIONS.items():
         parts += ["", "", f"# {(kind.__doc__ or '').splitlines()[0]}", f"[{section}]"]
+        given = values.get(section, {})
+        preset = preset_values(given) if section == "fit" else {}
         for f in fields(kind):
-            given = values.get(section, {})
-            shown = f"{f.name} = {json.dumps(given.get(f.name, f.default), ensure_ascii=False)}"
+            value = given.get(f.name, preset.get(f.name, f.default))
+            shown = f"{f.name} = {json.dumps(value, ensure_ascii=False)}"
             doc = f"{f.metadata['doc']}{_allowed(f.metadata)}"
             parts.append("")
             parts += textwrap.wrap(doc, WIDTH, initial_indent="# ", subsequent_indent="#   ")

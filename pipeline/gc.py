@@ -32,7 +32,16 @@ NOTICEABLE = 0.05  # share of a shard; for less it is not written anew
 # What mofore writes into a folder of each kind. Nothing else is ever deleted.
 MADE = {
     "features": ("shard-*.h5", "encoder.json", "partial/*.rows", "partial/*.json"),
-    "fit": ("model.safetensors", "model.json", "log.jsonl", "resume.safetensors", "inputs.json"),
+    "fit": (
+        "model.safetensors",
+        "model.json",
+        "log.jsonl",
+        "validation.jsonl",
+        "best.safetensors",
+        "resume*.safetensors",
+        "tensorboard/events.out.tfevents.*",
+        "inputs.json",
+    ),
     "index": ("videos.faiss", "videos.json", "embeddings.safetensors", "metrics.json", "inputs.json"),
 }
 _NAME = {"features": re.compile(rf".+-[0-9a-f]{{{KEY_LENGTH}}}")}

@@ -165,9 +165,11 @@ def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> st
     ids = world.train_ids()
     if not ids:
         raise StageError(f"split {world.split.name} has no training video whose features are there: see data.split")
-    result = fit.run(world.config.fit, _load(world, ids), folder, progress=watcher)
+    groups = {video.id: video.group for video in world.videos(ids)}
+    named = [groups[video_id] for video_id in ids]
+    result = fit.run(world.config.fit, _load(world, ids), folder, progress=watcher, groups=named)
     write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
-    outputs = [folder / name for name in (fit.MODEL, fit.DESCRIPTION, fit.LOG)]
+    outputs = [folder / name for name in fit.OUTPUTS]
     _record(world, chosen, versions.FIT, outputs, time.monotonic() - begin)
     fit.forget_checkpoint(folder)
     short = f", {result.too_short} too short" if result.too_short else ""

@@ -46,7 +46,7 @@ def find_neighbours(world: World, query: str, count: int) -> list[Neighbour]:
         world.weights,
         pinned=pinned,
         fit_folder=world.workspace.stage("fit", fit_key),
-        views=world.config.index.views,
+        index=world.config.index,
     )
     return search.nearest_to_file(index, embedding_E, count)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..cache.checkpoint import read_meta
+from ..cache.checkpoint import latest_step
 from ..cache.fingerprint import KEY_LENGTH, current_state, digest, file_state, stage_fingerprint
 from ..cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
 from ..data.backbone import parse_backbone
@@ -90,11 +90,7 @@ class World:
 
     def checkpoint_step(self, key: str) -> int:
         """Step that an interrupted fit would resume from; 0 without a sound checkpoint."""
-        path = self.workspace.stage("fit", key) / "resume.safetensors"
-        try:
-            return int(read_meta(path)["step"]) if path.exists() else 0
-        except StoreError:
-            return 0
+        return latest_step(self.workspace.stage("fit", key))
 
     def shown_metrics(self) -> str | None:
         """sha256 of ``metrics.json``, or None where there is none."""

@@ -10,38 +10,50 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data.arrays import Float32
-from ..data.clips import spread_views
-from .frame_memory import FrameMemory
+from ..data.clips import Windows, spread_views
+from ..data.settings import FitSettings
+from .forecaster import Forecaster, Foreseen
+from .frame_memory import Clips, FrameMemory
 
 BLOCK_BYTES = 256 << 20  # of gathered frames at a time
 
 
+def take_clips(memory: FrameMemory, video_B: Tensor, windows: Windows, settings: FitSettings) -> Clips:
+    """Clips as the aggregator of ``settings`` wants them: their frames, or their means alone."""
+    rows_BL = memory.rows(video_B, windows, settings.clip_length)
+    if settings.aggregator == "mean":
+        return memory.means(video_B, rows_BL, dense=settings.dense)
+    return memory.clips(rows_BL)
+
+
 @torch.inference_mode()
 def embed_clips(
-    embedder: nn.Module,
-    memory: FrameMemory,
-    video_B: Tensor,
-    start_B: Tensor,
-    length_B: Tensor,
-    clip_length: int,
+    embedder: nn.Module, memory: FrameMemory, video_B: Tensor, windows: Windows, settings: FitSettings
 ) -> Tensor:
     """Unit embeddings (B, E) of any number of clips, in blocks of bounded memory."""
-    block = max(1, BLOCK_BYTES // (4 * clip_length * memory.features_ND.shape[1]))
+    block = max(1, BLOCK_BYTES // (4 * settings.clip_length * memory.width))
     parts = [
-        embedder(memory.clips(video_B[rows], start_B[rows], length_B[rows], clip_length))
-        for rows in _blocks(len(video_B), block)
+        embedder(take_clips(memory, video_B[rows], windows[rows], settings)) for rows in _blocks(len(video_B), block)
     ]
     return functional.normalize(torch.cat(parts), dim=1)
 
 
-def embed_views(embedder: nn.Module, memory: FrameMemory, *, clip_length: int, views: int) -> Tensor:
+def embed_views(embedder: nn.Module, memory: FrameMemory, settings: FitSettings, *, views: int) -> Tensor:
     """Unit embeddings (V, views, E) of evenly spread windows of each video."""
-    start_VK, length_V = spread_views(memory.frames_V, clip_length=clip_length, views=views)
-    video_B = torch.arange(len(length_V), device=start_VK.device).repeat_interleave(views)
-    embeddings_BE = embed_clips(
-        embedder, memory, video_B, start_VK.flatten(), length_V.repeat_interleave(views), clip_length
-    )
-    return embeddings_BE.view(len(length_V), views, -1)
+    video_B, windows = spread_views(memory.extent_V(settings.unit), span=settings.span, views=views)
+    embeddings_BE = embed_clips(embedder, memory, video_B, windows, settings)
+    return embeddings_BE.view(len(memory.frames_V), views, -1)
+
+
+def embedder_of(forecaster: Forecaster, source: str, settings: FitSettings) -> nn.Module:
+    """What embeds videos: the teacher (the paper's), the student, or the forecast at the mean gap."""
+    match source:
+        case "teacher":
+            return forecaster.teacher
+        case "student":
+            return forecaster.student
+        case _:
+            return Foreseen(forecaster, (settings.gap_least + settings.gap_max) / 2)
 
 
 def pool_views(views_VKE: Tensor) -> Float32:
@@ -51,11 +63,7 @@ def pool_views(views_VKE: Tensor) -> Float32:
 
 def mean_pool(memory: FrameMemory) -> Float32:
     """The mean of all frame features of each video as a unit vector (V, D): the baseline without training."""
-    means = [
-        memory.features_ND[first : first + frames].float().mean(dim=0)
-        for first, frames in zip(memory.first_V.tolist(), memory.frames_V.tolist(), strict=True)
-    ]
-    return functional.normalize(torch.stack(means), dim=1).cpu().numpy()
+    return functional.normalize(memory.mean_pool(), dim=1).cpu().numpy()
 
 
 def random_projection(embeddings_VD: Float32, width: int, seed: int) -> Float32:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..data.arrays import Float32, Int64
 from ..data.settings import FitSettings, IndexSettings
 from ..data.types import Split, Video
-from .embed import embed_views, mean_pool, pool_views, random_projection
+from .embed import embed_views, embedder_of, mean_pool, pool_views, random_projection
 from .embedding_health import health
 from .forecast_skill import climatology, forecast_metrics, neighbour_similarity
 from .forecaster import Forecaster, make_forecaster
@@ -42,9 +42,7 @@ class Evaluation:
         """Some of the videos, and a view of the memory that holds them alone."""
         chosen = torch.from_numpy(rows)
         memory = self.memory
-        return [self.videos[row] for row in rows], FrameMemory(
-            memory.features_ND, memory.first_V[chosen], memory.frames_V[chosen]
-        )
+        return [self.videos[row] for row in rows], memory.some(chosen)
 
 
 def gallery_mean(embeddings_VE: Float32, gallery: Int64, *, wanted: bool) -> Float32:
@@ -55,7 +53,7 @@ def gallery_mean(embeddings_VE: Float32, gallery: Int64, *, wanted: bool) -> Flo
 
 
 def evaluate(evaluation: Evaluation, views_VKE: Tensor) -> dict[str, Any]:
-    """The whole of ``metrics.json``; ``views_VKE`` are the teacher's unit embeddings of all views."""
+    """The whole of ``metrics.json``; ``views_VKE`` are the unit embeddings of all views, of ``index.embed_from``."""
     gallery, queries = evaluation.rows("train"), evaluation.rows("test")
     embeddings = baselines(evaluation, views_VKE)
     return {
@@ -67,16 +65,16 @@ def evaluate(evaluation: Evaluation, views_VKE: Tensor) -> dict[str, Any]:
 
 
 def baselines(evaluation: Evaluation, views_VKE: Tensor) -> dict[str, Float32]:
-    """Unit embeddings (V, E) to compare: the teacher's, and what costs no training."""
+    """Unit embeddings (V, E) to compare: the trained network's, and what costs no training."""
     fit, settings, memory = evaluation.fit, evaluation.settings, evaluation.memory
-    untrained = make_forecaster(memory.features_ND.shape[1], fit).teacher.to(memory.features_ND.device)
-    untrained_VKE = embed_views(untrained, memory, clip_length=fit.clip_length, views=settings.views)
+    untrained = make_forecaster(memory.width, fit).to(memory.device)
+    untrained_VKE = embed_views(embedder_of(untrained, settings.embed_from, fit), memory, fit, views=settings.views)
     raw_VD = mean_pool(memory)
     return {
         "mofore": pool_views(views_VKE),
         "raw_mean_pool": raw_VD,
         "untrained": pool_views(untrained_VKE),
-        "random_projection": random_projection(raw_VD, fit.embedding_width, settings.seed),
+        "random_projection": random_projection(raw_VD, evaluation.forecaster.width, settings.seed),
     }
 
 
@@ -116,7 +114,7 @@ def _unlabelled(
         "n": whole.get("n", 0),
         "paper": PAPER["forecast_mse"],
     }
-    neighbours_B = neighbour_similarity(evaluation.forecaster, memory, evaluation.fit.clip_length).cpu()
+    neighbours_B = neighbour_similarity(evaluation.forecaster, memory, evaluation.fit).cpu()
     return {
         "table2": {
             "forecast_mse": mse,
@@ -143,7 +141,7 @@ def _protocol(evaluation: Evaluation, gallery: Int64, queries: Int64) -> dict[st
         "views": settings.views,
         "exact": True,
         "unit_of_retrieval": "percent of queries",
-        "embedding": "teacher; mean of unit embeddings of evenly spread windows, unit length",
+        "embedding": f"{settings.embed_from}; mean of unit embeddings of evenly spread windows, unit length",
         "raw_mean_pool": "mean of all frame features, unit length",
         "evaluated_on": "queries" if len(queries) else "gallery",
         "pair_seed": settings.seed,

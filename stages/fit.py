@@ -1,198 +1,116 @@
 """Fit: train student, predictor and teacher on cached features by forecasting (arXiv 2606.14765).
 
-The store is loaded once; a step is index arithmetic, one forward and backward pass of two small networks, an
+The store is loaded once; a step is index arithmetic, one forward and backward pass of small networks, an
 optimiser step and the teacher's update. Checkpoints hold everything a step depends on, so a run that was
-killed goes on as if it had not been.
+killed goes on as if it had not been. Labels never come here.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..cache.atomic import write_json
-from ..cache.checkpoint import load_checkpoint, save_checkpoint
-from ..cache.metrics_log import MetricsLog
+from ..cache.checkpoint import load_checkpoint, remove_numbered, save_checkpoint
 from ..cache.store import FrameTable
-from ..data.clips import holds_pair
 from ..data.errors import StageError
-from ..data.progress import Progress
+from ..data.progress import Progress, Silent
 from ..data.settings import FitSettings
 from .device import pick_device
+from .epochs import Sampler
 from .forecaster import Forecaster, make_forecaster
-from .frame_memory import Epoch, FrameMemory
-from .losses import contrastive_loss, forecast_loss
+from .frame_memory import FrameMemory
+from .lookalikes import Lookalikes
+from .ranks import Ranks
+from .training import BEST, LOG, LOOKS, Training
+from .watch import Watch
 
-MODEL, RESUME, LOG = "model.safetensors", "resume.safetensors", "log.jsonl"
-DESCRIPTION = "model.json"
-FLUSH_STEPS = 100  # steps whose figures are fetched from the device and written together
+MODEL, DESCRIPTION = "model.safetensors", "model.json"
+OUTPUTS = (MODEL, DESCRIPTION, LOG, LOOKS)
+SUMS_REPAY = 2.0  # prefix sums are made when the run reads this many times the store's frames
 
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """What was trained: steps in all, steps of this run, videos used and left out, the last figures."""
+    """What was trained: steps in all, steps of this run, videos used, held out and left out, the last figures."""
 
     steps: int
     steps_run: int
     videos: int
+    held_out: int
     too_short: int
+    kept_step: int
     last: dict[str, float]
 
 
-def run(settings: FitSettings, table: FrameTable, folder: Path, *, progress: Progress) -> FitResult:
+def run(
+    settings: FitSettings,
+    table: FrameTable,
+    folder: Path,
+    *,
+    progress: Progress,
+    groups: Sequence[str | None] = (),
+    ranks: Ranks | None = None,
+) -> FitResult:
     """Train on the videos of ``table`` and publish the model into ``folder``; resumes from its checkpoint.
 
+    Args:
+        settings: of the fit.
+        table: frames of the training videos.
+        folder: for the model, the log and checkpoints.
+        progress: who is told.
+        groups: recording that each video was cut from, or None; what is held out, is held out by whole groups.
+        ranks: the processes that share the run.
+
     Raises:
-        StageError: if there are too few videos, or the loss is no longer finite.
+        StageError: if there are too few videos, the loss is no longer finite, or the embeddings collapse.
     """
+    ranks = ranks or Ranks.joined()
     memory = FrameMemory.of(table, pick_device(settings.device))
-    usable_V = torch.nonzero(holds_pair(memory.frames_V, settings.gap_min)).flatten()
-    if len(usable_V) < 2:
+    usable_V = memory.usable_V(settings.gap_least, settings.unit).cpu()
+    held_V, trained_V = _hold_out(usable_V, table.ids, groups, settings.validation)
+    if len(trained_V) < 2:
         raise StageError(
-            f"{len(usable_V)} of {len(memory.frames_V)} training videos can hold two clips with a gap of "
-            f"fit.gap_min = {settings.gap_min} frames between; at least 2 are needed"
+            f"{len(trained_V)} of {len(memory.frames_V)} training videos can hold two clips with a gap of "
+            f"{settings.gap_least:g} {settings.unit} between (fit.gap_min, fit.gap_max) and are not held out "
+            "(fit.validation); at least 2 are needed"
         )
-    training = _Training(settings, memory, usable_V, folder, progress)
-    begun = training.resume()
-    progress.start("fit", settings.steps - begun, "steps")
-    try:
-        training.train()
-    finally:
-        training.log.close()
-        progress.finish()
-    result = FitResult(
-        settings.steps,
-        settings.steps - begun,
-        len(usable_V),
-        len(memory.frames_V) - len(usable_V),
-        training.last,
-    )
-    _publish(training.forecaster, settings, table, folder, result)
+    forecaster = make_forecaster(memory.width, settings).to(memory.device)
+    watch = Watch(settings, memory, held_V, trained_V, table.ids)
+    sampler = make_sampler(settings, memory, trained_V)
+    training = Training(settings, sampler, forecaster, watch, folder, ranks)
+    steps_run = training.train(progress if ranks.writes else Silent())
+    kept = settings.steps
+    if settings.keep == "best" and training.best is not None:
+        training.use_best()
+        kept = int(training.best["step"])
+    counts = (len(trained_V), len(held_V), len(memory.frames_V) - len(usable_V))
+    result = FitResult(settings.steps, steps_run, *counts, kept, training.last)
+    if ranks.writes:
+        _publish(forecaster, settings, table, folder, result)
     return result
 
 
-class _Training:
-    """The state of a run: networks, optimiser, step, and where its figures and checkpoints go."""
-
-    def __init__(
-        self, settings: FitSettings, memory: FrameMemory, usable_V: Tensor, folder: Path, progress: Progress
-    ) -> None:
-        self.settings, self.memory, self.usable_V = settings, memory, usable_V
-        self.folder, self.progress = folder, progress
-        device = memory.features_ND.device
-        self.forecaster = make_forecaster(memory.features_ND.shape[1], settings).to(device)
-        self.optimizer = torch.optim.Adam(
-            self.forecaster.trained_parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-        )
-        self.step = 0
-        self.last: dict[str, float] = {}
-        self.log = MetricsLog(folder / LOG)
-
-    def resume(self) -> int:
-        """Go on from the checkpoint if there is one; return the number of steps already done."""
-        path = self.folder / RESUME
-        if path.exists():
-            tensors, meta = load_checkpoint(path)
-            networks = {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}
-            self.forecaster.load_state_dict(networks)
-            self.optimizer.load_state_dict(_unflatten(self.optimizer.state_dict(), tensors))
-            self.step, self.last = meta["step"], meta["last"]
-            self.progress.note(f"resuming at step {self.step} of {self.settings.steps}")
-        self.log.keep_steps(self.step)
-        return self.step
-
-    def train(self) -> None:
-        """Take the remaining steps."""
-        figures: list[Tensor] = []
-        saved = time.monotonic()
-        for context_BLD, future_BLD in self._batches():
-            self.progress.pulse()
-            figures.append(self._step(context_BLD, future_BLD))
-            if len(figures) == FLUSH_STEPS or self.step == self.settings.steps:
-                self._report(figures)
-                figures = []
-                if self.step == self.settings.steps or time.monotonic() - saved >= self.settings.checkpoint_seconds:
-                    self._save()
-                    saved = time.monotonic()
-
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        size = min(self.settings.batch_size, len(self.usable_V))
-        per_epoch = len(self.usable_V) // size
-        epoch: Epoch | None = None
-        for step in range(self.step, self.settings.steps):
-            number, batch = divmod(step, per_epoch)
-            if epoch is None or epoch.number != number:
-                epoch = Epoch.draw(number, self.memory, self.usable_V, self.settings)
-            yield epoch.batch(batch, size, self.memory, self.settings.clip_length)
-
-    def _step(self, context_BLD: Tensor, future_BLD: Tensor) -> Tensor:
-        """One optimiser step and teacher update; returns the step's figures, still on the device."""
-        settings = self.settings
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, settings)
-        forecast_BE = self.forecaster.forecast(context_BLD)
-        target_BE = self.forecaster.target(future_BLD)
-        forecast = forecast_loss(
-            forecast_BE, target_BE, normalize=settings.forecast_normalize, reduction=settings.forecast_reduction
-        )
-        contrast = contrastive_loss(forecast_BE, target_BE, settings.temperature)
-        loss = forecast + settings.contrast_weight * contrast  # eq. (12)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.forecaster.update_teacher(settings.momentum)
-        self.step += 1
-        cosine = torch.nn.functional.cosine_similarity(forecast_BE.detach(), target_BE, dim=1).mean()
-        return torch.stack(
-            [loss.detach(), forecast.detach(), contrast.detach(), cosine, self.forecaster.teacher_drift()]
-        )
-
-    def _report(self, figures: list[Tensor]) -> None:
-        """Write the figures of the latest steps, and stop if a loss is not finite."""
-        first = self.step - len(figures)
-        rows = []
-        for number, values in enumerate(torch.stack(figures).tolist(), first):
-            names = ("loss", "forecast", "contrast", "cosine", "teacher_drift")
-            row = {
-                "step": number + 1,
-                **dict(zip(names, values, strict=True)),
-                "lr": learning_rate(number, self.settings),
-            }
-            if not all(math.isfinite(value) for value in values):
-                raise StageError(
-                    f"the loss is not finite at step {number + 1} (forecast {row['forecast']}, contrast "
-                    f"{row['contrast']}): lower fit.lr = {self.settings.lr:g} or raise fit.temperature = "
-                    f"{self.settings.temperature:g}"
-                )
-            rows.append(row)
-        self.log.write(rows)
-        self.last = rows[-1]
-        self.progress.advance(len(rows), loss=rows[-1]["loss"], cosine=rows[-1]["cosine"])
-
-    def _save(self) -> None:
-        self.log.sync()
-        networks = {f"net.{name}": tensor for name, tensor in self.forecaster.state_dict().items()}
-        meta = {"step": self.step, "steps": self.settings.steps, "last": self.last}
-        save_checkpoint(self.folder / RESUME, {**networks, **_flatten(self.optimizer.state_dict())}, meta)
-
-
-def learning_rate(step: int, settings: FitSettings) -> float:
-    """Learning rate of the step after ``step`` were done: constant, or half a cosine from lr to zero."""
-    if settings.lr_schedule == "constant":
-        return settings.lr
-    return settings.lr * 0.5 * (1.0 + math.cos(math.pi * step / settings.steps))
+def make_sampler(settings: FitSettings, memory: FrameMemory, trained_V: Tensor) -> Sampler:
+    """The sampler of a run, with prefix sums and look-alikes where they are wanted."""
+    lookalikes = None
+    if settings.neighbours or settings.negatives == "lookalike":
+        lookalikes = Lookalikes.of(memory, trained_V, settings.neighbours)
+    read = 2.0 * settings.steps * settings.batch_size * settings.clip_length
+    if settings.aggregator == "mean" and read > SUMS_REPAY * len(memory.features_ND):
+        memory = memory.with_prefix_sums()
+    return Sampler(settings, memory, trained_V, lookalikes)
 
 
 def forget_checkpoint(folder: Path) -> None:
     """Delete what a run would resume from: the run is recorded as finished, or is to begin anew."""
-    (folder / RESUME).unlink(missing_ok=True)
+    remove_numbered(folder)
+    (folder / BEST).unlink(missing_ok=True)
 
 
 def load_forecaster(folder: Path) -> tuple[Forecaster, FitSettings]:
@@ -208,6 +126,24 @@ def load_forecaster(folder: Path) -> tuple[Forecaster, FitSettings]:
     return forecaster.eval(), settings
 
 
+def _hold_out(
+    usable_V: Tensor, ids: Sequence[str], groups: Sequence[str | None], share: float
+) -> tuple[Tensor, Tensor]:
+    """Held-out and training videos: whole groups, chosen by the hash of their names until the share is reached."""
+    if share <= 0 or not len(usable_V):
+        return usable_V[:0], usable_V
+    names = [(groups[row] if groups else None) or ids[row] for row in usable_V.tolist()]
+    wanted, held, count = share * len(names), set[str](), 0
+    for name in sorted(set(names), key=lambda text: hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()):
+        size = names.count(name)
+        if held and count + size > wanted:
+            break
+        held.add(name)
+        count += size
+    chosen_V = torch.tensor([name in held for name in names])
+    return usable_V[chosen_V], usable_V[~chosen_V]
+
+
 def _publish(forecaster: Forecaster, settings: FitSettings, table: FrameTable, folder: Path, result: FitResult) -> None:
     meta = {"settings": settings.identity(), "width": table.features_ND.shape[1]}
     save_checkpoint(folder / MODEL, forecaster.state_dict(), meta)
@@ -215,24 +151,14 @@ def _publish(forecaster: Forecaster, settings: FitSettings, table: FrameTable, f
         **meta,
         "method": "MoFore, arXiv 2606.14765",
         "parameters": sum(parameter.numel() for parameter in forecaster.parameters()),
-        "training": {"videos": result.videos, "too_short": result.too_short, "frames": len(table.features_ND)},
+        "training": {
+            "videos": result.videos,
+            "held_out": result.held_out,
+            "too_short": result.too_short,
+            "frames": len(table.features_ND),
+        },
+        "kept_step": result.kept_step,
         "last_step": result.last,
         "torch": torch.__version__,
     }
     write_json(folder / DESCRIPTION, described)
-
-
-def _flatten(state: dict[str, Any]) -> dict[str, Tensor]:
-    """An optimiser's per-parameter tensors by name."""
-    return {
-        f"adam.{index}.{name}": tensor for index, values in state["state"].items() for name, tensor in values.items()
-    }
-
-
-def _unflatten(template: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("adam."):
-            _, index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = tensor
-    return {"state": state, "param_groups": template["param_groups"]}

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..data.clips import Pairs, spread_pairs, spread_views
+from ..data.clips import Pairs, spread_pairs
 from ..data.settings import FitSettings
-from .embed import embed_clips
-from .forecaster import Forecaster
+from .embed import embed_clips, embed_views
+from .forecaster import Forecaster, Foreseen
 from .frame_memory import FrameMemory
 
 STARTS = 3  # pairs of a gap in each video
@@ -49,17 +49,20 @@ class Errors:
 
 def climatology(forecaster: Forecaster, memory: FrameMemory, settings: FitSettings, views: int) -> Tensor:
     """Mean unit target (E,) of windows spread over the training videos."""
-    start_VK, length_V = spread_views(memory.frames_V, clip_length=settings.clip_length, views=views)
-    video_B = torch.arange(len(length_V), device=start_VK.device).repeat_interleave(views)
-    length_B = length_V.repeat_interleave(views)
-    args = (memory, video_B, start_VK.flatten(), length_B, settings.clip_length)
-    return embed_clips(forecaster.teacher, *args).mean(dim=0)
+    return embed_views(forecaster.teacher, memory, settings, views=views).flatten(0, 1).mean(dim=0)
 
 
 def forecast_metrics(
-    forecaster: Forecaster, memory: FrameMemory, settings: FitSettings, climate_E: Tensor
+    forecaster: Forecaster, memory: FrameMemory, settings: FitSettings, climate_E: Tensor, *, starts: int = STARTS
 ) -> dict[str, Any]:
     """Error, cosine, R^2 and skill on the videos of ``memory``, for each gap and over all of them.
+
+    Args:
+        forecaster: student, predictor and teacher.
+        memory: the videos.
+        settings: of the fit.
+        climate_E: see :func:`climatology`.
+        starts: pairs of a gap in each video.
 
     Returns:
         {"gaps": {"0": {...}, ...}, "all": {...}}; a gap for which fewer than two videos are long enough is
@@ -68,11 +71,11 @@ def forecast_metrics(
     kinds: dict[str, list[Errors]] = {}
     by_gap: dict[str, Any] = {}
     for gap in probe_gaps(settings):
-        item_B, pairs = spread_pairs(memory.frames_V, clip_length=settings.clip_length, gap=gap, starts=STARTS)
-        if len(item_B) < 2 * STARTS:
+        item_B, pairs = spread_pairs(memory.extent_V(settings.unit), span=settings.span, gap=gap, starts=starts)
+        if len(item_B) < 2 * starts:
             continue
-        errors = _errors(forecaster, memory, settings, climate_E, item_B, pairs)
-        by_gap[str(gap)] = _row(errors)
+        errors = _errors(forecaster, memory, settings, climate_E, item_B, pairs, starts)
+        by_gap[f"{gap:g}"] = _row(errors)
         for kind, values in errors.items():
             kinds.setdefault(kind, []).append(values)
     if not kinds:
@@ -84,19 +87,20 @@ def forecast_metrics(
     return {"gaps": by_gap, "all": _row(pooled)}
 
 
-def probe_gaps(settings: FitSettings) -> list[int]:
-    """Up to :data:`GAPS` evenly spaced gaps, both ends included, in frames."""
+def probe_gaps(settings: FitSettings) -> list[float]:
+    """Up to :data:`GAPS` evenly spaced gaps, both ends included, in ``fit.unit``."""
     span = settings.gap_max - settings.gap_min
-    return sorted({settings.gap_min + span * step // (GAPS - 1) for step in range(GAPS)})
+    gaps = {settings.gap_min + span * step / (GAPS - 1) for step in range(GAPS)}
+    return sorted({float(int(gap)) for gap in gaps} if settings.unit == "frames" else gaps)
 
 
-def neighbour_similarity(forecaster: Forecaster, memory: FrameMemory, clip_length: int) -> Tensor:
+def neighbour_similarity(forecaster: Forecaster, memory: FrameMemory, settings: FitSettings) -> Tensor:
     """Cosines (B,) of the teacher's embeddings of adjoining clips, the paper's temporal consistency."""
-    item_B, pairs = spread_pairs(memory.frames_V, clip_length=clip_length, gap=0, starts=STARTS)
+    item_B, pairs = spread_pairs(memory.extent_V(settings.unit), span=settings.span, gap=0, starts=STARTS)
     if not len(item_B):
         return torch.empty(0)
-    context_BE = embed_clips(forecaster.teacher, memory, item_B, pairs.context_B, pairs.length_B, clip_length)
-    future_BE = embed_clips(forecaster.teacher, memory, item_B, pairs.future_B, pairs.length_B, clip_length)
+    context_BE = embed_clips(forecaster.teacher, memory, item_B, pairs.context, settings)
+    future_BE = embed_clips(forecaster.teacher, memory, item_B, pairs.future, settings)
     return (context_BE * future_BE).sum(dim=1)
 
 
@@ -107,16 +111,16 @@ def _errors(
     climate_E: Tensor,
     item_B: Tensor,
     pairs: Pairs,
+    starts: int,
 ) -> dict[str, Errors]:
-    context = (memory, item_B, pairs.context_B, pairs.length_B, settings.clip_length)
-    future = (memory, item_B, pairs.future_B, pairs.length_B, settings.clip_length)
-    student_to_future = torch.nn.Sequential(forecaster.student, forecaster.predictor)
-    target_BE = embed_clips(forecaster.teacher, *future)
+    context = (memory, item_B, pairs.context, settings)
+    target_BE = embed_clips(forecaster.teacher, memory, item_B, pairs.future, settings)
+    forecast_BE = embed_clips(Foreseen(forecaster, float(pairs.gap_B[0])), *context)
     return {
-        "forecast": Errors.of(embed_clips(student_to_future, *context), target_BE),
+        "forecast": Errors.of(forecast_BE, target_BE),
         "persistence": Errors.of(embed_clips(forecaster.teacher, *context), target_BE),
         "climatology": Errors.of(climate_E.expand_as(target_BE), target_BE),
-        "chance": Errors.of(target_BE.roll(STARTS, dims=0), target_BE),  # the next video's, same place
+        "chance": Errors.of(target_BE.roll(starts, dims=0), target_BE),  # the next video's, same place
     }
 
 

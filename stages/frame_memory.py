@@ -1,89 +1,164 @@
-"""The frames of a store in memory, and clips of them by index arithmetic."""
+"""The frames of a store on one device, and clips of them by index arithmetic."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..cache.store import FrameTable
-from ..data.clips import Pairs, frame_positions, sample_pairs
-from ..data.settings import FitSettings
+from ..data.clips import Windows, holds_pair, sample_positions
+
+SLACK_S = 0.002  # containers round times to their ticks, of 1/600 s at the coarsest
+
+
+@dataclass(frozen=True, slots=True)
+class Clips:
+    """What an embedder sees of B clips.
+
+    Attributes:
+        features: (B, L, D) float32; or (B, D), the clips' means, where the aggregator asks for no more.
+        times_s_BL: seconds from the first frame of each clip; None for means.
+    """
+
+    features: Tensor
+    times_s_BL: Tensor | None = None
+
+    def __getitem__(self, index: slice) -> Clips:
+        return Clips(self.features[index], None if self.times_s_BL is None else self.times_s_BL[index])
+
+    def __len__(self) -> int:
+        return len(self.features)
 
 
 @dataclass(frozen=True, slots=True)
 class FrameMemory:
-    """All frames of some videos on one device.
+    """All frames of V videos on one device.
 
     Attributes:
         features_ND: float16.
+        times_s_N: presentation times, float64.
         first_V: row of each video's first frame.
         frames_V: frames of each video.
+        duration_V: seconds, the last frame's own time included; 0 for a video of one frame.
+        prefix_MD: sums of frames, see :meth:`with_prefix_sums`; or None.
+        key_N: of each frame its video's first row + time x frame rate: one ascending table in which a time of any
+            video can be looked up.
     """
 
     features_ND: Tensor
+    times_s_N: Tensor
     first_V: Tensor
     frames_V: Tensor
+    duration_V: Tensor
+    key_N: Tensor
+    prefix_MD: Tensor | None = None
 
     @classmethod
     def of(cls, table: FrameTable, device: torch.device) -> FrameMemory:
-        """Move a table to ``device`` (on the CPU, without a copy)."""
+        """Move a table to ``device`` (on the CPU, without a copy of the features)."""
         offsets = torch.from_numpy(table.offsets)
-        features_ND = torch.from_numpy(table.features_ND).to(device)
-        return cls(features_ND, offsets[:-1].to(device), offsets.diff().to(device))
+        first_V, frames_V = offsets[:-1], offsets.diff()
+        times_s_N = torch.from_numpy(table.times_s_N)
+        passed_N = times_s_N - times_s_N[first_V].repeat_interleave(frames_V)
+        duration_V = passed_N[offsets[1:] - 1] * frames_V / (frames_V - 1).clamp(min=1)
+        rate_V = torch.where(duration_V > 0, frames_V / duration_V.clamp(min=1e-9), 0.0)
+        key_N = first_V.repeat_interleave(frames_V) + passed_N * rate_V.repeat_interleave(frames_V)
+        features_ND = torch.from_numpy(np.asarray(table.features_ND))
+        tensors = (features_ND, times_s_N, first_V, frames_V, duration_V, key_N.cummax(dim=0).values)
+        return cls(*(tensor.to(device) for tensor in tensors))
 
-    def clips(self, video_B: Tensor, start_B: Tensor, length_B: Tensor, clip_length: int) -> Tensor:
-        """Clips (B, L, D), float32, that begin ``start_B`` frames into the videos ``video_B``."""
-        rows_BL = self.first_V[video_B][:, None] + frame_positions(start_B, length_B, clip_length)
-        clips_ND = self.features_ND.index_select(0, rows_BL.flatten())
-        return clips_ND.float().view(*rows_BL.shape, -1)
+    @property
+    def device(self) -> torch.device:
+        """Where the frames are."""
+        return self.features_ND.device
 
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self.features_ND.shape[1])
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """All pairs of one pass over the videos, drawn at once.
+    def some(self, video_B: Tensor) -> FrameMemory:
+        """Some of the videos, over the same frames (without prefix sums)."""
+        chosen = video_B.to(self.device)
+        per_video = (self.first_V[chosen], self.frames_V[chosen], self.duration_V[chosen])
+        return FrameMemory(self.features_ND, self.times_s_N, *per_video, self.key_N)
 
-    A pure function of (fit.seed, number), so that a resumed run needs no generator's state to go on exactly.
-    """
+    def extent_V(self, unit: str) -> Tensor:
+        """How long each video is: frames (int64), or seconds (float64)."""
+        return self.frames_V if unit == "frames" else self.duration_V
 
-    number: int
-    video_P: Tensor
-    pairs: Pairs
+    def usable_V(self, gap_least: float, unit: str) -> Tensor:
+        """Positions of the videos that can hold two clips with that gap between."""
+        extent_V = self.extent_V(unit)
+        least = 1 if unit == "frames" else self.duration_V / self.frames_V.clamp(min=1)
+        return torch.nonzero(holds_pair(extent_V, gap_least, least) & (self.frames_V > 1)).flatten()
 
-    @classmethod
-    def draw(cls, number: int, memory: FrameMemory, usable_V: Tensor, settings: FitSettings) -> Epoch:
-        """Shuffle the usable videos and draw a pair of each."""
-        generator = torch.Generator().manual_seed(_mix(settings.seed, number))
-        order = torch.randperm(len(usable_V), generator=generator)
-        video_P = usable_V.cpu()[order]
-        pairs = sample_pairs(
-            memory.frames_V.cpu()[video_P],
-            clip_length=settings.clip_length,
-            gap_min=settings.gap_min,
-            gap_max=settings.gap_max,
-            generator=generator,
+    def rows(self, video_B: Tensor, windows: Windows, clip_length: int) -> Tensor:
+        """Rows (B, L) of the clips' frames; at a time in seconds it is the frame that is shown then."""
+        position_BL = sample_positions(windows, clip_length)
+        first_B1 = self.first_V[video_B][:, None]
+        if not position_BL.is_floating_point():
+            return first_B1 + position_BL
+        frames_B1, duration_B1 = self.frames_V[video_B][:, None], self.duration_V[video_B][:, None]
+        rate_B1 = torch.where(duration_B1 > 0, frames_B1 / duration_B1.clamp(min=1e-9), 0.0)
+        rows_BL = torch.searchsorted(self.key_N, first_B1 + (position_BL + SLACK_S) * rate_B1, right=True) - 1
+        return rows_BL.maximum(first_B1).minimum(first_B1 + frames_B1 - 1)
+
+    def clips(self, rows_BL: Tensor) -> Clips:
+        """The frames in those rows, float32, with their times."""
+        features = self.features_ND.index_select(0, rows_BL.flatten()).float().view(*rows_BL.shape, -1)
+        times_s_BL = self.times_s_N[rows_BL]
+        return Clips(features, (times_s_BL - times_s_BL[:, :1]).float())
+
+    def means(self, video_B: Tensor, rows_BL: Tensor, *, dense: bool) -> Clips:
+        """The means (B, D) of the clips' frames, each frame counted once.
+
+        Args:
+            video_B: the clips' videos.
+            rows_BL: their frames, ascending.
+            dense: whether each clip has every frame between its first and its last.
+        """
+        if self.prefix_MD is not None and dense:
+            first_B, last_B = rows_BL[:, 0], rows_BL[:, -1]
+            sums_BD = self.prefix_MD.index_select(0, last_B + video_B + 1)
+            sums_BD -= self.prefix_MD.index_select(0, first_B + video_B)
+            return Clips(sums_BD.mul_((last_B - first_B + 1).reciprocal()[:, None]))
+        features = self.features_ND.index_select(0, rows_BL.flatten()).float().view(*rows_BL.shape, -1)
+        if bool((rows_BL[:, 1:] > rows_BL[:, :-1]).all()):
+            return Clips(features.mean(dim=1))
+        new_BL = torch.ones_like(rows_BL, dtype=torch.float32)
+        new_BL[:, 1:] = rows_BL[:, 1:] > rows_BL[:, :-1]
+        return Clips(torch.einsum("bl,bld->bd", new_BL / new_BL.sum(dim=1, keepdim=True), features))
+
+    def with_prefix_sums(self) -> FrameMemory:
+        """The same frames with float32 sums, so that a clip's mean costs two rows instead of l.
+
+        Row first_V[v] + v + i holds the sum of the first i frames of video v; sums begin anew with each video, which
+        keeps a mean within 1e-5 of the frames' magnitude.
+        """
+        prefix_MD = torch.zeros(
+            len(self.features_ND) + len(self.frames_V), self.width, dtype=torch.float32, device=self.device
         )
-        device = memory.features_ND.device
-        return cls(
-            number,
-            video_P.to(device),
-            Pairs(*(t.to(device) for t in (pairs.context_B, pairs.length_B, pairs.gap_B))),
-        )
+        for number, (first, frames) in enumerate(zip(self.first_V.tolist(), self.frames_V.tolist(), strict=True)):
+            rows_TD = prefix_MD[first + number + 1 : first + number + 1 + frames]
+            torch.cumsum(self.features_ND[first : first + frames], dim=0, dtype=torch.float32, out=rows_TD)
+        return replace(self, prefix_MD=prefix_MD)
 
-    def batch(self, number: int, size: int, memory: FrameMemory, clip_length: int) -> tuple[Tensor, Tensor]:
-        """Context and future clips (B, L, D) of the epoch's batch ``number``; each row is another video."""
-        rows = slice(number * size, (number + 1) * size)
-        video_B, pairs = self.video_P[rows], self.pairs[rows]
-        return (
-            memory.clips(video_B, pairs.context_B, pairs.length_B, clip_length),
-            memory.clips(video_B, pairs.future_B, pairs.length_B, clip_length),
-        )
+    def mean_pool(self) -> Tensor:
+        """The mean of all frames of each video (V, D), float32."""
+        means = [
+            self.features_ND[first : first + frames].float().mean(dim=0)
+            for first, frames in zip(self.first_V.tolist(), self.frames_V.tolist(), strict=True)
+        ]
+        return torch.stack(means)
 
-
-def _mix(seed: int, number: int) -> int:
-    """One 63-bit seed from two numbers, spread so that neighbours share nothing (splitmix64)."""
-    value = (seed * 0x9E3779B97F4A7C15 + number + 1) & 0xFFFFFFFFFFFFFFFF
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    return (value ^ (value >> 31)) >> 1
+    def unsound_frame(self) -> tuple[int, int] | None:
+        """The first frame whose feature is not finite, as (video, frame); None if all are."""
+        for video, (first, frames) in enumerate(zip(self.first_V.tolist(), self.frames_V.tolist(), strict=True)):
+            finite_T = torch.isfinite(self.features_ND[first : first + frames]).all(dim=1)
+            if not bool(finite_T.all()):
+                return video, int(torch.nonzero(~finite_T)[0])
+        return None

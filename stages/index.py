@@ -17,7 +17,7 @@ from ..data.errors import StageError
 from ..data.progress import Progress
 from ..data.settings import IndexSettings
 from ..data.types import Split, Video
-from .embed import embed_views, pool_views
+from .embed import embed_views, embedder_of, pool_views
 from .evaluate import Evaluation, evaluate, gallery_mean
 from .faiss_library import faiss
 from .fit import load_forecaster
@@ -52,7 +52,7 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
     try:
         forecaster, fit = load_forecaster(inputs.fit_folder)
         memory = FrameMemory.of(inputs.table, torch.device("cpu"))
-        views_VKE = embed_views(forecaster.teacher, memory, clip_length=fit.clip_length, views=settings.views)
+        views_VKE = embed_views(embedder_of(forecaster, settings.embed_from, fit), memory, fit, views=settings.views)
         evaluation = Evaluation(inputs.videos, memory, forecaster, fit, settings, inputs.split)
         mean_E = gallery_mean(pool_views(views_VKE), evaluation.rows("train"), wanted=settings.center)
         build(center(pool_views(views_VKE), mean_E), folder / INDEX)

@@ -16,11 +16,11 @@ from ..cache.fingerprint import stat_of
 from ..cache.store import FrameTable, row_offsets
 from ..data.arrays import Float16, Float32
 from ..data.errors import StoreError, UsageError, VideoError
-from ..data.settings import ExtractSettings
+from ..data.settings import ExtractSettings, IndexSettings
 from ..data.types import Failure, Video
 from .arithmetic import Arithmetic
 from .device import pick_device
-from .embed import embed_views, pool_views
+from .embed import embed_views, embedder_of, pool_views
 from .encoders import load_encoder
 from .faiss_library import faiss
 from .fit import load_forecaster
@@ -93,7 +93,12 @@ class VideoIndex:
 
 
 def embed_file(
-    path: Path, settings: ExtractSettings, weights: Path | None, pinned: dict[str, Any], fit_folder: Path, views: int
+    path: Path,
+    settings: ExtractSettings,
+    weights: Path | None,
+    pinned: dict[str, Any],
+    fit_folder: Path,
+    index: IndexSettings,
 ) -> Float32:
     """Unit embedding (E,) of a video file, by the road that the indexed videos took.
 
@@ -102,8 +107,8 @@ def embed_file(
         settings: of the extraction.
         weights: local weights of the backbone.
         pinned: what the store was made with; not compiled here, which would take longer than it saves.
-        fit_folder: whose teacher embeds.
-        views: temporal views to average.
+        fit_folder: whose networks embed.
+        index: which of them, and how many temporal views are averaged.
 
     Raises:
         VideoError: if the file cannot be read.
@@ -127,7 +132,7 @@ def embed_file(
     table = FrameTable(features_TD, np.array(times), row_offsets([len(features_TD)]), (str(path),))
     forecaster, fit = load_forecaster(fit_folder)
     memory = FrameMemory.of(table, torch.device("cpu"))
-    views_VKE = embed_views(forecaster.teacher, memory, clip_length=fit.clip_length, views=views)
+    views_VKE = embed_views(embedder_of(forecaster, index.embed_from, fit), memory, fit, views=index.views)
     return np.asarray(pool_views(views_VKE)[0])
 
 

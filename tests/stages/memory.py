@@ -22,5 +22,6 @@ def table(lengths: list[int], width: int = 6, seed: int = 0) -> FrameTable:
 def counting_memory(lengths: list[int]) -> FrameMemory:
     """Frame t of video v has the feature (v, t)."""
     rows = [(video, frame) for video, length in enumerate(lengths) for frame in range(length)]
-    made = FrameTable(np.array(rows, np.float16), np.zeros(len(rows)), row_offsets(lengths), tuple(map(str, lengths)))
+    times = np.concatenate([np.arange(length) / 25 for length in lengths])
+    made = FrameTable(np.array(rows, np.float16), times, row_offsets(lengths), tuple(map(str, lengths)))
     return FrameMemory.of(made, torch.device("cpu"))

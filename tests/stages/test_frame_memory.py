@@ -1,34 +1,64 @@
+import numpy as np
 import torch
-from mofore.data.settings import FitSettings
-from mofore.stages.frame_memory import Epoch
+from mofore.cache.store import FrameTable, row_offsets
+from mofore.data.clips import Windows
+from mofore.stages.frame_memory import FrameMemory
 
-from .memory import counting_memory
-
-SETTINGS = FitSettings(clip_length=3, gap_min=1, gap_max=4)
+from .memory import counting_memory, table
 
 
-def test_clips_are_the_frames_of_their_own_video() -> None:
+def windows(starts: list[float], spans: list[float], *, seconds: bool = False) -> Windows:
+    kind = torch.float64 if seconds else torch.int64
+    return Windows(torch.tensor(starts, dtype=kind), torch.tensor(spans, dtype=kind))
+
+
+def test_clips_are_the_frames_of_their_own_video_with_their_times() -> None:
     memory = counting_memory([5, 9])
-    clips = memory.clips(torch.tensor([1, 0]), torch.tensor([4, 0]), torch.tensor([3, 2]), 3)
-    assert clips.tolist() == [[[1, 4], [1, 5], [1, 6]], [[0, 0], [0, 0], [0, 1]]]
+    rows = memory.rows(torch.tensor([1, 0]), windows([4, 0], [3, 2]), 3)
+    clips = memory.clips(rows)
+    assert clips.features.tolist() == [[[1, 4], [1, 5], [1, 6]], [[0, 0], [0, 0], [0, 1]]]
+    assert clips.times_s_BL is not None
+    assert torch.allclose(clips.times_s_BL, torch.tensor([[0, 0.04, 0.08], [0, 0, 0.04]]))
 
 
-def test_an_epoch_takes_every_video_once_and_its_future_after_its_context() -> None:
-    lengths = [7, 12, 30, 8, 100]
-    memory = counting_memory(lengths)
-    epoch = Epoch.draw(0, memory, torch.arange(5), SETTINGS)
-    context, future = epoch.batch(0, 5, memory, 3)
-    assert sorted(context[:, 0, 0].tolist()) == [0, 1, 2, 3, 4]
-    assert torch.equal(context[:, :, 0], future[:, :, 0]), "both clips are of one video"
-    gaps = future[:, 0, 1] - context[:, -1, 1] - 1
-    assert ((gaps >= 1) & (gaps <= 4)).all()
+def test_a_mean_counts_each_frame_once_with_and_without_prefix_sums() -> None:
+    memory = counting_memory([5, 9])
+    video_B = torch.tensor([1, 0, 1])
+    rows = memory.rows(video_B, windows([4, 0, 0], [3, 2, 3]), 3)
+    expected = [[1, 5], [0, 0.5], [1, 1]]
+    assert torch.allclose(memory.means(video_B, rows, dense=True).features, torch.tensor(expected))
+    assert torch.allclose(memory.with_prefix_sums().means(video_B, rows, dense=True).features, torch.tensor(expected))
 
 
-def test_an_epoch_depends_on_seed_and_number_alone() -> None:
-    memory = counting_memory([40] * 20)
-    drawn = [Epoch.draw(n, memory, torch.arange(20), SETTINGS) for n in (0, 1, 0)]
-    assert torch.equal(drawn[0].video_P, drawn[2].video_P)
-    assert torch.equal(drawn[0].pairs.gap_B, drawn[2].pairs.gap_B)
-    assert not torch.equal(drawn[0].video_P, drawn[1].video_P)
-    other = Epoch.draw(0, memory, torch.arange(20), FitSettings(clip_length=3, gap_min=1, gap_max=4, seed=1))
-    assert not torch.equal(drawn[0].video_P, other.video_P)
+def test_prefix_sums_agree_with_the_frames_on_long_videos() -> None:
+    memory = FrameMemory.of(table([1776, 500], width=16), torch.device("cpu"))
+    video_B = torch.tensor([0, 0, 1])
+    rows = memory.rows(video_B, windows([0, 1760, 484], [16, 16, 16]), 16)
+    plain = memory.means(video_B, rows, dense=True).features
+    summed = memory.with_prefix_sums().means(video_B, rows, dense=True).features
+    assert torch.allclose(plain, summed, atol=1e-4)  # float32 sums of 1,776 frames
+
+
+def test_seconds_find_the_frame_that_is_shown_then_in_every_video() -> None:
+    # the second video runs at 10 fps and pauses from 0.2 s to 1.0 s
+    times = np.concatenate([np.arange(6) / 25, [0.0, 0.1, 0.2, 1.0, 1.1]])
+    rows = np.arange(11, dtype=np.float16)[:, None]
+    memory = FrameMemory.of(FrameTable(rows, times, row_offsets([6, 5]), ("a", "b")), torch.device("cpu"))
+    assert torch.allclose(memory.duration_V, torch.tensor([0.24, 1.375], dtype=torch.float64))
+    found = memory.rows(torch.tensor([0, 1, 1]), windows([0.08, 0.0, 0.9], [0.12, 1.2, 0.4], seconds=True), 4)
+    assert found.tolist() == [[2, 2, 3, 4], [6, 8, 8, 8], [8, 9, 10, 10]]
+
+
+def test_a_video_of_one_frame_has_no_duration_and_is_found() -> None:
+    memory = FrameMemory.of(table([1, 10]), torch.device("cpu"))
+    assert memory.duration_V[0] == 0
+    assert memory.usable_V(0.0, "seconds").tolist() == [1]
+    assert memory.rows(torch.tensor([0]), windows([0.0], [0.0], seconds=True), 3).tolist() == [[0, 0, 0]]
+
+
+def test_a_frame_that_is_not_finite_is_named() -> None:
+    broken = table([20, 25, 30])
+    memory = FrameMemory.of(broken, torch.device("cpu"))
+    assert memory.unsound_frame() is None
+    broken.features_ND[27] = np.inf
+    assert memory.unsound_frame() == (1, 7)

@@ -9,7 +9,7 @@ from mofore.stages.embed import unit
 from mofore.stages.embedding_health import effective_rank, health
 from mofore.stages.forecast_skill import climatology, forecast_metrics, probe_gaps
 from mofore.stages.forecaster import Forecaster, make_forecaster
-from mofore.stages.frame_memory import FrameMemory
+from mofore.stages.frame_memory import Clips, FrameMemory
 from mofore.stages.table2 import different_pairs, distribution, named_pairs, same_class_pairs
 from torch import Tensor, nn
 
@@ -21,8 +21,8 @@ SETTINGS = FitSettings(clip_length=4, gap_min=0, gap_max=8, embedding_width=6, h
 class Identity(nn.Module):
     """Embeds a clip as its mean feature: its forecasts are then exactly persistence."""
 
-    def forward(self, clips_BLD: Tensor) -> Tensor:
-        return clips_BLD.mean(dim=1) if clips_BLD.ndim == 3 else clips_BLD
+    def forward(self, clips: Clips | Tensor, _gap_BH: Tensor | None = None) -> Tensor:
+        return clips.features if isinstance(clips, Clips) else clips
 
 
 def persistence_forecaster() -> Forecaster:
