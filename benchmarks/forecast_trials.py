@@ -1,0 +1,108 @@
+"""Forecasting trials on real cached features: one fit, and what came of it, with labels used afterwards alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from mofore.cache.store import FrameTable, row_offsets
+from mofore.data.progress import Silent
+from mofore.data.settings import FitSettings
+from mofore.stages import fit
+from mofore.stages.embed import embed_views, embedder_of, mean_pool, pool_views
+from mofore.stages.embedding_health import effective_rank
+from mofore.stages.forecast_skill import climatology, forecast_metrics
+from mofore.stages.forecaster import Forecaster
+from mofore.stages.frame_memory import FrameMemory
+from mofore.stages.ranks import Ranks
+from mofore.stages.retrieval import center, retrieval_metrics
+
+VIEWS = 6
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Frame features of videos with classes and groups, and who is trained on."""
+
+    table: FrameTable
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    train_V: torch.Tensor
+    test_V: torch.Tensor
+
+    def training_table(self) -> FrameTable:
+        """The training videos alone."""
+        rows = [slice(self.table.offsets[v], self.table.offsets[v + 1]) for v in self.train_V.tolist()]
+        lengths = [row.stop - row.start for row in rows]
+        return FrameTable(
+            np.concatenate([self.table.features_ND[row] for row in rows]),
+            np.concatenate([self.table.times_s_N[row] for row in rows]),
+            row_offsets(lengths),
+            tuple(self.table.ids[v] for v in self.train_V.tolist()),
+        )
+
+
+def vgg_features(path: Path, split: int = 1) -> FeatureSet:
+    """The 1,865 UCF101 videos of 14 classes, 25 evenly spaced frames each; official split by group."""
+    with h5py.File(path) as file:
+        features, lengths = file["features"][:], file["lengths"][:].tolist()
+        ids = [name.decode() for name in file["ids"][:]]
+    labels, groups = zip(*(_class_and_group(name) for name in ids), strict=True)
+    tested = range(7 * split - 6, 7 * split + 1)
+    test = torch.tensor([int(group[1:]) in tested for group in groups])
+    times_s = np.concatenate([np.arange(length) / 3.0 for length in lengths])  # about 25 frames of 7 to 8 s
+    table = FrameTable(features, times_s, row_offsets(lengths), tuple(ids))
+    return FeatureSet(table, labels, groups, torch.nonzero(~test).flatten(), torch.nonzero(test).flatten())
+
+
+def trial(data: FeatureSet, changes: Mapping[str, Any], *, embed_from: str = "teacher") -> dict[str, Any]:
+    """Fit on the training videos, then retrieval from test to training videos and forecasts on the test videos."""
+    settings = FitSettings(**changes)
+    groups = [data.groups[v] for v in data.train_V.tolist()]
+    with tempfile.TemporaryDirectory() as folder:
+        made = fit.run(
+            settings, data.training_table(), Path(folder), progress=Silent(), groups=groups, ranks=Ranks()
+        )
+        forecaster, settings = fit.load_forecaster(Path(folder))
+    memory = FrameMemory.of(data.table, torch.device("cpu"))
+    figures = retrieval(data, embedding(forecaster, memory, settings, embed_from))
+    climate_E = climatology(forecaster, memory.some(data.train_V), settings, 1)
+    forecast = forecast_metrics(forecaster, memory.some(data.test_V), settings, climate_E)
+    return {**figures, "forecast": forecast, "kept_step": made.kept_step, "last": made.last}
+
+
+def embedding(
+    forecaster: Forecaster, memory: FrameMemory, settings: FitSettings, embed_from: str
+) -> np.ndarray[Any, Any]:
+    """One unit vector a video."""
+    views_VKE = embed_views(embedder_of(forecaster, embed_from, settings), memory, settings, views=VIEWS)
+    return pool_views(views_VKE)
+
+
+def retrieval(data: FeatureSet, vectors_VE: np.ndarray[Any, Any]) -> dict[str, float]:
+    """R@1, R@5, mAP (centred with the gallery's mean) and effective rank of the queries."""
+    train, test = data.train_V.numpy(), data.test_V.numpy()
+    moved = center(vectors_VE, vectors_VE[train].mean(axis=0))
+    named = [data.labels[v] for v in test], [data.labels[v] for v in train]
+    found = retrieval_metrics(moved[test], moved[train], *named)
+    rank = effective_rank(vectors_VE[test] - vectors_VE[test].mean(axis=0))
+    return {"R@1": found["R@1"], "R@5": found["R@5"], "mAP": found["mAP"], "rank": rank}
+
+
+def raw(data: FeatureSet) -> dict[str, float]:
+    """Raw mean-pooled features: what costs no training."""
+    return retrieval(data, mean_pool(FrameMemory.of(data.table, torch.device("cpu"))))
+
+
+def _class_and_group(name: str) -> tuple[str, str]:
+    _, label, group, _ = name.split("_")
+    return label, group
+
+
+__all__ = ["FeatureSet", "raw", "replace", "trial", "vgg_features"]
