@@ -237,7 +237,7 @@ class _Record:
         self.curves.add("step", rows[-1])
         shown: dict[str, float] = {"loss": rows[-1]["loss"], "cosine": rows[-1]["cosine"]}
         if look is not None:
-            shown["rank"] = look.figures["health"]["effective_rank_centered"]
+            shown["rank"] = look.figures["health"]["effective_rank"]
             skill = look.figures["forecast"]["all"].get("skill")
             shown |= {} if skill is None else {"skill": skill}
         self.progress.advance(len(rows), **shown)

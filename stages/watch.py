@@ -19,13 +19,14 @@ from ..data.settings import FitSettings
 from .embed import embed_clips, embed_views, pool_views
 from .embedding_health import health
 from .forecast_skill import climatology, forecast_metrics
-from .forecaster import Forecaster
+from .forecaster import Forecaster, Foreseen
 from .frame_memory import FrameMemory
 
 MOST_VIDEOS = 256  # looked at
 CLIMATE_VIDEOS = 512  # of training, whose mean target is the climatology
 VIEWS = 2
 PAIRS = 2000  # of unrelated videos
+TEMPERATURE = 0.1  # of how videos are told apart; the same for all runs, so that they can be compared
 # A collapse leaves less than this share of what the untrained network had. On real features (docs/findings.md) a run
 # made to collapse leaves 0.25 of the spread and 0.07 of the distance between videos; good ones 0.95 and 0.9.
 RANK_LEFT, SPREAD_LEFT, APART_LEFT = 0.2, 0.4, 0.15
@@ -47,9 +48,12 @@ class Look:
 
     @property
     def worth(self) -> float | None:
-        """What the best step has most of, see docs/findings.md for why; None where no video is long enough."""
-        worth: float | None = self.figures["forecast"]["all"].get("r2")
-        return worth
+        """What the best step has most of, see docs/findings.md for why; None where no video is long enough.
+
+        Errors of the forecast alone would choose a collapsed space, in which every forecast is right.
+        """
+        lost: float | None = self.figures["told_apart"]
+        return None if lost is None else -lost
 
     def row(self) -> dict[str, Any]:
         """A line of the log."""
@@ -82,6 +86,7 @@ class Watch:
             "forecast": forecast,
             "health": state,
             "alignment": self._alignment(forecaster),
+            "told_apart": self._told_apart(forecaster),
             "teacher_drift": teacher_drift,
         }
         alarms = () if self.first is None else collapse(self.first, state)
@@ -91,6 +96,19 @@ class Watch:
     def name_of(self, video: int) -> str:
         """Id of a video of the memory."""
         return self.names[video]
+
+    def _told_apart(self, forecaster: Forecaster) -> float | None:
+        """InfoNCE, eq. (11), of one forecast a video against the futures of all videos looked at; in nats."""
+        settings = self.settings
+        extent_V = self.memory.extent_V(settings.unit)
+        item_B, pairs = spread_pairs(extent_V, span=settings.span, gap=settings.gap_least, starts=1)
+        if len(item_B) < 2:
+            return None
+        foreseen = Foreseen(forecaster, settings.gap_least)
+        forecast_BE = embed_clips(foreseen, self.memory, item_B, pairs.context, settings)
+        future_BE = embed_clips(forecaster.teacher, self.memory, item_B, pairs.future, settings)
+        logits_BB = forecast_BE @ future_BE.T / TEMPERATURE
+        return float(-logits_BB.log_softmax(dim=1).diagonal().mean())
 
     def _alignment(self, forecaster: Forecaster) -> float | None:
         """Mean squared distance of the unit embeddings of adjoining clips (Wang and Isola 2020)."""
@@ -107,10 +125,8 @@ class Watch:
 def collapse(first: dict[str, float], now: dict[str, float]) -> tuple[str, ...]:
     """What of the embeddings' health has fallen below a stated share of the first look's."""
     alarms = []
-    if now["effective_rank_centered"] < max(2.0, RANK_LEFT * first["effective_rank_centered"]):
-        alarms.append(
-            f"effective rank {now['effective_rank_centered']:.1f}, it was {first['effective_rank_centered']:.1f}"
-        )
+    if now["effective_rank"] < RANK_LEFT * first["effective_rank"]:
+        alarms.append(f"effective rank {now['effective_rank']:.1f}, it was {first['effective_rank']:.1f}")
     if now["sd_mean"] < SPREAD_LEFT * first["sd_mean"]:
         alarms.append(f"standard deviation of a dimension {now['sd_mean']:.2g}, it was {first['sd_mean']:.2g}")
     apart, was = 1.0 - now.get("unrelated_cosine", 0.0), 1.0 - first.get("unrelated_cosine", 0.0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mofore.cache.store import FrameTable
 from mofore.data.errors import StageError
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
@@ -15,7 +16,14 @@ from mofore.stages import fit
 from .memory import table
 
 SETTINGS = FitSettings(
-    steps=250, clip_length=4, gap_max=4, embedding_width=8, hidden_width=8, lr=1e-2, checkpoint_seconds=0.0
+    steps=250,
+    clip_length=4,
+    gap_max=4,
+    embedding_width=8,
+    hidden_width=8,
+    lr=1e-2,
+    checkpoint_seconds=0.0,
+    validations=3,
 )
 TABLE = table([20, 25, 30, 18, 40, 22, 26, 35, 33, 9])
 
@@ -46,6 +54,14 @@ class Listening(Silent):
         self.figures = figures
 
 
+def wide_table() -> FrameTable:
+    """Forty videos that share much of their appearance and vary in time, as real ones do."""
+    rng = np.random.default_rng(0)
+    own = 0.5 * rng.standard_normal((40, 1, 32)) + 0.5 * rng.standard_normal((40, 30, 32))
+    features = (1.0 + own).reshape(-1, 32).astype(np.float16)
+    return replace(table([30] * 40, width=32), features_ND=features)
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return dict(fit.load_forecaster(folder)[0].state_dict())
 
@@ -55,7 +71,7 @@ def test_training_lowers_the_loss_and_raises_the_cosine(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / fit.LOG).read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, 251))
     assert set(rows[1]) == {"step", "loss", "forecast", "contrast", "cosine", "lr"}
-    assert {row["step"] for row in rows if "teacher_drift" in row} == set(range(25, 251, 25)) | {100, 200}
+    assert {row["step"] for row in rows if "teacher_drift" in row} == {84, 100, 168, 200, 250}
     early, late = rows[:20], rows[-20:]
     assert np.mean([r["loss"] for r in late]) < 0.7 * np.mean([r["loss"] for r in early])
     assert np.mean([r["cosine"] for r in late]) > np.mean([r["cosine"] for r in early])
@@ -76,19 +92,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Pat
 VARIANTS: dict[str, dict[str, Any]] = {
     "paper": {},
     "queue": {"queue": 20, "contrast_symmetric": True, "batch_size": 4, "pairs_per_video": 2},
-    "transformer": {
-        "aggregator": "transformer",
-        "inputs": "differenced",
-        "predictor": "gap",
-        "momentum_schedule": "cosine",
-    },
+    "transformer": {"aggregator": "transformer", "inputs": "differenced", "predictor": "gap", "steps": 60},
     "horizons": {"predictor": "horizons", "horizons": 2, "neighbours": 2, "optimizer": "adamw", "weight_decay": 0.1},
     "best": {"keep": "best", "validation": 0.2, "lr": 0.3, "negatives": "lookalike", "gap_distribution": "curriculum"},
 }
 
 
 @pytest.mark.parametrize(
-    ("variant", "killed_at"), [("paper", k) for k in (1, 2, 120, 250)] + [(v, 133) for v in VARIANTS]
+    ("variant", "killed_at"), [("paper", 1), ("paper", 2), ("paper", 250), *((name, 53) for name in VARIANTS)]
 )
 def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, variant: str, killed_at: int) -> None:
     settings = replace(SETTINGS, **VARIANTS[variant])
@@ -97,7 +108,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, variant: str, ki
     with pytest.raises(KeyboardInterrupt):
         fit.run(settings, TABLE, killed, progress=KilledAt(killed_at))
     result = fit.run(settings, TABLE, killed, progress=Silent())
-    assert result.steps_run <= settings.steps - killed_at + 25, "a checkpoint was written at the last pause"
+    assert result.steps_run <= settings.steps - killed_at + 84, "a checkpoint was written at the last pause"
     for name in fit.OUTPUTS:
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
 
@@ -149,8 +160,10 @@ def test_a_loss_that_diverges_stops_with_the_step_and_advice(tmp_path: Path) -> 
 
 
 COLLAPSING: dict[str, Any] = {
-    "steps": 600,
-    "lr": 3e-2,
+    "steps": 200,
+    "lr": 1e-2,
+    "embedding_width": 32,
+    "hidden_width": 32,
     "contrast_weight": 0.0,
     "momentum": 0.0,
     "predictor": "none",
@@ -162,12 +175,12 @@ def test_alarms_stop_a_run_that_collapses_and_are_silent_on_a_good_one(tmp_path:
     with pytest.raises(
         StageError, match=r"collapsing at step \d+ \(.*cosine of unrelated videos.*raise fit.contrast_weight = 0"
     ):
-        fit.run(replace(SETTINGS, **COLLAPSING), TABLE, tmp_path / "bad", progress=Silent())
+        fit.run(replace(SETTINGS, **COLLAPSING), wide_table(), tmp_path / "bad", progress=Silent())
     listening = Listening()
-    fit.run(replace(SETTINGS, **{**COLLAPSING, "alarm": "warn"}), TABLE, tmp_path / "warned", progress=listening)
+    fit.run(replace(SETTINGS, **{**COLLAPSING, "alarm": "warn"}), wide_table(), tmp_path / "warned", progress=listening)
     assert any("collapsing" in note for note in listening.notes)
     good = Listening()
-    fit.run(replace(SETTINGS, alarm="stop"), TABLE, tmp_path / "good", progress=good)
+    fit.run(replace(SETTINGS, alarm="stop"), wide_table(), tmp_path / "good", progress=good)
     assert not good.notes
     assert set(good.figures) == {"loss", "cosine", "rank", "skill"}
 
@@ -192,7 +205,7 @@ def test_the_best_step_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
     settings = replace(SETTINGS, keep="best", validation=0.3, lr=0.3)  # so large that the last step is not the best
     result = fit.run(settings, TABLE, tmp_path, progress=Silent())
     looks = [json.loads(line) for line in (tmp_path / fit.LOOKS).read_text().splitlines()][1:]
-    best = max(looks, key=lambda look: look["forecast"]["all"]["r2"])
+    best = min(looks, key=lambda look: look["told_apart"])
     assert result.kept_step == best["step"] == json.loads((tmp_path / fit.DESCRIPTION).read_text())["kept_step"]
 
 
