@@ -6,5 +6,6 @@ messages) leaves the number alone.
 """
 
 EXTRACT = 2  # batch norms folded, kernels rounded to keep their sums
+IMPORT = 1
 FIT = 1
 INDEX = 1
