@@ -46,12 +46,12 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mofore")
 def cli() -> None:
-    r"""Learn video representations by forecasting, offline, on cached frame features.
+    """Learn video representations by forecasting, offline, on cached frame features.
 
     \b
     Exit codes: 0 done; 1 a stage failed; 2 wrong usage or settings;
     3 done, but some videos could not be read; 130 interrupted.
-    """
+    """  # noqa: D301 - click wants the control character that backslash b stands for
 
 
 def workdir_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,7 +128,7 @@ def import_(
     workdir: Path,
     overrides: tuple[str, ...],
 ) -> None:
-    r"""Make a work folder of frame features that were made elsewhere; no video is needed.
+    """Make a work folder of frame features that were made elsewhere; no video is needed.
 
     \b
     FEATURES is a file (.h5, .hdf5, .npz) that holds
@@ -140,7 +140,7 @@ def import_(
 
     Class and group are read from the ids (v_<Class>_gNN_cNN, or the folder) unless labels and groups are there.
     Running it again stores only what changed.
-    """
+    """  # noqa: D301 - click wants the control character that backslash b stands for
     from .importing import import_features
 
     import_features(

@@ -92,6 +92,7 @@ def import_features(
             if replace or not workspace.config.exists():
                 write_bytes(workspace.config, render(values).encode("utf-8"))
     say_catalog(catalog, split)
+    _say_short(config, record)
     _say(change, record, root)
     return change
 
@@ -181,12 +182,24 @@ def _before(folder: Path) -> ImportRecord | None:
         return None  # it is written anew
 
 
+def _say_short(config: Config, record: ImportRecord) -> None:
+    """Features made elsewhere are often of a few frames a video, which the clips of the defaults are too long for."""
+    needed = 2 * config.fit.clip_length + config.fit.gap_max
+    median = sorted(video.frames for video in record.videos)[len(record.videos) // 2]
+    if median < needed:
+        console.say(
+            f"note: a video has {median} frames (median), but two clips and the largest gap take {needed} "
+            f"(fit.clip_length = {config.fit.clip_length}, fit.gap_max = {config.fit.gap_max}): in shorter videos "
+            "clips are cut short and forecasts are not measured; smaller settings may suit these features better"
+        )
+
+
 def _say(change: Change, record: ImportRecord, root: Path) -> None:
     rows, width = record.source["shape"]
     times = "with their times" if record.fps is None else f"at {record.fps:g} frames a second (--fps)"
     console.say(f"features of {rows:,} frames, width {width}, {record.source['dtype']}, {times}")
-    removed = f", {change.removed:,} no longer there" if change.removed else ""
-    done = (
-        f"stored {change.stored:,} of {len(record.videos):,} videos{removed}" if change.anything else "nothing changed"
-    )
+    done = "nothing changed"
+    if change.anything:
+        removed = f", {change.removed:,} no longer there" if change.removed else ""
+        done = f"stored {change.stored:,} of {len(record.videos):,} videos{removed}"
     console.say(f"{done}; next: mofore run -w {shlex.quote(str(root))}")

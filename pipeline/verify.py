@@ -182,21 +182,21 @@ def _identity(encoder: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_import(check: _Check, folder: Path, encoders: Counter[str]) -> None:
-    """Only the user can bring again the record of what was imported: shards know neither classes nor what is current."""
+    """Only the user can bring the record of an import again: shards know neither classes nor what is current."""
     path = folder / IMPORTED
     try:
         if read_import(folder) is None and any(json.loads(text).get("imported") for text in encoders):
             check.add(path, GONE)
-    except StoreError as error:
-        check.add(path, str(error))
+    except StoreError:
+        check.add(path, "it is not what `mofore import` wrote")
         path.replace(path.with_name(f"{path.name}.damaged"))
 
 
 def repair_command(workspace: Workspace, findings: Findings) -> str:
     """What makes anew, or brings again, what is damaged."""
-    commands = []
-    for folder in {(workspace.root / damage.path).parent for damage in findings.damage}:
-        commands += _import_commands(workspace, folder)
+    lost = [damage.path for damage in findings.damage if damage.videos or damage.path.endswith(IMPORTED)]
+    folders = dict.fromkeys((workspace.root / path).parent for path in lost)
+    commands = [command for folder in folders for command in _import_commands(workspace, folder)]
     return " && ".join([*commands, f"mofore run -w {shlex.quote(str(workspace.root))}"])
 
 

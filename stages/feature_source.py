@@ -130,7 +130,7 @@ def _flat_source(path: Path, arrays: Mapping[str, Table], fps: float | None) -> 
         raise FeaturesError(f"--fps {fps:g}: '{path}' has times_s, which say more: leave --fps away")
     if times is not None and (times.shape != shape[:1] or times.dtype.kind not in "fiu"):
         raise FeaturesError(
-            f"'{path}': times_s has shape {times.shape} and type {times.dtype}, not {shape[:1]} numbers"
+            f"'{path}': times_s has shape {times.shape} and type {times.dtype}: {shape[0]:,} numbers are needed"
         )
     return FeatureSource(
         path,

@@ -103,13 +103,13 @@ def read_header(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]
     Raises:
         ValueError: if it is none.
     """
-    version = np.lib.format.read_magic(handle)  # type: ignore[no-untyped-call]
+    version = np.lib.format.read_magic(handle)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"its .npy format {version} is none of plain arrays")
     if version == (1, 0):
-        found = np.lib.format.read_array_header_1_0(handle)  # type: ignore[no-untyped-call]
+        found = np.lib.format.read_array_header_1_0(handle)
     else:
-        found = np.lib.format.read_array_header_2_0(handle)  # type: ignore[no-untyped-call]
+        found = np.lib.format.read_array_header_2_0(handle)
     shape, by_column, dtype = found
     return shape, by_column, dtype
 

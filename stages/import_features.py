@@ -136,9 +136,8 @@ def half(features_TD: NDArray[Any], what: str, first: int = 0) -> Float16:
         exact_TD = features_TD.astype(np.float64)
         lost_T = np.linalg.norm(half_TD - exact_TD, axis=1) > MOST_LOST * np.linalg.norm(exact_TD, axis=1)
         largest_T = np.abs(exact_TD).max(axis=1)
-        _refuse(
-            lost_T[:, None], largest_T[:, None], (where, first), f"and none is larger: too small for float16; {_SCALE}"
-        )
+        complaint = f"and none is larger, too small for float16: {_SCALE}"
+        _refuse(lost_T[:, None], largest_T[:, None], (where, first), complaint)
     return half_TD
 
 
