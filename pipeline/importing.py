@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
 from ..cache.atomic import remove_leftovers, write_bytes
-from ..cache.imported import ImportRecord, read_import
+from ..cache.imported import ImportedVideo, ImportRecord, read_import
 from ..cache.ledger import Ledger, StageRecord
 from ..cache.lock import exclusive
 from ..data.catalog import Catalog
@@ -127,7 +127,7 @@ def _settings(workspace: Workspace, values: Values, *, replace: bool) -> Config:
     return present
 
 
-def _record(workspace: Workspace, source: FeatureSource, name: str, videos: tuple[Any, ...]) -> ImportRecord:
+def _record(workspace: Workspace, source: FeatureSource, name: str, videos: tuple[ImportedVideo, ...]) -> ImportRecord:
     description = {
         "name": source.path.name,
         "sha256": source.sha256(),
