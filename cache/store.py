@@ -65,11 +65,8 @@ class VideoFeatures:
 
     def digest(self) -> str:
         """sha256 of the features and times."""
-        total = hashlib.sha256()
-        for array, kind in ((self.features_TD, "<f2"), (self.times_s_T, "<f8")):
-            for start in range(0, len(array), ROWS_AT_ONCE):
-                total.update(np.ascontiguousarray(array[start : start + ROWS_AT_ONCE], kind).tobytes())
-        return total.hexdigest()
+        starts = range(0, len(self.features_TD), ROWS_AT_ONCE)
+        return features_digest((self.features_TD[row : row + ROWS_AT_ONCE] for row in starts), self.times_s_T)
 
     def record(self) -> StoredVideo:
         """What the ledger keeps of it."""
@@ -272,6 +269,16 @@ class Merge:
 
     record: ShardRecord
     replaced: tuple[str, ...]
+
+
+def features_digest(pieces: Iterable[Float16], times_s_T: Float64) -> str:
+    """Digest of the features of a video, which come in pieces of some rows each, and of its times."""
+    total = hashlib.sha256()
+    for piece_TD in pieces:
+        total.update(np.ascontiguousarray(piece_TD, "<f2").tobytes())
+    for row in range(0, len(times_s_T), ROWS_AT_ONCE):
+        total.update(np.ascontiguousarray(times_s_T[row : row + ROWS_AT_ONCE], "<f8").tobytes())
+    return total.hexdigest()
 
 
 def row_offsets(lengths: Sequence[int]) -> Int64:

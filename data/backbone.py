@@ -1,22 +1,30 @@
-"""The name of a backbone: ``timm:NAME``, ``open_clip:NAME/TAG`` or ``random:NAME``."""
+"""The name of a backbone: ``timm:NAME``, ``open_clip:NAME/TAG``, ``random:NAME``, or ``import:NAME`` for none here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from .errors import ConfigError
 
-Library = Literal["timm", "open_clip", "random"]
+Library = Literal["timm", "open_clip", "random", "import"]
 
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A parsed backbone name. ``tag`` names open_clip's pre-training and is empty elsewhere."""
+    """A parsed backbone name. ``tag`` names open_clip's pre-training and is empty elsewhere.
+
+    ``import:NAME`` stands for features that were made elsewhere and brought by ``mofore import``.
+    """
 
     library: Library
     name: str
     tag: str = ""
+
+    @property
+    def imported(self) -> bool:
+        """Whether the features were made elsewhere, so that there is nothing to extract with."""
+        return self.library == "import"
 
     def __str__(self) -> str:
         return f"{self.library}:{self.name}" + (f"/{self.tag}" if self.tag else "")
@@ -29,10 +37,10 @@ def parse_backbone(text: str) -> Backbone:
         ConfigError: if the library is unknown or the name is empty.
     """
     library, _, name = text.partition(":")
-    if library not in ("timm", "open_clip", "random") or not name:
+    if library not in get_args(Library) or not name:
         raise ConfigError(
             f"extract.backbone = {text!r}: timm:NAME, open_clip:NAME/TAG or random:NAME is needed, "
-            "for example timm:resnet50.a1_in1k"
+            "for example timm:resnet50.a1_in1k (import:NAME is what `mofore import` writes)"
         )
     if library != "open_clip":
         return Backbone(cast("Library", library), name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,15 +73,21 @@ class Catalog:
         root: the data folder.
         videos: sorted by id.
         layout: "ucf101", "folders" or "none", never "auto".
+        digests: of the features of each video, where they were imported and there is no file; else None.
     """
 
     root: Path
     videos: tuple[Video, ...]
     layout: str
+    digests: Mapping[str, str] | None = None
 
     def path(self, video: Video) -> Path:
         """Where the file of ``video`` is, or its folder of images."""
         return video.path(self.root)
+
+    def ids(self) -> frozenset[str]:
+        """Of all videos."""
+        return frozenset(video.id for video in self.videos)
 
 
 def scan(root: Path, layout: str = "auto", images: str = "auto") -> Catalog:
@@ -105,7 +111,7 @@ def scan(root: Path, layout: str = "auto", images: str = "auto") -> Catalog:
     found = sorted(_find(root, with_images=images != "never", pattern=pattern))
     if not found:
         raise CatalogError(f"no video below '{root}': {_looked_for(images)} are looked for")
-    layout = _guess_layout([one[0] for one in found]) if layout == "auto" else layout
+    layout = guess_layout([one[0] for one in found]) if layout == "auto" else layout
     videos = []
     for video_id, size, mtime_ns, names in found:
         label, group = describe(video_id, layout)
@@ -132,11 +138,22 @@ def describe(video_id: str, layout: str) -> tuple[str | None, str | None]:
     return label, match["group"].lower()
 
 
-def _guess_layout(ids: list[str]) -> str:
+def guess_layout(ids: Sequence[str]) -> str:
+    """The layout that "auto" stands for: UCF101's if most names have its form, else one class per folder."""
     named = sum(UCF101_NAME.match(video_id.rpartition("/")[2]) is not None for video_id in ids)
     if 2 * named > len(ids):
         return "ucf101"
     return "folders" if any("/" in video_id for video_id in ids) else "none"
+
+
+def files_below(root: Path, suffix: str) -> list[str]:
+    """Paths, relative to ``root`` and sorted, of the files below it that end in ``suffix``, in any case.
+
+    Raises:
+        CatalogError: if a folder cannot be read.
+    """
+    names = (folder.prefix + entry.name for folder in _folders(root) for entry in folder.files)
+    return sorted(name for name in names if name.lower().endswith(suffix))
 
 
 def _looked_for(images: str) -> str:

@@ -6,6 +6,7 @@
     ├── UsageError               wrong usage or configuration; nothing was started   (exit code 2)
     │   ├── ConfigError          a setting is unknown, of the wrong type or out of range
     │   ├── CatalogError         the data folder or a split list is missing, empty or contradictory
+    │   ├── FeaturesError        features to import are of a wrong shape, not finite or contradictory
     │   ├── BackboneError        the backbone is unknown, or the weights don't belong to it
     │   ├── WorkspaceError       the work folder is missing, taken, or in use by another run
     │   └── StaleError           --only was asked for, but an upstream stage is out of date
@@ -36,6 +37,10 @@ class ConfigError(UsageError):
 
 class CatalogError(UsageError):
     """The data folder or a split list is missing, empty or contradicts itself."""
+
+
+class FeaturesError(UsageError):
+    """Features that are to be imported are missing, of a wrong shape, not finite, or contradict themselves."""
 
 
 class BackboneError(UsageError):

@@ -80,7 +80,11 @@ class DataSettings(Settings):
 
     section = "data"
 
-    root: str = setting("", "folder of the videos (absolute, or relative to this file)", identity=False)
+    root: str = setting(
+        "",
+        "folder of the videos (absolute, or relative to this file); none is needed for imported features",
+        identity=False,
+    )
     layout: str = setting(
         "auto",
         "how class and group are read: ucf101 (from v_<Class>_gNN_cNN), folders (class = folder), none",
@@ -120,7 +124,8 @@ class ExtractSettings(Settings):
 
     backbone: str = setting(
         "timm:vit_small_patch14_dinov2.lvd142m",
-        "timm:NAME, open_clip:NAME/TAG, or random:NAME (a timm model with seeded random weights)",
+        "timm:NAME, open_clip:NAME/TAG, random:NAME (a timm model with seeded random weights), "
+        "or import:NAME (features that `mofore import` brought)",
     )
     weights: str = setting(
         "",
@@ -183,12 +188,23 @@ class ExtractSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parse_backbone(self.backbone)
+        if parse_backbone(self.backbone).imported:
+            self._refuse_idle()
         self.sampling()
 
     def sampling(self) -> Sampling:
         """Which frames are kept."""
         return Sampling(self.stride, self.fps)
+
+    def _refuse_idle(self) -> None:
+        """Settings that would change what is extracted do nothing to imported features: nobody shall think they do."""
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name in ("weights", "image_size", "stride", "fps") and value != f.default:
+                raise ConfigError(
+                    f"extract.{f.name} = {value!r}: the features of {self.backbone} are taken as they were imported, "
+                    "so it would do nothing: leave it out"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -47,12 +46,12 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mofore")
 def cli() -> None:
-    r"""Learn video representations by forecasting, offline, on cached frame features.
+    """Learn video representations by forecasting, offline, on cached frame features.
 
     \b
     Exit codes: 0 done; 1 a stage failed; 2 wrong usage or settings;
     3 done, but some videos could not be read; 130 interrupted.
-    """
+    """  # noqa: D301 - click wants the control character that backslash b stands for
 
 
 def workdir_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,6 +109,49 @@ def init(
         overrides=overrides,
         replace=force,
         estimating=not no_estimate,
+    )
+
+
+@cli.command("import")
+@click.argument("features", type=click.Path(path_type=Path))
+@click.option("--splits", type=click.Path(path_type=Path), help="Folder of UCF101's official lists.")
+@click.option("--fps", type=float, help="Frames a second of the features, where they have no times_s. [default: 25]")
+@click.option("--name", help="What to call them: import:NAME. [default: the file's name]")
+@click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
+@workdir_option
+def import_(
+    features: Path,
+    splits: Path | None,
+    fps: float | None,
+    name: str | None,
+    force: bool,
+    workdir: Path,
+    overrides: tuple[str, ...],
+) -> None:
+    """Make a work folder of frame features that were made elsewhere; no video is needed.
+
+    \b
+    FEATURES is a file (.h5, .hdf5, .npz) that holds
+      features (N, D)   float16, float32 or float64, all frames of all videos one after another
+      lengths (V,)      frames of each video; they sum to N
+      ids (V,)          a name for each video
+      times_s (N,), labels (V,), groups (V,)   if you have them
+    or a folder with one .npy (T, D) for each video, whose path without suffix is its id.
+
+    Class and group are read from the ids (v_<Class>_gNN_cNN, or the folder) unless labels and groups are there.
+    Running it again stores only what changed.
+    """  # noqa: D301 - click wants the control character that backslash b stands for
+    from .importing import import_features
+
+    import_features(
+        workdir,
+        features,
+        console.Console(),
+        splits=splits,
+        fps=fps,
+        name=name,
+        overrides=overrides,
+        replace=force,
     )
 
 
@@ -183,9 +225,12 @@ def search(query: str, count: int, as_json: bool, workdir: Path, overrides: tupl
 @click.option("-w", "--workdir", type=click.Path(path_type=Path), default=".", help="Work folder (default: here).")
 def verify(as_json: bool, workdir: Path) -> None:
     """Read everything that is stored against its digests; damage is put aside, and exit code 1."""
+    from .verify import repair_command
     from .verify import verify as check
 
-    findings, repair = check(Workspace.open(workdir), console.Console()), f"mofore run -w {shlex.quote(str(workdir))}"
+    workspace = Workspace.open(workdir)
+    findings = check(workspace, console.Console())
+    repair = repair_command(workspace, findings)
     if as_json:
         click.echo(console.findings_as_json(findings, repair))
     else:

@@ -31,7 +31,7 @@ KINDS: tuple[Literal["features", "fit", "index"], ...] = ("features", "fit", "in
 NOTICEABLE = 0.05  # share of a shard; for less it is not written anew
 # What mofore writes into a folder of each kind. Nothing else is ever deleted.
 MADE = {
-    "features": ("shard-*.h5", "encoder.json", "partial/*.rows", "partial/*.json"),
+    "features": ("shard-*.h5", "encoder.json", "imported.json", "partial/*.rows", "partial/*.json"),
     "fit": (
         "model.safetensors",
         "model.json",
@@ -234,7 +234,9 @@ def _survey(workspace: Workspace, ledger: Ledger, worlds: Sequence[World]) -> Li
         rows += superseded_rows(same)
         present = {video.id for world in same for video in world.catalog.videos}
         known = {video.id for shard in same[0].shards.values() for video in shard.videos}
-        missing, stored = missing + len(known - present), stored + len(known)
+        stored += len(known)
+        if same[0].catalog.digests is None:  # imported features need no file: what was left out is meant to go
+            missing += len(known - present)
     folders, remarks = _folders(workspace, ledger)
     items, further = choose(folders, references(worlds), rows)
     left = {path.name: path.stat().st_size for path in workspace.root.glob(".*.tmp")}

@@ -11,6 +11,7 @@ from ..data.backbone import parse_backbone
 from ..data.catalog import Catalog, scan
 from ..data.errors import BackboneError, CatalogError, StageError, WorkspaceError
 from ..data.splits import make_split
+from ..data.types import Split
 from . import console
 from .config import Config, make_config, parse_override, render
 from .workspace import Workspace
@@ -35,7 +36,7 @@ def init_workspace(
     Raises:
         WorkspaceError: if there is one already.
         CatalogError: if there are no videos, or the lists don't fit them.
-        BackboneError: if the backbone is unknown or the weights' file is not there.
+        BackboneError: if the backbone is unknown, or stands for imported features, or the weights' file is not there.
         ConfigError: if a setting is not allowed.
     """
     workspace = Workspace(root)
@@ -43,21 +44,39 @@ def init_workspace(
         raise WorkspaceError(f"'{workspace.config}' is there already: change it, or replace it with --force")
     values = _values(workspace, videos, splits, backbone, weights, overrides)
     config = make_config(values)
+    if parse_backbone(config.extract.backbone).imported:
+        raise BackboneError(f"{config.extract.backbone} is for features without videos: see `mofore import --help`")
     catalog = scan(workspace.resolve(config.data.root), config.data.layout, config.data.images)
     split = make_split(catalog.videos, config.data, splits)
     _check_backbone(config, weights)
     if estimating:
         _say_estimate(config, catalog, weights)
     write_bytes(workspace.config, render(values).encode("utf-8"))
+    say_catalog(catalog, split)
+    if config.extract.backbone.startswith("random:"):
+        console.say("note: random: backbones are untrained; their features show the road, not what videos mean")
+    console.say(f"wrote '{workspace.config}'; next: mofore run -w {shlex.quote(str(root))}")
+    return config
+
+
+def say_catalog(catalog: Catalog, split: Split) -> None:
+    """What videos there are, and on which side."""
     labels = {video.label for video in catalog.videos if video.label}
     console.say(
         f"{len(catalog.videos):,} videos, {len(labels)} classes (layout {catalog.layout}); split {split.name}: "
         f"{len(split.train):,} to train on, {len(split.test):,} to test on"
     )
-    if config.extract.backbone.startswith("random:"):
-        console.say("note: random: backbones are untrained; their features show the road, not what videos mean")
-    console.say(f"wrote '{workspace.config}'; next: mofore run -w {shlex.quote(str(root))}")
-    return config
+
+
+def splits_folder(workspace: Workspace, splits: Path) -> str:
+    """The folder of the official lists, for the settings.
+
+    Raises:
+        CatalogError: if it is none.
+    """
+    if not splits.is_dir():
+        raise CatalogError(f"--splits '{splits}' is not a folder: give the one that holds trainlist01.txt")
+    return workspace.shorten(splits)
 
 
 def _values(
@@ -69,11 +88,9 @@ def _values(
     overrides: tuple[str, ...],
 ) -> dict[str, dict[str, Any]]:
     """What the new file sets; what is outside the work folder is named by its absolute path."""
-    if splits is not None and not splits.is_dir():
-        raise CatalogError(f"--splits '{splits}' is not a folder: give the one that holds trainlist01.txt")
     values: dict[str, dict[str, Any]] = {"data": {"root": workspace.shorten(videos)}, "extract": {}}
     if splits is not None:
-        values["data"]["splits"] = workspace.shorten(splits)
+        values["data"]["splits"] = splits_folder(workspace, splits)
     if backbone is not None:
         values["extract"]["backbone"] = backbone
     if weights is not None:

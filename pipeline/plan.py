@@ -14,6 +14,7 @@ from .reasons import (
     ConfigChanged,
     FirstRun,
     Forced,
+    ImportLost,
     InputsChanged,
     OutputMissing,
     Reason,
@@ -82,6 +83,8 @@ def videos_to_extract(world: World, *, forced: bool, retry_failed: bool) -> list
 
 
 def _plan_extract(world: World, *, forced: bool, retry_failed: bool) -> StagePlan:
+    if world.catalog.digests is not None:
+        return _plan_imported(world)
     todo = len(videos_to_extract(world, forced=forced, retry_failed=retry_failed))
     frames = sum(place.video.frames for place in world.stored.values())
     reasons = _extract_reasons(world, forced=forced, retry_failed=retry_failed) if todo else ()
@@ -90,6 +93,20 @@ def _plan_extract(world: World, *, forced: bool, retry_failed: bool) -> StagePla
     summary = f"{len(world.stored):,} videos, {frames:,} frames{failed}"
     config = world.config.extract.identity()
     return StagePlan("extract", action, reasons, todo, "videos", config, "", world.store_key, summary)
+
+
+def _plan_imported(world: World) -> StagePlan:
+    """There is nothing to extract; features that are lost make a stage that says so and cannot run."""
+    frames = sum(place.video.frames for place in world.stored.values())
+    lost, broken = len(world.todo), (*world.damaged, *world.lost)
+    reasons: tuple[Reason, ...] = ()
+    if lost:
+        missing = (OutputMissing(broken),) if broken else ()
+        reasons = (*missing, ImportLost(lost, world.import_command()))
+    action: Action = "skip" if not lost else "partial" if world.stored else "run"
+    summary = f"imported: {len(world.stored):,} videos, {frames:,} frames"
+    config = world.config.extract.identity()
+    return StagePlan("extract", action, reasons, lost, "videos", config, "", world.store_key, summary)
 
 
 def _extract_reasons(world: World, *, forced: bool, retry_failed: bool) -> tuple[Reason, ...]:

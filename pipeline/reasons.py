@@ -109,6 +109,18 @@ class ResultElsewhere:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportLost:
+    """Imported features are gone or damaged, and only the user has them."""
+
+    count: int
+    command: str
+
+    def __str__(self) -> str:
+        videos = f"{self.count:,} imported video{'s' * (self.count > 1)}"
+        return f"the features of {videos} are gone or damaged; bring them again: {self.command}"
+
+
+@dataclass(frozen=True, slots=True)
 class RetryFailed:
     """Videos that could not be read are to be tried again."""
 
@@ -136,6 +148,7 @@ Reason = (
     | UpstreamRuns
     | UpstreamChanged
     | ResultElsewhere
+    | ImportLost
     | RetryFailed
     | Forced
 )

@@ -19,7 +19,7 @@ from ..cache.atomic import remove_leftovers, write_bytes, write_json
 from ..cache.fingerprint import file_state
 from ..cache.ledger import Ledger, StageRecord
 from ..cache.lock import exclusive
-from ..data.errors import StageError, StaleError
+from ..data.errors import StageError, StaleError, StoreError
 from ..data.progress import Progress
 from ..data.types import Failure
 from ..stages import versions
@@ -88,7 +88,7 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         ledger.compact()
         remove_leftovers(workspace.root)
         world = observe(workspace, config, ledger)
-        _remember(world)
+        remember(world)
         if request.only:
             _refuse_stale(world, request)
         outcome = Outcome()
@@ -126,7 +126,7 @@ def _refuse_stale(world: World, request: Request) -> None:
         raise StaleError(f"--only {wanted} is refused, since a stage above is out of date ({why}): leave --only away")
 
 
-def _remember(world: World) -> None:
+def remember(world: World) -> None:
     """Tell the ledger what observing found out, and put damaged shards aside."""
     ledger, folder = world.ledger, world.workspace.store(world.store_key)
     ledger.add_files(world.touched)
@@ -139,6 +139,8 @@ def _remember(world: World) -> None:
 
 
 def _run_extract(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
+    if world.catalog.digests is not None:
+        raise StoreError("; ".join(map(str, plan["extract"].reasons)))
     from ..cache.store import FeatureStore
     from ..stages import extract
 

@@ -20,7 +20,7 @@ def find_neighbours(world: World, query: str, count: int) -> list[Neighbour]:
 
     Raises:
         StaleError: if there is no index of this encoder yet.
-        UsageError: if ``query`` is neither a video of the index nor a file.
+        UsageError: if ``query`` is neither a video of the index nor a file, or no encoder is there for a file.
         VideoError: if the file cannot be read.
     """
     index_key, fit_key = _index_and_fit(world, make_plan(world))
@@ -30,6 +30,11 @@ def find_neighbours(world: World, query: str, count: int) -> list[Neighbour]:
     row = index.find(query)
     if row is not None:
         return index.by_row(row, count)
+    if world.catalog.digests is not None:
+        raise UsageError(
+            f"{query!r} is not in the index (a video's id or name), and files cannot be searched for: these features "
+            f"were imported ({world.config.extract.backbone}), the encoder that made them is not here"
+        )
     path = Path(query).expanduser()
     if not path.exists():
         raise UsageError(

@@ -11,6 +11,7 @@ the second only serves to name what changed.
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cache.fingerprint import file_sha256
+from ..cache.imported import NAME as IMPORTED
+from ..cache.imported import read_import
 from ..cache.ledger import UNTRUSTED, Ledger, StageRecord
 from ..cache.lock import exclusive
 from ..data.errors import StoreError
@@ -114,6 +117,7 @@ def _check_store(check: _Check, folder: Path) -> None:
         check.add(folder / name, "the shard is gone", tuple(video.id for video in known[name].videos))
         check.ledger.drop_shards(store.key, [name])
     _check_encoder(check, store, encoders)
+    _check_import(check, folder, encoders)
 
 
 def _check_shard(check: _Check, store: FeatureStore, path: Path) -> Iterator[str]:
@@ -168,8 +172,40 @@ def _encoder_complaint(store: FeatureStore, encoders: Counter[str]) -> str:
         return "it is no JSON"
     if pinned is None:
         return "it is gone" if encoders else ""
-    same = not encoders or _canonical(pinned) in encoders
+    same = not encoders or _identity(pinned) in [_identity(json.loads(text)) for text in encoders]
     return "" if same else "it is not what the shards were made with"
+
+
+def _identity(encoder: dict[str, Any]) -> dict[str, Any]:
+    """What all shards of a store have in common: imported features may come from one file after another."""
+    return {key: value for key, value in encoder.items() if key != "source"}
+
+
+def _check_import(check: _Check, folder: Path, encoders: Counter[str]) -> None:
+    """Only the user can bring the record of an import again: shards know neither classes nor what is current."""
+    path = folder / IMPORTED
+    try:
+        if read_import(folder) is None and any(json.loads(text).get("imported") for text in encoders):
+            check.add(path, GONE)
+    except StoreError:
+        check.add(path, "it is not what `mofore import` wrote")
+        path.replace(path.with_name(f"{path.name}.damaged"))
+
+
+def repair_command(workspace: Workspace, findings: Findings) -> str:
+    """What makes anew, or brings again, what is damaged."""
+    lost = [damage.path for damage in findings.damage if damage.videos or damage.path.endswith(IMPORTED)]
+    folders = dict.fromkeys((workspace.root / path).parent for path in lost)
+    commands = [command for folder in folders for command in _import_commands(workspace, folder)]
+    return " && ".join([*commands, f"mofore run -w {shlex.quote(str(workspace.root))}"])
+
+
+def _import_commands(workspace: Workspace, folder: Path) -> list[str]:
+    record = read_import(folder)  # a damaged one was put aside
+    if record is not None:
+        return [record.command(workspace.root)]
+    lost = folder.parent.name == "features" and folder.name.startswith("import-")
+    return [f"mofore import FEATURES -w {shlex.quote(str(workspace.root))}"] if lost else []
 
 
 def _canonical(encoder: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ class Workspace:
         if not workspace.config.is_file():
             raise WorkspaceError(
                 f"no mofore.toml in '{root}': make a work folder with `mofore init VIDEOS -w {root}`, "
-                "or name one with -w"
+                f"or of your own features with `mofore import FEATURES -w {root}`, or name one with -w"
             )
         return workspace
 

@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 from ..cache.checkpoint import latest_step
 from ..cache.fingerprint import KEY_LENGTH, current_state, digest, file_state, stage_fingerprint
+from ..cache.imported import ImportRecord, read_import
 from ..cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
 from ..data.backbone import parse_backbone
 from ..data.catalog import Catalog, scan
-from ..data.errors import BackboneError, StoreError
+from ..data.errors import BackboneError, CatalogError, StoreError
 from ..data.splits import make_split
 from ..data.types import Failure, FileState, Split, Video
 from ..stages import versions
@@ -92,6 +93,10 @@ class World:
         """Step that an interrupted fit would resume from; 0 without a sound checkpoint."""
         return latest_step(self.workspace.stage("fit", key))
 
+    def import_command(self) -> str:
+        """The command that brings imported features again."""
+        return imported(self.workspace, self.config).command(self.workspace.root)
+
     def shown_metrics(self) -> str | None:
         """sha256 of ``metrics.json``, or None where there is none."""
         path = self.workspace.metrics
@@ -102,10 +107,11 @@ def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catal
     """Look at everything once. ``catalog`` spares a second walk over the data folder within one command.
 
     Raises:
-        CatalogError: if the data folder or the split lists are not usable.
+        CatalogError: if the data folder or the split lists are not usable, or nothing was imported.
         BackboneError: if local weights are named that are not there.
+        StoreError: if the record of what was imported is damaged.
     """
-    catalog = catalog or scan(workspace.resolve(config.data.root), config.data.layout, config.data.images)
+    catalog = catalog or look_up(workspace, config)
     lists = workspace.resolve(config.data.splits) if config.data.splits else None
     split = make_split(catalog.videos, config.data, lists)
     touched: dict[str, FileState] = {}
@@ -118,14 +124,46 @@ def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catal
     return world
 
 
+def look_up(workspace: Workspace, config: Config) -> Catalog:
+    """The videos: those of the data folder, or those whose features were imported.
+
+    Raises:
+        CatalogError: if the data folder is not usable, or nothing was imported.
+        StoreError: if the record of what was imported is damaged.
+    """
+    if not parse_backbone(config.extract.backbone).imported:
+        return scan(workspace.resolve(config.data.root), config.data.layout, config.data.images)
+    return imported(workspace, config).catalog(workspace.root, config.data.layout)
+
+
+def imported(workspace: Workspace, config: Config) -> ImportRecord:
+    """What was imported into the store of these settings.
+
+    Raises:
+        CatalogError: if nothing was.
+        StoreError: if the record of it is damaged.
+    """
+    record = read_import(workspace.store(store_key(config, "")))
+    if record is None:
+        name = parse_backbone(config.extract.backbone).name
+        raise CatalogError(
+            f"extract.backbone = {config.extract.backbone!r}, but no such features are in '{workspace.root}': "
+            f"bring them with `mofore import FEATURES --name {name} -w {workspace.root}`"
+        )
+    return record
+
+
 def store_key(config: Config, weights_digest: str) -> str:
     """Name of the store of an encoder: readable, and another for whatever changes the features."""
-    identity = {**config.extract.identity(), "backbone": str(parse_backbone(config.extract.backbone))}
+    backbone = parse_backbone(config.extract.backbone)
+    identity = {**config.extract.identity(), "backbone": str(backbone)}
     if not config.extract.backbone.startswith("random:"):
         del identity["seed"]
     if config.extract.precision != "auto":
         del identity["parity_floor"]
     print_ = stage_fingerprint("extract", versions.EXTRACT, identity, weights_digest)
+    if backbone.imported:  # which no setting of the extraction changes
+        print_ = stage_fingerprint("import", versions.IMPORT, {"backbone": str(backbone)}, "")
     slug = re.sub(r"[^A-Za-z0-9_.]+", "-", config.extract.backbone).strip("-")
     return f"{slug[:60]}-{print_[:KEY_LENGTH]}"
 
@@ -195,6 +233,8 @@ def _locate(world: World, video: Video, candidates: list[Located], failure: Fail
 
 def _content(world: World, video: Video, sources: list[FileState]) -> str | None:
     """sha256 of the video's file, read only if a recorded size matches under another time."""
+    if world.catalog.digests is not None:
+        return world.catalog.digests[video.id]
     known = [*sources, *filter(None, [world.ledger.files.get(video.id)])]
     for state in known:
         if state.looks_like(video.size, video.mtime_ns):

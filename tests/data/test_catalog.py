@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from mofore.cache.fingerprint import stat_of
-from mofore.data.catalog import describe, scan
+from mofore.data.catalog import describe, files_below, scan
 from mofore.data.errors import CatalogError
 
 
@@ -169,6 +169,12 @@ def test_names_as_long_as_names_may_be_are_found(tmp_path: Path) -> None:
     deep = "/".join(["d" * 200] * 15)
     touch(tmp_path, name, f"{deep}/x.avi")
     assert {v.id for v in scan(tmp_path).videos} == {name, f"{deep}/x.avi"}
+
+
+def test_files_of_a_kind_are_listed_as_videos_are(tmp_path: Path) -> None:
+    touch(tmp_path, "b/x.npy", "a.NPY", ".hidden/y.npy", "b/.z.npy", "b/c.txt")
+    (tmp_path / "b" / "up").symlink_to(tmp_path)
+    assert files_below(tmp_path, ".npy") == ["a.NPY", "b/x.npy"]
 
 
 def test_thousands_of_folders_are_walked(tmp_path: Path) -> None:

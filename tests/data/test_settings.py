@@ -40,6 +40,13 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(kind: Any, values: di
         kind(**values)
 
 
+@pytest.mark.parametrize("values", [{"stride": 2}, {"fps": 5}, {"image_size": 224}, {"weights": "w.pth"}])
+def test_what_does_nothing_to_imported_features_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"extract\.{next(iter(values))} = .* it would do nothing: leave it out"):
+        ExtractSettings(backbone="import:mine", **values)
+    assert ExtractSettings(backbone="import:mine", device="cpu").backbone == "import:mine"
+
+
 def test_a_whole_number_will_do_for_a_number() -> None:
     assert FitSettings(lr=1).lr == 1.0
 

@@ -29,6 +29,13 @@ def test_official_lists_are_read_through_their_crlf(lists: Path) -> None:
     assert split.role("YoYo/v_YoYo_g99_c01.avi") == "unassigned"
 
 
+def test_names_without_folder_and_suffix_are_found_in_the_lists(lists: Path) -> None:
+    videos = [video(name) for name in ("v_YoYo_g08_c01", "v_handstandpushups_g08_c01", "v_YoYo_g01_c01.avi")]
+    split = official_split(videos, lists, 1)
+    assert split.train == {"v_YoYo_g08_c01", "v_handstandpushups_g08_c01"}
+    assert split.test == {"v_YoYo_g01_c01.avi"}
+
+
 def test_official_lists_match_copies_of_other_suffix_case_and_folder(lists: Path) -> None:
     videos = [video("flat_v/v_yoyo_g01_c01.mp4"), video("x/HandstandPushups/v_HandstandPushups_g08_c01.webm")]
     split = official_split(videos, lists, 1)

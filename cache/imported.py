@@ -1,0 +1,104 @@
+"""What ``mofore import`` brought into a store: the videos and their digests, so that planning needs no video file.
+
+``imported.json`` lies beside the shards and is published after them: a video is of the work folder once it is
+named there. It carries a digest of itself, as shards do, so that it can be trusted without the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.catalog import Catalog, describe, guess_layout
+from ..data.errors import StoreError
+from ..data.types import FileState, Video
+from .atomic import write_json
+from .fingerprint import digest
+
+NAME, VERSION = "imported.json", 1
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedVideo:
+    """A video: its id, its class and group where they were given, its number of frames, the digest of its features."""
+
+    id: str
+    label: str | None
+    group: str | None
+    frames: int
+    digest: str
+
+    def source(self) -> FileState:
+        """What stands for the state of its file, of which there is none: the content is the features."""
+        return FileState(self.frames, 0, self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRecord:
+    """What was imported, and from where.
+
+    Attributes:
+        source: of the file or folder: name, sha256, shape and dtype of its features, version of mofore.
+        path: where it was; relative to the work folder if it was inside.
+        name: of the store, as in ``import:NAME``.
+        fps: frames a second that the times count; None where the times were given.
+        labelled: whether classes were given; else they are read from the ids.
+        grouped: whether groups were given; else likewise.
+        videos: sorted by id.
+    """
+
+    source: dict[str, Any]
+    path: str
+    name: str
+    fps: float | None
+    labelled: bool
+    grouped: bool
+    videos: tuple[ImportedVideo, ...]
+
+    def write(self, folder: Path) -> None:
+        """Publish it in the folder of its store."""
+        content = asdict(self)
+        write_json(folder / NAME, {"version": VERSION, "digest": digest(content), "content": content})
+
+    def catalog(self, root: Path, layout: str) -> Catalog:
+        """The videos, with class and group as given, or else as ``layout`` reads them from the ids."""
+        ids = [video.id for video in self.videos]
+        layout = guess_layout(ids) if layout == "auto" else layout
+        digests = {video.id: video.digest for video in self.videos}
+        return Catalog(root, tuple(self._described(video, layout) for video in self.videos), layout, digests)
+
+    def command(self, root: Path) -> str:
+        """The command that brings the same features again, into the work folder ``root``."""
+        path = str(root / self.path)  # an absolute path stays what it is
+        fps = [] if self.fps is None else ["--fps", f"{self.fps:g}"]
+        return shlex.join(["mofore", "import", path, *fps, "--name", self.name, "-w", str(root)])
+
+    def _described(self, video: ImportedVideo, layout: str) -> Video:
+        label, group = describe(video.id, layout)
+        label, group = video.label if self.labelled else label, video.group if self.grouped else group
+        return Video(video.id, label, group, video.frames, 0)
+
+
+def read_import(folder: Path) -> ImportRecord | None:
+    """What was imported into the store ``folder``; None if nothing was.
+
+    Raises:
+        StoreError: if the record is damaged.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        whole = json.loads(path.read_text())
+        if whole["version"] != VERSION or digest(whole["content"]) != whole["digest"]:
+            raise ValueError("its content does not match its digest")
+        content = whole["content"]
+        content["videos"] = tuple(ImportedVideo(**video) for video in content["videos"])
+        return ImportRecord(**content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"'{path}' is damaged ({error}): run `mofore import` again, with the same features and --name"
+        ) from error
