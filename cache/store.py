@@ -36,6 +36,7 @@ from ..data.types import FileState
 from .atomic import make_room, published, remove_leftovers, write_json
 from .ledger import ShardRecord, StoredVideo
 from .probe import probe
+from .shard_rows import ShardFeatures, ShardRows
 
 FORMAT, VERSION = "mofore.features", 1
 SMALL_BYTES = 64 << 20  # shards below this are merged ...
@@ -75,16 +76,16 @@ class VideoFeatures:
 
 @dataclass(frozen=True, slots=True)
 class FrameTable:
-    """Frames of several videos in memory.
+    """Frames of several videos.
 
     Attributes:
-        features_ND: float16, all frames one after another.
+        features_ND: float16, all frames one after another; in memory, or left in the shards.
         times_s_N: presentation times.
         offsets: (V+1,), rows of video v are offsets[v]..offsets[v+1].
         ids: the V videos.
     """
 
-    features_ND: Float16
+    features_ND: Float16 | ShardRows
     times_s_N: Float64
     offsets: Int64
     ids: tuple[str, ...]
@@ -233,15 +234,49 @@ class FeatureStore:
         offsets = row_offsets([video.frames for _, _, video in wanted])
         features_ND: Float16 | None = None
         times_s_N = np.empty(int(offsets[-1]), np.float64)
-        for name in sorted({name for name, _, _ in wanted}):
+        for name, items in self._by_shard(wanted).items():
             with _open_shard(self.folder / name) as file:
                 if features_ND is None:
                     features_ND = np.empty((len(times_s_N), file["features"].shape[1]), np.float16)
-                items = [(item, row) for item, (shard, row, _) in enumerate(wanted) if shard == name]
-                _read_videos(file, items, offsets, features_ND, times_s_N)
-        if features_ND is None:
-            raise StoreError(f"no video was asked of the store '{self.folder}'")
+                for begin, end, source in _read_times(file, items, offsets, times_s_N):
+                    if end > begin:
+                        file["features"].read_direct(features_ND, source, np.s_[begin:end])
+        assert features_ND is not None
         return FrameTable(features_ND, times_s_N, offsets, tuple(video.id for _, _, video in wanted))
+
+    def attach(self, wanted: Sequence[tuple[str, int, StoredVideo]]) -> FrameTable:
+        """The same table as :meth:`load`, but with the features left in the shards.
+
+        Raises:
+            StoreError: if a shard is gone, is not what the records say, or cannot be read row by row.
+        """
+        offsets = row_offsets([video.frames for _, _, video in wanted])
+        times_s_N = np.empty(int(offsets[-1]), np.float64)
+        place_V = np.empty(len(wanted), np.int64)
+        shards: list[ShardFeatures] = []
+        passed = 0  # rows of the shards before
+        for name, items in self._by_shard(wanted).items():
+            with _open_shard(self.folder / name) as file:
+                sources = [source for _, _, source in _read_times(file, items, offsets, times_s_N)]
+                shards.append(ShardFeatures.of(file))
+            place_V[[item for item, _ in items]] = [passed + source.start for source in sources]
+            passed += shards[-1].rows
+        rows = ShardRows(tuple(shards), offsets, place_V)
+        return FrameTable(rows, times_s_N, offsets, tuple(video.id for _, _, video in wanted))
+
+    def width(self, name: str) -> int:
+        """D of a shard."""
+        with _open_shard(self.folder / name) as file:
+            return int(file["features"].shape[1])
+
+    def _by_shard(self, wanted: Sequence[tuple[str, int, StoredVideo]]) -> dict[str, list[tuple[int, int]]]:
+        """By shard, sorted by name: the videos as (position in the table, row in the shard)."""
+        if not wanted:
+            raise StoreError(f"no video was asked of the store '{self.folder}'")
+        found: dict[str, list[tuple[int, int]]] = {name: [] for name in sorted({name for name, _, _ in wanted})}
+        for item, (name, row, _) in enumerate(wanted):
+            found[name].append((item, row))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,19 +368,18 @@ def _write_shard(
         file.attrs["encoder"] = described
 
 
-def _read_videos(
-    file: h5py.File, items: list[tuple[int, int]], offsets: Int64, features_ND: Float16, times_s_N: Float64
-) -> None:
-    """Copy videos, given as (position in the table, row in the shard), straight into the table."""
-    starts = file["offsets"][:]
+def _read_times(
+    file: h5py.File, items: list[tuple[int, int]], offsets: Int64, times_s_N: Float64
+) -> Iterator[tuple[int, int, slice]]:
+    """Copy the times of videos into a table; yields (first row, end) of each there, and its rows in the shard."""
+    starts, times_s = file["offsets"][:], file["times_s"][:]
     for item, row in items:
         begin, end = int(offsets[item]), int(offsets[item + 1])
         source = np.s_[int(starts[row]) : int(starts[row + 1])]
-        if source.stop - source.start != end - begin:
+        if source.stop - source.start != end - begin or not 0 <= source.start <= source.stop <= len(times_s):
             raise StoreError(f"'{file.filename}' is not what the ledger recorded: run again with --force")
-        if end > begin:
-            file["features"].read_direct(features_ND, source, np.s_[begin:end])
-            file["times_s"].read_direct(times_s_N, source, np.s_[begin:end])
+        times_s_N[begin:end] = times_s[source]
+        yield begin, end, source
 
 
 def _refuse_deadly(path: Path) -> None:

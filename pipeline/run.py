@@ -169,7 +169,9 @@ def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> st
         raise StageError(f"split {world.split.name} has no training video whose features are there: see data.split")
     groups = {video.id: video.group for video in world.videos(ids)}
     named = [groups[video_id] for video_id in ids]
-    result = fit.run(world.config.fit, _load(world, ids), folder, progress=watcher, groups=named)
+    result = fit.run(
+        world.config.fit, _load(world, ids, watcher, world.config.fit.device), folder, progress=watcher, groups=named
+    )
     write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
     outputs = [folder / name for name in fit.OUTPUTS]
     _record(world, chosen, versions.FIT, outputs, time.monotonic() - begin)
@@ -199,7 +201,7 @@ def _run_index(world: World, plan: Plan, _request: Request, watcher: Watcher) ->
         "index_settings": world.config.index.identity(),
     }
     fit_folder = world.workspace.stage("fit", plan["fit"].key)
-    inputs = index.IndexInputs(world.videos(ids), _load(world, ids), world.split, fit_folder, provenance)
+    inputs = index.IndexInputs(world.videos(ids), _load(world, ids, watcher), world.split, fit_folder, provenance)
     index.run(world.config.index, inputs, folder, progress=watcher)
     write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
     outputs = [folder / name for name in (index.INDEX, index.EMBEDDINGS, index.VIDEOS, index.METRICS)]
@@ -215,13 +217,16 @@ RUNNERS: dict[str, Callable[[World, Plan, Request, Watcher], str]] = {
 }
 
 
-def _load(world: World, ids: list[str]) -> Any:
-    """The frames of some videos, in that order, in memory."""
+def _load(world: World, ids: list[str], watcher: Watcher, device: str = "cpu") -> Any:
+    """The frames of some videos, in that order, in memory or left in their shards."""
     from ..cache.store import FeatureStore
+    from ..stages.device import pick_device
+    from ..stages.residency import load_frames
 
     places = [world.stored[video_id] for video_id in ids]
+    wanted = [(place.shard, place.row, place.video) for place in places]
     store = FeatureStore(world.workspace.store(world.store_key))
-    return store.load([(place.shard, place.row, place.video) for place in places])
+    return load_frames(store, wanted, world.config.fit.memory_gb, pick_device(device), progress=watcher)
 
 
 def _record(world: World, plan: StagePlan, version: int, outputs: list[Path], seconds: float) -> None:

@@ -15,7 +15,7 @@ from ..data.settings import FitSettings
 from .forecaster import Forecaster, Foreseen
 from .frame_memory import Clips, FrameMemory
 
-BLOCK_BYTES = 256 << 20  # of gathered frames at a time
+BLOCK_BYTES = 64 << 20  # of gathered frames at a time
 
 
 def take_clips(memory: FrameMemory, video_B: Tensor, windows: Windows, settings: FitSettings) -> Clips:
@@ -32,10 +32,8 @@ def embed_clips(
 ) -> Tensor:
     """Unit embeddings (B, E) of any number of clips, in blocks of bounded memory."""
     block = max(1, BLOCK_BYTES // (4 * settings.clip_length * memory.width))
-    parts = [
-        embedder(take_clips(memory, video_B[rows], windows[rows], settings)) for rows in _blocks(len(video_B), block)
-    ]
-    return functional.normalize(torch.cat(parts), dim=1)
+    clips = (take_clips(memory, video_B[rows], windows[rows], settings) for rows in _blocks(len(video_B), block))
+    return functional.normalize(torch.cat([embedder(part) for part in memory.ahead(clips)]), dim=1)
 
 
 def embed_views(embedder: nn.Module, memory: FrameMemory, settings: FitSettings, *, views: int) -> Tensor:

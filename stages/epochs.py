@@ -84,11 +84,16 @@ class Sampler:
 
     def batches(self, first: int, last: int, *, share: slice = slice(None)) -> Iterator[Batch]:
         """The batches of steps ``first`` to ``last``; ``share`` are the contexts of a batch that this process sees."""
+        for batches in self.memory.ahead(self._gathers(first, last, share)):
+            yield from batches
+
+    def _gathers(self, first: int, last: int, share: slice) -> Iterator[list[Batch]]:
+        """The same batches, so many together as are gathered at once."""
         step = first
         while step < last:
             number, begin = divmod(step, self.batches_per_round)
             count = min(self.batches_per_round - begin, last - step)
-            yield from self.round(number).batches(self, begin, begin + count, share)
+            yield from self.round(number).gathers(self, begin, begin + count, share)
             step += count
 
     def _pass_order(self, generator: torch.Generator) -> Tensor:
@@ -124,15 +129,15 @@ class Round:
     target_PHL: Tensor
     gap_PH: Tensor
 
-    def batches(self, sampler: Sampler, first: int, last: int, share: slice) -> Iterator[Batch]:
-        """The round's batches ``first`` to ``last``, gathered for several at once."""
+    def gathers(self, sampler: Sampler, first: int, last: int, share: slice) -> Iterator[list[Batch]]:
+        """The round's batches ``first`` to ``last``, as many together as are gathered at once."""
         size = sampler.videos_per_batch * sampler.settings.pairs_per_video
         at_once = max(1, _gather_pairs(sampler, self.gap_PH.shape[1]) // size)
         for begin in range(first, last, at_once):
             end = min(begin + at_once, last)
             rows = _rows_of_share(size, begin, end, share)
             count = len(range(size)[share])
-            yield from self._gathered(sampler, rows, count)
+            yield list(self._gathered(sampler, rows, count))
 
     def _gathered(self, sampler: Sampler, rows: Tensor, size: int) -> Iterator[Batch]:
         horizons = self.gap_PH.shape[1]

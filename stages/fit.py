@@ -1,8 +1,8 @@
 """Fit: train student, predictor and teacher on cached features by forecasting (arXiv 2606.14765).
 
-The store is loaded once; a step is index arithmetic, one forward and backward pass of small networks, an
-optimiser step and the teacher's update. Checkpoints hold everything a step depends on, so a run that was
-killed goes on as if it had not been. Labels never come here.
+The store is loaded once, or read from its files where it is larger than memory; a step is index arithmetic, one
+forward and backward pass of small networks, an optimiser step and the teacher's update. Checkpoints hold everything a
+step depends on, so a run that was killed goes on as if it had not been. Labels never come here.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .forecaster import Forecaster, make_forecaster
 from .frame_memory import FrameMemory
 from .lookalikes import Lookalikes
 from .ranks import Ranks
+from .residency import has_room_for_sums
 from .training import BEST, LOG, LOOKS, Training
 from .watch import Watch
 
@@ -102,7 +103,8 @@ def make_sampler(settings: FitSettings, memory: FrameMemory, trained_V: Tensor) 
     if settings.neighbours or settings.negatives == "lookalike":
         lookalikes = Lookalikes.of(memory, trained_V, settings.neighbours)
     read = 2.0 * settings.steps * settings.batch_size * settings.clip_length
-    if settings.aggregator == "mean" and read > SUMS_REPAY * len(memory.features_ND):
+    repaid = settings.aggregator == "mean" and settings.dense and read > SUMS_REPAY * len(memory.frames)
+    if repaid and has_room_for_sums(memory, settings.memory_gb):
         memory = memory.with_prefix_sums()
     return Sampler(settings, memory, trained_V, lookalikes)
 

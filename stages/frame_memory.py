@@ -1,17 +1,24 @@
-"""The frames of a store on one device, and clips of them by index arithmetic."""
+"""The frames of a store, and clips of them by index arithmetic.
+
+Sums of frames are taken in float64. A float16 is a multiple of 2^-24, so such a sum is exact while the magnitudes add
+up to less than 2^29, in whatever order it is taken: a mean is the same to the bit from prefix sums and from the frames
+themselves, in memory and from files, and what a run learns does not depend on how much memory there was.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..cache.store import FrameTable
 from ..data.clips import Windows, holds_pair, sample_positions
+from .frame_rows import FrameRows, Item, frame_rows
 
 SLACK_S = 0.002  # containers round times to their ticks, of 1/600 s at the coarsest
+SUM_BYTES = 4 << 20  # of frames in float64 at a time: what a core's cache holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +42,20 @@ class Clips:
 
 @dataclass(frozen=True, slots=True)
 class FrameMemory:
-    """All frames of V videos on one device.
+    """All frames of V videos; all but ``frames``, which may be left in files, is on one device.
 
     Attributes:
-        features_ND: float16.
+        frames: their features.
         times_s_N: presentation times, float64.
         first_V: row of each video's first frame.
         frames_V: frames of each video.
         duration_V: seconds, the last frame's own time included; 0 for a video of one frame.
-        prefix_MD: sums of frames, see :meth:`with_prefix_sums`; or None.
+        prefix_MD: sums of frames in float64, see :meth:`with_prefix_sums`; or None.
         key_N: of each frame its video's first row + time x frame rate: one ascending table in which a time of any
             video can be looked up.
     """
 
-    features_ND: Tensor
+    frames: FrameRows
     times_s_N: Tensor
     first_V: Tensor
     frames_V: Tensor
@@ -58,7 +65,7 @@ class FrameMemory:
 
     @classmethod
     def of(cls, table: FrameTable, device: torch.device) -> FrameMemory:
-        """Move a table to ``device`` (on the CPU, without a copy of the features)."""
+        """Move a table to ``device`` (on the CPU, without a copy of the features; those in files stay there)."""
         offsets = torch.from_numpy(table.offsets)
         first_V, frames_V = offsets[:-1], offsets.diff()
         times_s_N = torch.from_numpy(table.times_s_N)
@@ -66,25 +73,24 @@ class FrameMemory:
         duration_V = passed_N[offsets[1:] - 1] * frames_V / (frames_V - 1).clamp(min=1)
         rate_V = torch.where(duration_V > 0, frames_V / duration_V.clamp(min=1e-9), 0.0)
         key_N = first_V.repeat_interleave(frames_V) + passed_N * rate_V.repeat_interleave(frames_V)
-        features_ND = torch.from_numpy(np.asarray(table.features_ND))
-        tensors = (features_ND, times_s_N, first_V, frames_V, duration_V, key_N.cummax(dim=0).values)
-        return cls(*(tensor.to(device) for tensor in tensors))
+        tensors = (times_s_N, first_V, frames_V, duration_V, key_N.cummax(dim=0).values)
+        return cls(frame_rows(table.features_ND, device), *(tensor.to(device) for tensor in tensors))
 
     @property
     def device(self) -> torch.device:
-        """Where the frames are."""
-        return self.features_ND.device
+        """Where clips are."""
+        return self.frames.device
 
     @property
     def width(self) -> int:
         """D."""
-        return int(self.features_ND.shape[1])
+        return self.frames.width
 
     def some(self, video_B: Tensor) -> FrameMemory:
         """Some of the videos, over the same frames (without prefix sums)."""
         chosen = video_B.to(self.device)
         per_video = (self.first_V[chosen], self.frames_V[chosen], self.duration_V[chosen])
-        return FrameMemory(self.features_ND, self.times_s_N, *per_video, self.key_N)
+        return FrameMemory(self.frames, self.times_s_N, *per_video, self.key_N)
 
     def extent_V(self, unit: str) -> Tensor:
         """How long each video is: frames (int64), or seconds (float64)."""
@@ -109,7 +115,7 @@ class FrameMemory:
 
     def clips(self, rows_BL: Tensor) -> Clips:
         """The frames in those rows, float32, with their times."""
-        features = self.features_ND.index_select(0, rows_BL.flatten()).float().view(*rows_BL.shape, -1)
+        features = self._gathered(rows_BL).float()
         times_s_BL = self.times_s_N[rows_BL]
         return Clips(features, (times_s_BL - times_s_BL[:, :1]).float())
 
@@ -125,40 +131,71 @@ class FrameMemory:
             first_B, last_B = rows_BL[:, 0], rows_BL[:, -1]
             sums_BD = self.prefix_MD.index_select(0, last_B + video_B + 1)
             sums_BD -= self.prefix_MD.index_select(0, first_B + video_B)
-            return Clips(sums_BD.mul_((last_B - first_B + 1).reciprocal()[:, None]))
-        features = self.features_ND.index_select(0, rows_BL.flatten()).float().view(*rows_BL.shape, -1)
-        if bool((rows_BL[:, 1:] > rows_BL[:, :-1]).all()):
-            return Clips(features.mean(dim=1))
-        new_BL = torch.ones_like(rows_BL, dtype=torch.float32)
-        new_BL[:, 1:] = rows_BL[:, 1:] > rows_BL[:, :-1]
-        return Clips(torch.einsum("bl,bld->bd", new_BL / new_BL.sum(dim=1, keepdim=True), features))
+            count_B = last_B - first_B + 1
+        else:
+            new_BL = torch.ones_like(rows_BL, dtype=torch.bool)
+            new_BL[:, 1:] = rows_BL[:, 1:] > rows_BL[:, :-1]
+            sums_BD, count_B = _sums(self._gathered(rows_BL), new_BL), new_BL.sum(dim=1)
+        return Clips(sums_BD.mul_(count_B.double().reciprocal()[:, None]).float())
+
+    def ahead(self, clips: Iterator[Item]) -> Iterator[Item]:
+        """The same, but where frames are in files, the next is always being read while one is in use."""
+        return self.frames.ahead(clips)
 
     def with_prefix_sums(self) -> FrameMemory:
-        """The same frames with float32 sums, so that a clip's mean costs two rows instead of l.
+        """The same frames with sums, so that a clip's mean costs two rows instead of l.
 
-        Row first_V[v] + v + i holds the sum of the first i frames of video v; sums begin anew with each video, which
-        keeps a mean within 1e-5 of the frames' magnitude.
+        Row first_V[v] + v + i holds the sum of the first i frames of video v; sums begin anew with each video.
         """
-        prefix_MD = torch.zeros(
-            len(self.features_ND) + len(self.frames_V), self.width, dtype=torch.float32, device=self.device
-        )
-        for number, (first, frames) in enumerate(zip(self.first_V.tolist(), self.frames_V.tolist(), strict=True)):
+        rows = len(self.frames) + len(self.frames_V)
+        prefix_MD = torch.zeros(rows, self.width, dtype=torch.float64, device=self.device)
+        for number, (first, frames) in enumerate(self._places()):
             rows_TD = prefix_MD[first + number + 1 : first + number + 1 + frames]
-            torch.cumsum(self.features_ND[first : first + frames], dim=0, dtype=torch.float32, out=rows_TD)
+            torch.cumsum(self.frames.span(first, first + frames), dim=0, dtype=torch.float64, out=rows_TD)
         return replace(self, prefix_MD=prefix_MD)
+
+    @property
+    def prefix_bytes(self) -> int:
+        """What prefix sums take."""
+        return 8 * (len(self.frames) + len(self.frames_V)) * self.width
 
     def mean_pool(self) -> Tensor:
         """The mean of all frames of each video (V, D), float32."""
-        means = [
-            self.features_ND[first : first + frames].float().mean(dim=0)
-            for first, frames in zip(self.first_V.tolist(), self.frames_V.tolist(), strict=True)
-        ]
-        return torch.stack(means)
+        sums = []
+        for first, frames in self._places():
+            sums.append(torch.zeros(self.width, dtype=torch.float64, device=self.device))
+            for _, part_TD in self._parts(first, frames):
+                sums[-1] += part_TD.double().sum(dim=0)
+        return (torch.stack(sums) / self.frames_V[:, None]).float()
 
     def unsound_frame(self) -> tuple[int, int] | None:
         """The first frame whose feature is not finite, as (video, frame); None if all are."""
-        for video, (first, frames) in enumerate(zip(self.first_V.tolist(), self.frames_V.tolist(), strict=True)):
-            finite_T = torch.isfinite(self.features_ND[first : first + frames]).all(dim=1)
-            if not bool(finite_T.all()):
-                return video, int(torch.nonzero(~finite_T)[0])
+        for video, (first, frames) in enumerate(self._places()):
+            for begin, part_TD in self._parts(first, frames):
+                finite_T = torch.isfinite(part_TD).all(dim=1)
+                if not bool(finite_T.all()):
+                    return video, begin - first + int(torch.nonzero(~finite_T)[0])
         return None
+
+    def _gathered(self, rows_BL: Tensor) -> Tensor:
+        """Those rows (B, L, D), float16."""
+        return self.frames.take(rows_BL.flatten()).view(*rows_BL.shape, -1)
+
+    def _places(self) -> Iterator[tuple[int, int]]:
+        """First row and number of frames of each video."""
+        return zip(self.first_V.tolist(), self.frames_V.tolist(), strict=True)
+
+    def _parts(self, first: int, frames: int) -> Iterator[tuple[int, Tensor]]:
+        """The frames of a video in parts of bounded size, each with its first row."""
+        size = max(1, SUM_BYTES // (8 * self.width))
+        for begin in range(first, first + frames, size):
+            yield begin, self.frames.span(begin, min(begin + size, first + frames))
+
+
+def _sums(features_BLD: Tensor, wanted_BL: Tensor) -> Tensor:
+    """Sums (B, D) in float64 of the wanted frames of each clip."""
+    size = max(1, SUM_BYTES // (8 * features_BLD[:1].numel())) if len(features_BLD) else 1
+    if bool(wanted_BL.all()):
+        return torch.cat([part.double().sum(dim=1) for part in features_BLD.split(size)])
+    parts = zip(features_BLD.split(size), wanted_BL.double().split(size), strict=True)
+    return torch.cat([torch.einsum("bl,bld->bd", wanted, part.double()) for part, wanted in parts])
