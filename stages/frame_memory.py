@@ -161,12 +161,13 @@ class FrameMemory:
 
     def mean_pool(self) -> Tensor:
         """The mean of all frames of each video (V, D), float32."""
-        sums = []
-        for first, frames in self._places():
-            sums.append(torch.zeros(self.width, dtype=torch.float64, device=self.device))
+        mean_VD = torch.empty(len(self.frames_V), self.width, device=self.device)  # many small ones would scatter
+        for video, (first, frames) in enumerate(self._places()):
+            sum_D = torch.zeros(self.width, dtype=torch.float64, device=self.device)
             for _, part_TD in self._parts(first, frames):
-                sums[-1] += part_TD.double().sum(dim=0)
-        return (torch.stack(sums) / self.frames_V[:, None]).float()
+                sum_D += part_TD.double().sum(dim=0)
+            mean_VD[video] = sum_D / frames
+        return mean_VD
 
     def unsound_frame(self) -> tuple[int, int] | None:
         """The first frame whose feature is not finite, as (video, frame); None if all are."""

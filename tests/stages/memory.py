@@ -1,8 +1,14 @@
 """Small frame tables whose content a reader can compute."""
 
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import torch
-from mofore.cache.store import FrameTable, row_offsets
+from mofore.cache.ledger import StoredVideo
+from mofore.cache.store import FeatureStore, FrameTable, VideoFeatures, row_offsets
+from mofore.data.progress import Silent
+from mofore.data.types import FileState
 from mofore.stages.frame_memory import FrameMemory
 
 
@@ -25,3 +31,28 @@ def counting_memory(lengths: list[int]) -> FrameMemory:
     times = np.concatenate([np.arange(length) / 25 for length in lengths])
     made = FrameTable(np.array(rows, np.float16), times, row_offsets(lengths), tuple(map(str, lengths)))
     return FrameMemory.of(made, torch.device("cpu"))
+
+
+def stored(folder: Path, made: FrameTable, shards: int = 3) -> tuple[FeatureStore, list[tuple[str, int, StoredVideo]]]:
+    """The same videos in a store of several shards, and where each of them is."""
+    store = FeatureStore(folder / "store")
+    places: dict[str, tuple[str, int, StoredVideo]] = {}
+    spans = [slice(begin, end) for begin, end in pairwise(made.offsets.tolist())]
+    for shard in range(shards):
+        videos = [
+            VideoFeatures(name, FileState(1, 1, name), made.features_ND[span], made.times_s_N[span])
+            for name, span in list(zip(made.ids, spans, strict=True))[shard::shards]
+        ]
+        record = store.publish(videos, {})
+        places |= {video.id: (record.name, row, video) for row, video in enumerate(record.videos)}
+    return store, [places[name] for name in made.ids]
+
+
+class Listening(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
