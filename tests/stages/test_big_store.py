@@ -16,7 +16,7 @@ from mofore.data.errors import StageError, StoreError
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
 from mofore.data.types import FileState
-from mofore.stages import fit
+from mofore.stages import epochs, fit
 from mofore.stages.embed import embed_views, mean_pool
 from mofore.stages.forecaster import make_forecaster
 from mofore.stages.frame_memory import FrameMemory
@@ -103,7 +103,10 @@ def test_a_feature_in_a_file_that_is_not_finite_is_named(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("damage", ["vanished", "cut short"])
-def test_a_shard_that_is_lost_while_training_is_named(tmp_path: Path, damage: str) -> None:
+def test_a_shard_that_is_lost_while_training_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(epochs, "GATHER_BYTES", 1)  # every batch is read for itself
     store, wanted = stored(tmp_path, table(LENGTHS))
     path = store.shard_files()[0]
 
@@ -193,5 +196,5 @@ def test_memory_stays_bounded_on_a_store_six_times_the_limit(tmp_path: Path) -> 
     write_wide_store(tmp_path)
     line = [sys.executable, "-c", MEASURED, str(tmp_path)]
     from_files, loaded = map(int, subprocess.check_output(line, text=True).split())
-    assert from_files < 120, "MiB: the networks, some clips, and what the allocator keeps"
+    assert from_files < 150, "MiB: the networks, some clips, and what the allocator keeps"
     assert loaded > 192, "what is measured is seen"

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 import torch
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.clips import Windows
+from mofore.stages import frame_memory
 from mofore.stages.frame_memory import FrameMemory
 
 from .memory import counting_memory, table
@@ -30,13 +32,23 @@ def test_a_mean_counts_each_frame_once_with_and_without_prefix_sums() -> None:
     assert torch.allclose(memory.with_prefix_sums().means(video_B, rows, dense=True).features, torch.tensor(expected))
 
 
-def test_prefix_sums_agree_with_the_frames_on_long_videos() -> None:
+def test_prefix_sums_are_exact_on_long_videos_and_where_frames_repeat() -> None:
     memory = FrameMemory.of(table([1776, 500], width=16), torch.device("cpu"))
-    video_B = torch.tensor([0, 0, 1])
-    rows = memory.rows(video_B, windows([0, 1760, 484], [16, 16, 16]), 16)
+    video_B = torch.tensor([0, 0, 1, 1])
+    rows = memory.rows(video_B, windows([0, 1760, 484, 90], [16, 16, 16, 5]), 16)
     plain = memory.means(video_B, rows, dense=True).features
     summed = memory.with_prefix_sums().means(video_B, rows, dense=True).features
-    assert torch.allclose(plain, summed, atol=1e-4)  # float32 sums of 1,776 frames
+    assert torch.equal(plain, summed)
+
+
+def test_long_clips_and_long_videos_are_summed_in_parts_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = FrameMemory.of(table([900, 700], width=16), torch.device("cpu"))
+    video_B = torch.arange(2).repeat(20)
+    rows = memory.rows(video_B, windows([7 * n for n in range(40)], [30 - n % 3 for n in range(40)]), 30)
+    means, pooled = memory.means(video_B, rows, dense=True).features, memory.mean_pool()
+    monkeypatch.setattr(frame_memory, "SUM_BYTES", 50_000)
+    assert torch.equal(memory.means(video_B, rows, dense=True).features, means)
+    assert torch.equal(memory.mean_pool(), pooled)
 
 
 def test_seconds_find_the_frame_that_is_shown_then_in_every_video() -> None:
