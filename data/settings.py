@@ -274,6 +274,9 @@ class FitSettings(Settings):
         "eqs. (7), (8): mlp (the paper's, does not see g), gap (sees g), horizons (several futures at once), none",
         choices=("mlp", "gap", "horizons", "none"),
     )
+    predictor_skip: bool = setting(
+        False, "add what the predictor learns to the embedding, so that it begins as persistence (ours)"
+    )
     horizons: int = setting(4, "gaps of predictor = horizons, evenly from gap_min to gap_max", low=2, high=64)
     embedding_width: int = setting(
         512,
