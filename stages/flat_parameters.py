@@ -55,7 +55,7 @@ class FlatAdam:
         self.first, self.second = torch.zeros_like(flat.trained), torch.zeros_like(flat.trained)
         self.steps = torch.zeros((), device=flat.trained.device)
 
-    def step(self, lr: float, weight_decay: float) -> None:
+    def step(self, lr: float | Tensor, weight_decay: float) -> None:
         """Move the trained parameters down their gradient."""
         if self.decays and self.decoupled:
             self.flat.trained.mul_(1.0 - lr * weight_decay)
