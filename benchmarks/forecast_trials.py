@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,3 @@ def raw(data: FeatureSet) -> dict[str, float]:
 def _class_and_group(name: str) -> tuple[str, str]:
     _, label, group, _ = name.split("_")
     return label, group
-
-
-__all__ = ["FeatureSet", "raw", "replace", "trial", "vgg_features"]

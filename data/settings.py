@@ -245,7 +245,9 @@ class FitSettings(Settings):
         choices=("future", "past", "other", "shuffled"),
     )
     neighbours: int = setting(
-        0, "targets may be futures of that many videos nearest in raw features; 0 = of the same video only", low=0
+        0,
+        "targets may be futures of that many videos (one in 30 at most) nearest in raw features; 0 = of the same video only",
+        low=0,
     )
     neighbour_share: float = setting(0.9, "share of targets that are a neighbour's", low=0.0, high=1.0)
     negatives: str = setting(
@@ -424,6 +426,20 @@ class IndexSettings(Settings):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "default": {},
+    "default": {
+        "batch_size": 256,
+        "steps": 1000,
+        "lr": 1e-3,
+        "lr_schedule": "cosine",
+        "momentum": 0.99,
+        "projection": "residual",
+        "embedding_width": 0,
+        "predictor_skip": True,
+        "temperature": 0.2,
+        "neighbours": 40,
+    },
 }
-"""What each ``fit.preset`` sets; the field defaults are the paper's, so `paper` sets nothing."""
+"""What each ``fit.preset`` sets; the field defaults are the paper's, so `paper` sets nothing.
+
+`default` is what measured best on real features; docs/findings.md has the tables.
+"""

@@ -192,7 +192,7 @@ def test_unreadable_videos_make_exit_code_3_now_and_on_every_later_run(mofore: C
 
 def test_a_raised_version_runs_the_stage(mofore: Command, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mofore.stages.versions.FIT", 99)
-    assert "version raised: 1 -> 99" in reasons(mofore, work, "fit")
+    assert "version raised: 2 -> 99" in reasons(mofore, work, "fit")
 
 
 def test_features_that_come_out_the_same_stop_the_rerun_at_extract(mofore: Command, work: Path) -> None:
