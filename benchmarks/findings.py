@@ -91,6 +91,9 @@ def main() -> None:
 
         motion_trials.main(asked.path)
         return
+    for split in (1, 2, 3):
+        print(f"\n### Official split {split}\n")
+        table(vgg_features(asked.path, split), {name: methods()[name] for name in ("paper", "default")})
     data = vgg_features(asked.path)
     for title, rows in (("Methods and controls", methods()), ("The paper's choices", sweeps())):
         print(f"\n### {title}\n")

@@ -246,7 +246,7 @@ class FitSettings(Settings):
     )
     neighbours: int = setting(
         0,
-        "targets may be futures of that many videos (one in 30 at most) nearest in raw features; 0 = of the same video only",
+        "targets may be futures of so many videos (one in 30 at most) nearest in raw features; 0 = its own only",
         low=0,
     )
     neighbour_share: float = setting(0.9, "share of targets that are a neighbour's", low=0.0, high=1.0)
@@ -428,13 +428,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "default": {
         "batch_size": 256,
-        "steps": 1000,
+        "steps": 600,
         "lr": 1e-3,
         "lr_schedule": "cosine",
         "momentum": 0.99,
         "projection": "residual",
         "embedding_width": 0,
         "predictor_skip": True,
+        "hidden_width": 64,
+        "contrast_weight": 0.3,
         "temperature": 0.2,
         "neighbours": 40,
     },
