@@ -100,7 +100,7 @@ def test_an_index_setting_runs_the_index_alone(mofore: Command, work: Path) -> N
 
 def test_a_fit_setting_runs_fit_and_index(mofore: Command, work: Path) -> None:
     assert actions(mofore, work, "--set", "fit.lr=0.01") == {"extract": "skip", "fit": "run", "index": "run"}
-    assert reasons(mofore, work, "fit", "--set", "fit.lr=0.01") == "config changed: fit.lr 0.0001 -> 0.01"
+    assert reasons(mofore, work, "fit", "--set", "fit.lr=0.01") == "config changed: fit.lr 0.001 -> 0.01"
 
 
 def test_going_back_to_an_earlier_setting_runs_nothing_but_shows_its_metrics(mofore: Command, work: Path) -> None:
