@@ -1,6 +1,7 @@
 """Does forecasting work? Every table of docs/findings.md.
 
 python -m benchmarks.findings features FEATURES.h5
+python -m benchmarks.findings best FEATURES.h5
 python -m benchmarks.findings motion WEIGHTS.safetensors
 """
 
@@ -85,13 +86,18 @@ def table(data: FeatureSet, rows: Mapping[str, dict[str, Any]], seeds: Sequence[
 def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["features", "motion"])
+    parser.add_argument("what", choices=["features", "best", "motion"])
     parser.add_argument("path", type=Path)
     asked = parser.parse_args()
     if asked.what == "motion":
         from . import motion_trials
 
         motion_trials.main(asked.path)
+        return
+    if asked.what == "best":
+        from . import best_step
+
+        best_step.main(vgg_features(asked.path))
         return
     for split in (1, 2, 3):
         print(f"\n### Official split {split}\n")
