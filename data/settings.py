@@ -320,7 +320,7 @@ class FitSettings(Settings):
     )
     precision: str = setting(
         "auto",
-        "factors of matrix products: fp32, bf16 (weights and sums stay fp32), auto (bf16 where the processor has it)",
+        "products: fp32, bf16 (factors may be rounded to it, weights and sums not), auto (bf16 where there is hardware)",
         choices=("auto", "fp32", "bf16"),
     )
 
