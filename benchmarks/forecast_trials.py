@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from mofore.stages.ranks import Ranks
 from mofore.stages.retrieval import center, retrieval_metrics
 
 VIEWS = 6
+SOURCES = ("teacher", "student", "predictor")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def vgg_features(path: Path, split: int = 1) -> FeatureSet:
     return FeatureSet(table, labels, groups, torch.nonzero(~test).flatten(), torch.nonzero(test).flatten())
 
 
-def trial(data: FeatureSet, changes: Mapping[str, Any], *, embed_from: str = "teacher") -> dict[str, Any]:
+def trial(data: FeatureSet, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Fit on the training videos, then retrieval from test to training videos and forecasts on the test videos."""
     settings = FitSettings(**changes)
     groups = [data.groups[v] for v in data.train_V.tolist()]
@@ -69,10 +70,10 @@ def trial(data: FeatureSet, changes: Mapping[str, Any], *, embed_from: str = "te
         made = fit.run(settings, data.training_table(), Path(folder), progress=Silent(), groups=groups, ranks=Ranks())
         forecaster, settings = fit.load_forecaster(Path(folder))
     memory = FrameMemory.of(data.table, torch.device("cpu"))
-    figures = retrieval(data, embedding(forecaster, memory, settings, embed_from))
+    found = {name: retrieval(data, embedding(forecaster, memory, settings, name)) for name in SOURCES}
     climate_E = climatology(forecaster, memory.some(data.train_V), settings, 1)
     forecast = forecast_metrics(forecaster, memory.some(data.test_V), settings, climate_E)
-    return {**figures, "forecast": forecast, "kept_step": made.kept_step, "last": made.last}
+    return {**found, "forecast": forecast, "kept_step": made.kept_step, "last": made.last}
 
 
 def embedding(
@@ -101,6 +102,3 @@ def raw(data: FeatureSet) -> dict[str, float]:
 def _class_and_group(name: str) -> tuple[str, str]:
     _, label, group, _ = name.split("_")
     return label, group
-
-
-__all__ = ["FeatureSet", "raw", "replace", "trial", "vgg_features"]

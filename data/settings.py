@@ -245,7 +245,9 @@ class FitSettings(Settings):
         choices=("future", "past", "other", "shuffled"),
     )
     neighbours: int = setting(
-        0, "targets may be futures of that many videos nearest in raw features; 0 = of the same video only", low=0
+        0,
+        "targets may be futures of so many videos (one in 30 at most) nearest in raw features; 0 = its own only",
+        low=0,
     )
     neighbour_share: float = setting(0.9, "share of targets that are a neighbour's", low=0.0, high=1.0)
     negatives: str = setting(
@@ -273,6 +275,9 @@ class FitSettings(Settings):
         "mlp",
         "eqs. (7), (8): mlp (the paper's, does not see g), gap (sees g), horizons (several futures at once), none",
         choices=("mlp", "gap", "horizons", "none"),
+    )
+    predictor_skip: bool = setting(
+        False, "add what the predictor learns to the embedding, so that it begins as persistence (ours)"
     )
     horizons: int = setting(4, "gaps of predictor = horizons, evenly from gap_min to gap_max", low=2, high=64)
     embedding_width: int = setting(
@@ -315,7 +320,7 @@ class FitSettings(Settings):
     )
     precision: str = setting(
         "auto",
-        "factors of matrix products: fp32, bf16 (weights and sums stay fp32), auto (bf16 where the processor has it)",
+        "products: fp32, bf16 (factors may be rounded to it, weights and sums not), auto (bf16 where there is hardware)",
         choices=("auto", "fp32", "bf16"),
     )
 
@@ -421,6 +426,22 @@ class IndexSettings(Settings):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "default": {},
+    "default": {
+        "batch_size": 256,
+        "steps": 600,
+        "lr": 1e-3,
+        "lr_schedule": "cosine",
+        "momentum": 0.99,
+        "projection": "residual",
+        "embedding_width": 0,
+        "predictor_skip": True,
+        "hidden_width": 64,
+        "contrast_weight": 0.3,
+        "temperature": 0.2,
+        "neighbours": 40,
+    },
 }
-"""What each ``fit.preset`` sets; the field defaults are the paper's, so `paper` sets nothing."""
+"""What each ``fit.preset`` sets; the field defaults are the paper's, so `paper` sets nothing.
+
+`default` is what measured best on real features; docs/findings.md has the tables.
+"""

@@ -205,7 +205,9 @@ def _difference(latest: StageRecord, config: dict[str, Any], version: int) -> li
     reasons: list[Reason] = []
     if latest.version != version:
         reasons.append(VersionRaised(latest.version, version))
-    keys = sorted(key for key in config.keys() | latest.config.keys() if config.get(key) != latest.config.get(key))
+    # Keys that another version did not have yet are no change of the user's.
+    known = config.keys() & latest.config.keys() if latest.version != version else config.keys() | latest.config.keys()
+    keys = sorted(key for key in known if config.get(key) != latest.config.get(key))
     if keys:
         changes = tuple((key, latest.config.get(key), config.get(key)) for key in keys)
         reasons.append(ConfigChanged(latest.stage, changes))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+MOST_KEYS = 6  # that are shown
+
 
 @dataclass(frozen=True, slots=True)
 class FirstRun:
@@ -22,10 +24,11 @@ class ConfigChanged:
     keys: tuple[tuple[str, Any, Any], ...]
 
     def __str__(self) -> str:
-        changes = ", ".join(
+        changes = [
             f"{key if '.' in key else f'{self.stage}.{key}'} {before!r} -> {now!r}" for key, before, now in self.keys
-        )
-        return f"config changed: {changes}"
+        ]
+        more = f", and {len(changes) - MOST_KEYS} more" if len(changes) > MOST_KEYS else ""
+        return f"config changed: {', '.join(changes[:MOST_KEYS])}{more}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from ..data.settings import FitSettings
 from .forecaster import Forecaster
@@ -55,24 +54,25 @@ class FlatAdam:
         self.first, self.second = torch.zeros_like(flat.trained), torch.zeros_like(flat.trained)
         self.steps = torch.zeros((), device=flat.trained.device)
 
-    def step(self, lr: float, weight_decay: float) -> None:
+    def step(self, lr: float | Tensor, weight_decay: float) -> None:
         """Move the trained parameters down their gradient."""
         if self.decays and self.decoupled:
             self.flat.trained.mul_(1.0 - lr * weight_decay)
-        adam(
+        self.steps.add_(1)
+        # What torch.optim.Adam(fused=True) calls: its own bookkeeping takes as long as a tenth of a step at batch 8.
+        torch._fused_adam_(
             [self.flat.trained],
             [self.flat.gradient],
             [self.first],
             [self.second],
             [],
             [self.steps],
-            fused=True,
-            amsgrad=False,
+            lr=lr,
             beta1=BETA1,
             beta2=BETA2,
-            lr=lr,
             weight_decay=0.0 if self.decoupled else weight_decay,
             eps=EPSILON,
+            amsgrad=False,
             maximize=False,
         )
 

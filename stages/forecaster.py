@@ -26,11 +26,7 @@ class Residual(nn.Module):
 
     def __init__(self, inner: nn.Sequential) -> None:
         super().__init__()
-        self.inner = inner
-        last = inner[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        self.inner = _begun_at_zero(inner, True)
 
     def forward(self, x_BE: Tensor) -> Tensor:
         """Add what is learnt."""
@@ -85,7 +81,8 @@ class Predictor(nn.Module):
 
     def __init__(self, width: int, settings: FitSettings) -> None:
         super().__init__()
-        self.layers = _mlp(width, width, settings)
+        layers = _mlp(width, width, settings)
+        self.layers: nn.Module = Residual(layers) if settings.predictor_skip else layers
 
     def forward(self, embedding_BE: Tensor, gap_BH: Tensor) -> Tensor:
         """Forecasts (B x H, E): of every gap the same."""
@@ -98,15 +95,15 @@ class GapPredictor(nn.Module):
 
     def __init__(self, width: int, settings: FitSettings) -> None:
         super().__init__()
-        self.unit_s = GAP_UNIT_S[settings.unit]
-        self.layers = _mlp(width + GAP_FEATURES, width, settings)
+        self.unit_s, self.skip = GAP_UNIT_S[settings.unit], settings.predictor_skip
+        self.layers = _begun_at_zero(_mlp(width + GAP_FEATURES, width, settings), self.skip)
 
     def forward(self, embedding_BE: Tensor, gap_BH: Tensor) -> Tensor:
         """Forecasts (B x H, E)."""
         seen_RG = time_positions(self.unit_s * gap_BH, GAP_FEATURES).flatten(0, 1)
         spread_RE = embedding_BE.repeat_interleave(gap_BH.shape[1], dim=0)
         forecast_RE: Tensor = self.layers(torch.cat([spread_RE, seen_RG], dim=1))
-        return forecast_RE
+        return forecast_RE + spread_RE if self.skip else forecast_RE
 
 
 class HorizonPredictor(nn.Module):
@@ -117,12 +114,14 @@ class HorizonPredictor(nn.Module):
     def __init__(self, width: int, settings: FitSettings) -> None:
         super().__init__()
         self.register_buffer("gap_H", torch.tensor(settings.horizon_gaps), persistent=False)
-        self.width = width
-        self.layers = _mlp(width, width * len(self.gap_H), settings)
+        self.width, self.skip = width, settings.predictor_skip
+        self.layers = _begun_at_zero(_mlp(width, width * len(self.gap_H), settings), self.skip)
 
     def forward(self, embedding_BE: Tensor, gap_BH: Tensor) -> Tensor:
         """Forecasts (B x H, E), each by the output whose horizon is nearest to the gap."""
         all_BHE: Tensor = self.layers(embedding_BE).view(len(embedding_BE), -1, self.width)
+        if self.skip:
+            all_BHE = all_BHE + embedding_BE[:, None]
         head_BH = (gap_BH[..., None] - self.gap_H).abs().argmin(dim=-1)
         chosen_BHE = all_BHE.gather(1, head_BH[..., None].expand(-1, -1, self.width))
         return chosen_BHE.flatten(0, 1)
@@ -185,6 +184,16 @@ class Foreseen(nn.Module):
         """Forecasts (B, E)."""
         gap_B1 = torch.full((len(clips), 1), self.gap, device=clips.features.device)
         return self.forecaster.forecast(clips, gap_B1)
+
+
+def _begun_at_zero(layers: nn.Sequential, wanted: bool) -> nn.Sequential:
+    """The same layers, the last one's parameters set to zero if that is ``wanted``."""
+    last = layers[-1]
+    assert isinstance(last, nn.Linear)
+    if wanted:
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+    return layers
 
 
 def make_forecaster(width: int, settings: FitSettings) -> Forecaster:

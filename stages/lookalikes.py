@@ -11,6 +11,7 @@ from torch.nn import functional
 from .frame_memory import FrameMemory
 
 BLOCK = 1024  # videos compared with all others at once
+LEAST_FAR = 30  # at most one in so many videos counts as near, so that a small set has no far neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,10 @@ class Lookalikes:
 
     @classmethod
     def of(cls, memory: FrameMemory, usable_V: Tensor, neighbours: int) -> Lookalikes:
-        """Compare all usable videos; ``neighbours`` may be 0."""
+        """Compare all usable videos; ``neighbours`` may be 0, and no more than one in thirty are taken."""
         pooled_VD = memory.some(usable_V).mean_pool()
         pooled_VD = functional.normalize(pooled_VD - pooled_VD.mean(dim=0), dim=1)
-        count = min(neighbours, len(usable_V) - 1)
+        count = min(neighbours, max(1, len(usable_V) // LEAST_FAR))
         parts = [_nearest(pooled_VD, begin, count) for begin in range(0, len(usable_V), BLOCK)]
         return cls(usable_V.cpu(), pooled_VD.cpu(), torch.cat(parts).cpu())
 

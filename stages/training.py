@@ -23,6 +23,7 @@ from .device import has_bfloat16
 from .epochs import Batch, Sampler
 from .flat_parameters import FlatAdam, FlatParameters
 from .forecaster import Forecaster
+from .graphed_step import GraphedStep, can_be_graphed
 from .negatives_queue import NegativesQueue
 from .networks import make_networks
 from .objective import Objective
@@ -53,6 +54,9 @@ class Training:
         self.networks = make_networks(forecaster, self.flat, settings)
         self.objective = Objective.of(settings)
         self.queue = NegativesQueue(settings.queue, forecaster.width, self.flat.trained.device)
+        self.graphed: GraphedStep | None = None
+        if can_be_graphed(settings, self.flat.trained.device, ranks.size):
+            self.graphed = GraphedStep(self._computed, sampler.memory.device)
         self.step, self.last = 0, dict[str, float]()
         self.looked: Look | None = None
         self.best: dict[str, float] | None = None
@@ -82,15 +86,20 @@ class Training:
 
     def take_step(self, batch: Batch) -> Tensor:
         """One optimiser step and teacher update; returns the figures (4,) of the step, on the device."""
-        lr, decay = learning_rate(self.step, self.settings), weight_decay(self.step, self.settings)
+        lr, toward = learning_rate(self.step, self.settings), 1.0 - momentum(self.step, self.settings)
+        figures = self.graphed(batch, lr, toward) if self.graphed else self._computed(batch, lr, toward)
+        self.step += 1
+        return figures
+
+    def _computed(self, batch: Batch, lr: float | Tensor, toward: float | Tensor) -> Tensor:
+        """The arithmetic of a step; its scalars are tensors where it becomes part of a graph."""
         forecast_RE, target_RE = self.networks.forecast(batch), self.networks.target(batch)
         gradient_RE, figures, target_unit_RE = self._objective(forecast_RE, target_RE, batch.group_R)
         self.networks.backward(gradient_RE)
         self.ranks.add_up(self.flat.gradient)
-        self.adam.step(lr, decay)
-        self.flat.move_teacher(1.0 - momentum(self.step, self.settings))
+        self.adam.step(lr, weight_decay(self.step, self.settings))
+        self.flat.move_teacher(toward)
         self.queue.push(target_unit_RE)
-        self.step += 1
         return figures
 
     def use_best(self) -> None:
@@ -256,9 +265,11 @@ class _Record:
 
 @contextmanager
 def matrix_products(precision: str, device: torch.device) -> Iterator[None]:
-    """Let factors of float32 matrix products be rounded to bfloat16 where ``precision`` says so.
+    """Let torch take products whose factors may be rounded to bfloat16, where ``precision`` says so.
 
-    Weights, sums, the loss and the optimiser stay float32; a product is off by 2^-8 of its factors' size at most.
+    Weights, sums, the loss and the optimiser stay float32. On a GPU and on processors with AMX factors are rounded, by
+    2^-8 of their size at most; on others that have bfloat16 this only chooses oneDNN's float32 products, which are as
+    exact as the usual ones and twice as fast.
     """
     before = torch.get_float32_matmul_precision()
     rounded = precision == "bf16" or (precision == "auto" and has_bfloat16(device))

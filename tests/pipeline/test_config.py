@@ -40,7 +40,7 @@ def test_a_commented_default_is_the_default() -> None:
         ({"fitt": {}}, "unknown section 'fitt': did you mean 'fit'"),
         ({"fit": {"step": 3}}, r"unknown setting 'fit\.step': did you mean 'fit\.steps'"),
         ({"extract": {"lr": 3}}, r"unknown setting 'extract\.lr'"),
-        ({"fit": {"preset": "magic"}}, r"fit\.preset = 'magic': one of paper"),
+        ({"fit": {"preset": "magic"}}, r"fit\.preset = 'magic': one of default, paper"),
     ],
 )
 def test_an_unknown_name_is_met_with_the_nearest(values: dict[str, dict[str, object]], message: str) -> None:

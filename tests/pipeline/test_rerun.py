@@ -100,7 +100,7 @@ def test_an_index_setting_runs_the_index_alone(mofore: Command, work: Path) -> N
 
 def test_a_fit_setting_runs_fit_and_index(mofore: Command, work: Path) -> None:
     assert actions(mofore, work, "--set", "fit.lr=0.01") == {"extract": "skip", "fit": "run", "index": "run"}
-    assert reasons(mofore, work, "fit", "--set", "fit.lr=0.01") == "config changed: fit.lr 0.0001 -> 0.01"
+    assert reasons(mofore, work, "fit", "--set", "fit.lr=0.01") == "config changed: fit.lr 0.001 -> 0.01"
 
 
 def test_going_back_to_an_earlier_setting_runs_nothing_but_shows_its_metrics(mofore: Command, work: Path) -> None:
@@ -192,7 +192,7 @@ def test_unreadable_videos_make_exit_code_3_now_and_on_every_later_run(mofore: C
 
 def test_a_raised_version_runs_the_stage(mofore: Command, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mofore.stages.versions.FIT", 99)
-    assert "version raised: 1 -> 99" in reasons(mofore, work, "fit")
+    assert "version raised: 2 -> 99" in reasons(mofore, work, "fit")
 
 
 def test_features_that_come_out_the_same_stop_the_rerun_at_extract(mofore: Command, work: Path) -> None:

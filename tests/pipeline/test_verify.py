@@ -66,7 +66,7 @@ def test_a_sound_folder_is_said_to_be_and_nothing_changes(mofore: Command, work:
     before = {p: p.read_bytes() for p in work.rglob("*") if p.is_file() and p.name != ".mofore.lock"}
     result = mofore("verify", "-w", work)
     assert result.exit_code == 0
-    assert result.stdout == "all sound: 1 shards with 20 sound videos, 7 outputs\n"
+    assert result.stdout == "all sound: 1 shards with 20 sound videos, 8 outputs\n"
     assert check(mofore, work)["next"] is None
     assert {p: p.read_bytes() for p in before} == before
 

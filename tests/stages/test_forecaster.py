@@ -84,6 +84,13 @@ def test_only_some_predictors_see_the_gap() -> None:
         assert torch.equal(near, far) != sees, predictor
 
 
+@pytest.mark.parametrize("predictor", ["mlp", "gap", "horizons"])
+def test_with_a_skip_the_forecast_begins_as_persistence(predictor: str) -> None:
+    forecaster = make_forecaster(4, replace(SETTINGS, predictor=predictor, predictor_skip=True))
+    forecast = forecaster.forecast(clips(), torch.tensor([[0.0, 16.0]]).expand(3, 2))
+    assert torch.allclose(forecast, forecaster.target(clips()).repeat_interleave(2, dim=0))
+
+
 def test_the_nearest_horizon_answers() -> None:
     forecaster = make_forecaster(4, replace(SETTINGS, predictor="horizons", horizons=3))
     at = {gap: Foreseen(forecaster, gap)(clips()) for gap in (0.0, 3.0, 5.0, 8.0, 100.0, 16.0)}

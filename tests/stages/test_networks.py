@@ -20,11 +20,16 @@ def batch(rows: int = 5, width: int = 6) -> Batch:
 
 @pytest.mark.parametrize("projection", ["linear", "mlp", "residual"])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-@pytest.mark.parametrize("predictor", ["mlp", "none"])
+@pytest.mark.parametrize("predictor", ["mlp", "skip", "none"])
 def test_written_out_gradients_equal_autograds(projection: str, activation: str, predictor: str) -> None:
     width = 0 if projection == "residual" else 7
     settings = FitSettings(
-        embedding_width=width, hidden_width=9, projection=projection, activation=activation, predictor=predictor
+        embedding_width=width,
+        hidden_width=9,
+        projection=projection,
+        activation=activation,
+        predictor="mlp" if predictor == "skip" else predictor,
+        predictor_skip=predictor == "skip",
     )
     forecaster = make_forecaster(6, settings)
     flat = FlatParameters(forecaster)
