@@ -36,7 +36,7 @@ class ShardFeatures:
         path: the file.
         start: its byte at which the first row begins.
         rows: N.
-        width: D; a row has 2 D bytes.
+        width: D.
         size: of the whole file.
         mtime_ns: when it was written; by both it is known that the file is still the same.
     """
@@ -69,6 +69,11 @@ class ShardFeatures:
         if start + 2 * rows * width > state.st_size:
             raise StoreError(f"'{path}' is damaged: it ends before its features do: see `mofore verify`")
         return cls(path, start, rows, width, state.st_size, state.st_mtime_ns)
+
+    @property
+    def row_bytes(self) -> int:
+        """Of float16."""
+        return 2 * self.width
 
     @contextmanager
     def opened(self) -> Iterator[int]:
@@ -131,7 +136,7 @@ class ShardRows:
         for shard, parts in stretches:
             with shard.opened() as number:
                 for part in parts:
-                    _advise(number, part.start, part.size, "POSIX_FADV_WILLNEED")
+                    part.announce(shard, number)
         for shard, parts in stretches:
             with shard.opened() as number:
                 for part in parts:
@@ -146,62 +151,57 @@ class ShardRows:
 
     def _stretches(self, place_R: Int64, order_R: Int64) -> list[tuple[ShardFeatures, list[_Stretch]]]:
         """What to read of which shard for ascending places; ``order_R`` is where each row belongs in the answer."""
-        if not len(place_R):
-            return []
         bases = np.cumsum([0, *(shard.rows for shard in self.shards)])
         shard_R = np.searchsorted(bases, place_R, side="right") - 1
         row_R = place_R - bases[shard_R]
-        width = self.shards[0].width
-        breaks = _breaks(row_R, shard_R, width)
-        straight_R = (np.diff(row_R, prepend=row_R[0]) == 1) & (np.diff(order_R, prepend=order_R[0]) == 1)
-        bends = np.cumsum(~straight_R)
+        bends_R = np.cumsum((np.diff(row_R, prepend=0) != 1) | (np.diff(order_R, prepend=0) != 1))
+        breaks = np.flatnonzero(_breaks(row_R, shard_R, self.shards[0].width))
         found: dict[int, list[_Stretch]] = {}
-        for begin, end in pairwise([*np.flatnonzero(breaks).tolist(), len(row_R)]):
-            shard = self.shards[shard_R[begin]]
-            stretch = _Stretch(
-                shard.start + 2 * width * int(row_R[begin]),
-                2 * width * int(row_R[end - 1] - row_R[begin] + 1),
-                row_R[begin:end] - row_R[begin],
-                order_R[begin:end],
-                bool(bends[end - 1] == bends[begin]),
-            )
+        for begin, end in pairwise([*breaks.tolist(), len(row_R)]):
+            straight = bool(bends_R[end - 1] == bends_R[begin])
+            stretch = _Stretch(row_R[begin:end], order_R[begin:end], straight)
             found.setdefault(int(shard_R[begin]), []).append(stretch)
         return [(self.shards[number], parts) for number, parts in found.items()]
 
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """Bytes of a file that are read in one go.
+    """Rows of a shard that are read in one go, with those between them.
 
     Attributes:
-        start: first byte.
-        size: number of bytes.
-        row_P: which rows of it are wanted, counted from its first.
+        row_P: the wanted rows, ascending.
         order_P: where these belong in the answer.
-        straight: whether they are all of its rows, in their order, and one after another in the answer as well.
+        straight: whether they are one after another, in the shard and in the answer.
     """
 
-    start: int
-    size: int
     row_P: Int64
     order_P: Int64
     straight: bool
 
+    def announce(self, shard: ShardFeatures, number: int) -> None:
+        """Let the kernel begin to read, without waiting for it."""
+        rows = int(self.row_P[-1] - self.row_P[0]) + 1
+        _advise(number, self._start(shard), rows * shard.row_bytes, "POSIX_FADV_WILLNEED")
+
     def read(self, shard: ShardFeatures, number: int, out_RD: Float16) -> None:
-        """Read it, and put its wanted rows where they belong."""
+        """Read, and put the wanted rows where they belong."""
         if self.straight:
             first = int(self.order_P[0])
-            _fill(shard, number, out_RD[first : first + len(self.order_P)], self.start)
+            _fill(shard, number, out_RD[first : first + len(self.order_P)], self._start(shard))
             return
-        read_SD = np.empty((self.size // (2 * shard.width), shard.width), out_RD.dtype)
-        _fill(shard, number, read_SD, self.start)
-        out_RD[self.order_P] = read_SD[self.row_P]
+        row_P = self.row_P - self.row_P[0]
+        read_SD = np.empty((int(row_P[-1]) + 1, shard.width), out_RD.dtype)
+        _fill(shard, number, read_SD, self._start(shard))
+        out_RD[self.order_P] = read_SD[row_P]
+
+    def _start(self, shard: ShardFeatures) -> int:
+        return shard.start + shard.row_bytes * int(self.row_P[0])
 
 
 def _breaks(row_R: Int64, shard_R: Int64, width: int) -> Bool:
     """Where a new stretch begins, for ascending rows of ascending shards."""
     chunk_R = row_R // max(1, STRETCH_BYTES // (2 * width))
-    breaks: Bool = np.diff(row_R, prepend=row_R[0]) > 1 + HOLE_BYTES // (2 * width)
+    breaks: Bool = np.diff(row_R, prepend=0) > 1 + HOLE_BYTES // (2 * width)
     breaks |= np.diff(shard_R, prepend=-1) != 0
     breaks |= np.diff(chunk_R, prepend=-1) != 0
     return breaks

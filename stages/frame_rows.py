@@ -100,14 +100,17 @@ class FiledRows:
         return torch.from_numpy(self.rows.take(np.arange(first, end))).to(self.device)
 
     def ahead(self, items: Iterator[Item]) -> Iterator[Item]:
-        """The items, the next one always in the making, so that reading goes on beside computing."""
-        return made_ahead(items)
+        """The items, the next one always in the making, so that reading goes on beside computing.
+
+        Not so on a GPU: a step that is being recorded as a graph suffers no other thread that calls it.
+        """
+        return items if self.device.type == "cuda" else made_ahead(items)
 
 
 def frame_rows(features_ND: Float16 | ShardRows, device: torch.device) -> FrameRows:
     """Rows of a table: moved to ``device`` (on the CPU, without a copy), or left in their shards."""
     if isinstance(features_ND, ShardRows):
-        return FiledRows(features_ND, torch.empty(0, device=device).device)  # with its number, for the other thread
+        return FiledRows(features_ND, device)
     return ResidentRows(torch.from_numpy(np.asarray(features_ND)).to(device))
 
 
