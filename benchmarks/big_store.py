@@ -34,15 +34,17 @@ from mofore.stages.watch import Watch
 VIDEOS, FRAMES, WIDTH, SHARDS = 2000, 150, 512, 5
 TURNS, TURN_SECONDS = 5, 3.0
 DROP_SECONDS = 0.02
+WARM_UP = 8  # steps before the first turn
 
 
 @dataclass
 class Way:
-    """One way to take the steps, and how fast each turn was."""
+    """One way to take the steps; how fast each turn was, and the processor's seconds of all threads for a step."""
 
     training: Training
     cold: bool
     rates: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
 
 
 def make_store(folder: Path) -> tuple[FeatureStore, list[tuple[str, int, StoredVideo]]]:
@@ -98,10 +100,11 @@ def take_turn(way: Way, steps: int, paths: Sequence[Path]) -> None:
     training = way.training
     precise = matrix_products(training.settings.precision, torch.device("cpu"))
     with torch.no_grad(), precise, dropped_pages(paths) if way.cold else nullcontext():
-        begin = time.perf_counter()
+        begin, spent = time.perf_counter(), time.process_time()
         for batch in training.sampler.batches(training.step, training.step + steps):
             training.take_step(batch)
         way.rates.append(steps / (time.perf_counter() - begin))
+        way.costs.append((time.process_time() - spent) / steps)
 
 
 def compare(settings: FitSettings, tables: dict[str, FrameTable], folder: Path, paths: Sequence[Path]) -> str:
@@ -111,25 +114,28 @@ def compare(settings: FitSettings, tables: dict[str, FrameTable], folder: Path, 
         "warm": Way(make_training(settings, tables["files"], folder), cold=False),
         "cold": Way(make_training(settings, tables["files"], folder), cold=True),
     }
-    take_turn(ways["resident"], 20, paths)  # to see how long a turn is, and to make everybody warm
-    steps = max(20, int(ways["resident"].rates.pop() * TURN_SECONDS))
-    for name in ("warm", "cold"):
-        take_turn(ways[name], 20, paths)
-        ways[name].rates.clear()
+    for way in ways.values():
+        take_turn(way, WARM_UP, paths)
+    steps = max(WARM_UP, int(ways["resident"].rates[0] * TURN_SECONDS))
     for _ in range(TURNS):
         for way in ways.values():
             take_turn(way, steps, paths)
     resident = ways["resident"]
     same = all(torch.equal(way.training.flat.trained, resident.training.flat.trained) for way in ways.values())
-    rates = " | ".join(f"{median(way.rates):,.0f}" for way in ways.values())
-    ratios = " | ".join(f"{_ratio(ways[name], resident):.2f}" for name in ("warm", "cold"))
-    return f"| {settings.aggregator} | {settings.batch_size} | {rates} | {ratios} | {'yes' if same else 'NO'} |"
+    rates = " | ".join(f"{median(way.rates[1:]):,.0f}" for way in ways.values())
+    ratios = [_ratio(ways[name].rates, resident.rates) for name in ("warm", "cold")]
+    ratios.append(_ratio(ways["warm"].costs, resident.costs))
+    figures = f"{rates} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} | {'yes' if same else 'NO'}"
+    return f"| {settings.aggregator} | {settings.batch_size} | {figures} |"
 
 
 def main() -> None:
     """Print the table."""
-    print("| aggregator | batch | resident steps/s | warm | cold | warm / resident | cold / resident | same weights |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| aggregator | batch | resident steps/s | warm | cold | warm / resident | cold / resident "
+        "| CPU time, warm / resident | same weights |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         store, wanted = make_store(Path(name))
         tables = {"resident": store.load(wanted), "files": store.attach(wanted)}
@@ -139,8 +145,9 @@ def main() -> None:
                 print(compare(settings, tables, Path(name), store.shard_files()))
 
 
-def _ratio(way: Way, resident: Way) -> float:
-    return median(mine / theirs for mine, theirs in zip(way.rates, resident.rates, strict=True))
+def _ratio(mine: list[float], theirs: list[float]) -> float:
+    """Median over the turns after the first, which only warms up."""
+    return median(one / other for one, other in zip(mine[1:], theirs[1:], strict=True))
 
 
 if __name__ == "__main__":
