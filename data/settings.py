@@ -320,7 +320,7 @@ class FitSettings(Settings):
     )
     precision: str = setting(
         "auto",
-        "products: fp32, bf16 (factors may be rounded to it, weights and sums not), auto (bf16 where there is hardware)",
+        "products: fp32, bf16 (factors may be rounded to it, weights and sums not), auto (bf16 if in hardware)",
         choices=("auto", "fp32", "bf16"),
     )
 
