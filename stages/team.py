@@ -38,6 +38,7 @@ from .ranks import PATIENCE_S, RankLost, Ranks
 
 ORDER, READY, FAILED, OVER = "order", "ready", "failed", "over"  # keys of the store
 POLL_S = 0.05
+REASON_S = 2.0  # that the reason of a lost process is waited for
 PARTING_S = 20.0  # that a process which failed leaves the first one to say so, before torchrun ends it
 Job = TypeVar("Job")
 Work = Callable[[Any, Ranks], object]
@@ -227,11 +228,18 @@ def _await_others(store: Store, size: int, progress: Progress, ended: Callable[[
 
 
 def _reason(store: Store, ended: Callable[[], str | None]) -> str | None:
-    """What a lost process said, or how it ended."""
+    """What a lost process said, or how it ended, which is known a moment after its connections close."""
+    patience = time.monotonic() + REASON_S
+    while (reason := _said(store) or ended()) is None and time.monotonic() < patience:
+        time.sleep(POLL_S)
+    return reason
+
+
+def _said(store: Store) -> str | None:
     with suppress(RuntimeError):
         if store.check([FAILED]):
             return str(store.get(FAILED).decode())
-    return ended()
+    return None
 
 
 def _ended(processes: list[BaseProcess]) -> str | None:
