@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -158,18 +158,21 @@ def _run_extract(world: World, plan: Plan, request: Request, watcher: Watcher) -
 
 def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
     from ..stages import fit
+    from ..stages.team import pick_team
 
     chosen = plan["fit"]
     folder = world.workspace.stage("fit", chosen.key)
     if "fit" in request.force:
         fit.forget_checkpoint(folder)
-    begin = time.monotonic()
+    begin, settings = time.monotonic(), world.config.fit
+    team = pick_team(settings.processes, settings.device)
+    settings = replace(settings, processes=team.size)
     ids = world.train_ids()
     if not ids:
         raise StageError(f"split {world.split.name} has no training video whose features are there: see data.split")
     groups = {video.id: video.group for video in world.videos(ids)}
     named = [groups[video_id] for video_id in ids]
-    result = fit.run(world.config.fit, _load(world, ids), folder, progress=watcher, groups=named)
+    result = fit.run(settings, _load(world, ids), folder, progress=watcher, groups=named, team=team)
     write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
     outputs = [folder / name for name in fit.OUTPUTS]
     _record(world, chosen, versions.FIT, outputs, time.monotonic() - begin)

@@ -133,19 +133,26 @@ class FrameMemory:
         new_BL[:, 1:] = rows_BL[:, 1:] > rows_BL[:, :-1]
         return Clips(torch.einsum("bl,bld->bd", new_BL / new_BL.sum(dim=1, keepdim=True), features))
 
+    @property
+    def prefix_shape(self) -> tuple[int, int]:
+        """(M, D) of the sums: a row more than it has frames for each video."""
+        return len(self.features_ND) + len(self.frames_V), self.width
+
     def with_prefix_sums(self) -> FrameMemory:
         """The same frames with float32 sums, so that a clip's mean costs two rows instead of l.
 
         Row first_V[v] + v + i holds the sum of the first i frames of video v; sums begin anew with each video, which
         keeps a mean within 1e-5 of the frames' magnitude.
         """
-        prefix_MD = torch.zeros(
-            len(self.features_ND) + len(self.frames_V), self.width, dtype=torch.float32, device=self.device
-        )
+        prefix_MD = torch.zeros(self.prefix_shape, dtype=torch.float32, device=self.device)
+        self.sum_into(prefix_MD)
+        return replace(self, prefix_MD=prefix_MD)
+
+    def sum_into(self, prefix_MD: Tensor) -> None:
+        """Fill zeros of :attr:`prefix_shape` with the sums."""
         for number, (first, frames) in enumerate(zip(self.first_V.tolist(), self.frames_V.tolist(), strict=True)):
             rows_TD = prefix_MD[first + number + 1 : first + number + 1 + frames]
             torch.cumsum(self.features_ND[first : first + frames], dim=0, dtype=torch.float32, out=rows_TD)
-        return replace(self, prefix_MD=prefix_MD)
 
     def mean_pool(self) -> Tensor:
         """The mean of all frames of each video (V, D), float32."""
