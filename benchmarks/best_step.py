@@ -20,7 +20,6 @@ from mofore.data.settings import PRESETS, FitSettings
 from mofore.stages import fit
 from mofore.stages.forecaster import Forecaster
 from mofore.stages.frame_memory import FrameMemory
-from mofore.stages.ranks import Ranks
 from mofore.stages.watch import Look, Watch
 
 from .forecast_trials import FeatureSet, embedding, retrieval
@@ -51,7 +50,7 @@ def looks_of(data: FeatureSet, changes: dict[str, Any]) -> list[dict[str, float]
     groups = [data.groups[v] for v in data.train_V.tolist()]
     with _followed(beside), tempfile.TemporaryDirectory() as folder:
         table = data.training_table()
-        fit.run(FitSettings(**changes), table, Path(folder), progress=Silent(), groups=groups, ranks=Ranks())
+        fit.run(FitSettings(**changes), table, Path(folder), progress=Silent(), groups=groups)
     return rows
 
 

@@ -20,7 +20,6 @@ from mofore.stages.embedding_health import effective_rank
 from mofore.stages.forecast_skill import climatology, forecast_metrics
 from mofore.stages.forecaster import Forecaster
 from mofore.stages.frame_memory import FrameMemory
-from mofore.stages.ranks import Ranks
 from mofore.stages.retrieval import center, retrieval_metrics
 
 VIEWS = 6
@@ -67,7 +66,7 @@ def trial(data: FeatureSet, changes: Mapping[str, Any]) -> dict[str, Any]:
     settings = FitSettings(**changes)
     groups = [data.groups[v] for v in data.train_V.tolist()]
     with tempfile.TemporaryDirectory() as folder:
-        made = fit.run(settings, data.training_table(), Path(folder), progress=Silent(), groups=groups, ranks=Ranks())
+        made = fit.run(settings, data.training_table(), Path(folder), progress=Silent(), groups=groups)
         forecaster, settings = fit.load_forecaster(Path(folder))
     memory = FrameMemory.of(data.table, torch.device("cpu"))
     found = {name: retrieval(data, embedding(forecaster, memory, settings, name)) for name in SOURCES}

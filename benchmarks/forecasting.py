@@ -100,7 +100,7 @@ def fit_rate(settings: FitSettings, table: FrameTable, steps: int) -> float:
     """Steps a second of a whole fit, its log included, once it has begun."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        fit.run(replace(settings, steps=steps), table, Path(folder), progress=clock, ranks=Ranks())
+        fit.run(replace(settings, steps=steps), table, Path(folder), progress=clock)
     return clock.rate()
 
 

@@ -4,9 +4,9 @@ A shard's features are one contiguous table, so the place of a row in the file i
 and its lock. They are asked of the kernel all at once (``POSIX_FADV_WILLNEED``), in the order of the files, and then
 read, a clip in one call; what is read lies in the system's page cache, as far as that reaches.
 
-A memory map was tried and rejected: a clip of 16 KB costs it four or five page faults one after another (cold, 340 ms
-for 1,024 clips against 28 ms here; warm, 8 to 60 against 5), its pages count as the process's own memory, and a file
-that is cut short kills the process with SIGBUS where a read can say what happened.
+A memory map was tried and rejected: a clip of 16 KB costs it four or five page faults one after another (cold, 330 ms
+or more for 1,024 clips, against 28 ms; warm, 8 to 68 against 5), and a file that is cut short kills the process with
+SIGBUS where a read can say what happened.
 """
 
 from __future__ import annotations

@@ -320,7 +320,7 @@ class FitSettings(Settings):
     )
     precision: str = setting(
         "auto",
-        "products: fp32, bf16 (factors may be rounded to it, weights and sums not), auto (bf16 where there is hardware)",
+        "products: fp32, bf16 (factors may be rounded to it, weights and sums not), auto (bf16 if in hardware)",
         choices=("auto", "fp32", "bf16"),
     )
 
@@ -353,12 +353,25 @@ class FitSettings(Settings):
         choices=("auto", "on", "off"),
         identity=False,
     )
+    processes: int = setting(
+        1,
+        "processes that share the run, each with a part of every batch (--nproc); GPUs: one each",
+        low=1,
+        high=512,
+        identity=False,
+    )
     device: str = setting(
         "auto", "auto (cuda where there is one), cpu, or cuda", choices=("auto", "cpu", "cuda"), identity=False
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.batch_size % self.processes:
+            larger = -(-self.batch_size // self.processes) * self.processes
+            raise ConfigError(
+                f"fit.batch_size = {self.batch_size} cannot be shared by {self.processes} processes: take --set "
+                f"fit.batch_size={larger} (another batch is another result), or as many processes as divide it"
+            )
         if self.gap_max < self.gap_min:
             raise ConfigError(f"fit.gap_max = {self.gap_max:g}: at least fit.gap_min = {self.gap_min:g} is needed")
         if self.unit == "frames":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -166,9 +168,11 @@ def extract(only: bool, force: bool, retry_failed: bool, workdir: Path, override
 
 @cli.command()
 @stage_options
+@click.option("--nproc", type=click.IntRange(min=1), help="Processes that share it, as --set fit.processes=N.")
 @workdir_option
-def fit(only: bool, force: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
+def fit(only: bool, force: bool, nproc: int | None, workdir: Path, overrides: tuple[str, ...]) -> None:
     """Student, predictor and teacher on the cached features -> fit/<key>/."""
+    overrides = overrides if nproc is None else (*overrides, f"fit.processes={nproc}")
     _run_stage("fit", only, force, workdir, overrides)
 
 
@@ -327,8 +331,19 @@ def _cause(error: OSError) -> str:
 
 
 def main() -> None:
-    """Entry point of the command ``mofore``."""
-    cli(prog_name="mofore")
+    """Entry point of the command ``mofore``; of the processes that torchrun started, the first one is it."""
+    if os.environ.get("LOCAL_WORLD_SIZE", "1") == "1":
+        cli(prog_name="mofore")
+        return
+    from ..stages import team
+
+    if os.environ["RANK"] != "0":
+        sys.exit(team.assist())
+    team.lead()
+    try:
+        cli(prog_name="mofore")
+    finally:
+        team.dismiss()
 
 
 def _open(workdir: Path, overrides: tuple[str, ...]) -> tuple[Workspace, Config]:

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from ..cache.ledger import Ledger, StageRecord
 from ..cache.lock import exclusive
 from ..data.errors import StageError, StaleError, StoreError
 from ..data.progress import Progress
+from ..data.settings import FitSettings
 from ..data.types import Failure
 from ..stages import versions
 from .config import Config
@@ -158,20 +159,21 @@ def _run_extract(world: World, plan: Plan, request: Request, watcher: Watcher) -
 
 def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
     from ..stages import fit
+    from ..stages.team import pick_team
 
     chosen = plan["fit"]
     folder = world.workspace.stage("fit", chosen.key)
     if "fit" in request.force:
         fit.forget_checkpoint(folder)
-    begin = time.monotonic()
+    begin, settings = time.monotonic(), world.config.fit
+    team = pick_team(settings.processes, settings.device)
+    settings = replace(settings, processes=team.size)
     ids = world.train_ids()
     if not ids:
         raise StageError(f"split {world.split.name} has no training video whose features are there: see data.split")
     groups = {video.id: video.group for video in world.videos(ids)}
     named = [groups[video_id] for video_id in ids]
-    result = fit.run(
-        world.config.fit, _load(world, ids, watcher, world.config.fit.device), folder, progress=watcher, groups=named
-    )
+    result = fit.run(settings, _load(world, ids, settings, watcher), folder, progress=watcher, groups=named, team=team)
     write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
     outputs = [folder / name for name in fit.OUTPUTS]
     _record(world, chosen, versions.FIT, outputs, time.monotonic() - begin)
@@ -201,7 +203,8 @@ def _run_index(world: World, plan: Plan, _request: Request, watcher: Watcher) ->
         "index_settings": world.config.index.identity(),
     }
     fit_folder = world.workspace.stage("fit", plan["fit"].key)
-    inputs = index.IndexInputs(world.videos(ids), _load(world, ids, watcher), world.split, fit_folder, provenance)
+    table = _load(world, ids, replace(world.config.fit, device="cpu", processes=1), watcher)
+    inputs = index.IndexInputs(world.videos(ids), table, world.split, fit_folder, provenance)
     index.run(world.config.index, inputs, folder, progress=watcher)
     write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
     outputs = [folder / name for name in (index.INDEX, index.EMBEDDINGS, index.VIDEOS, index.METRICS)]
@@ -217,16 +220,15 @@ RUNNERS: dict[str, Callable[[World, Plan, Request, Watcher], str]] = {
 }
 
 
-def _load(world: World, ids: list[str], watcher: Watcher, device: str = "cpu") -> Any:
+def _load(world: World, ids: list[str], settings: FitSettings, watcher: Watcher) -> Any:
     """The frames of some videos, in that order, in memory or left in their shards."""
     from ..cache.store import FeatureStore
-    from ..stages.device import pick_device
     from ..stages.residency import load_frames
 
     places = [world.stored[video_id] for video_id in ids]
     wanted = [(place.shard, place.row, place.video) for place in places]
     store = FeatureStore(world.workspace.store(world.store_key))
-    return load_frames(store, wanted, world.config.fit.memory_gb, pick_device(device), progress=watcher)
+    return load_frames(store, wanted, settings, progress=watcher)
 
 
 def _record(world: World, plan: StagePlan, version: int, outputs: list[Path], seconds: float) -> None:

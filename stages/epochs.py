@@ -55,6 +55,11 @@ class Sampler:
         return min(self.settings.batch_size // self.settings.pairs_per_video, len(self.usable_V))
 
     @property
+    def contexts_per_batch(self) -> int:
+        """Contexts in a batch, several of a video included."""
+        return self.videos_per_batch * self.settings.pairs_per_video
+
+    @property
     def batches_per_pass(self) -> int:
         """Whole batches of a pass over the videos; the rest waits for the next pass."""
         return len(self.usable_V) // self.videos_per_batch
@@ -131,7 +136,7 @@ class Round:
 
     def gathers(self, sampler: Sampler, first: int, last: int, share: slice) -> Iterator[list[Batch]]:
         """The round's batches ``first`` to ``last``, as many together as are gathered at once."""
-        size = sampler.videos_per_batch * sampler.settings.pairs_per_video
+        size = sampler.contexts_per_batch
         at_once = max(1, _gather_pairs(sampler, self.gap_PH.shape[1]) // size)
         for begin in range(first, last, at_once):
             end = min(begin + at_once, last)

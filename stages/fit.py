@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -28,6 +28,7 @@ from .frame_memory import FrameMemory
 from .lookalikes import Lookalikes
 from .ranks import Ranks
 from .residency import has_room_for_sums
+from .team import Alone, Team
 from .training import BEST, LOG, LOOKS, Training
 from .watch import Watch
 
@@ -49,6 +50,40 @@ class FitResult:
     last: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class FitJob:
+    """What a fit is made of.
+
+    Attributes:
+        settings: of the fit.
+        table: frames of the training videos.
+        folder: for the model, the log and checkpoints.
+        groups: recording that each video was cut from, or None; what is held out, is held out by whole groups.
+    """
+
+    settings: FitSettings
+    table: FrameTable
+    folder: Path
+    groups: tuple[str | None, ...] = ()
+
+    def memory(self, device: torch.device) -> tuple[FrameMemory, Tensor, Tensor]:
+        """The frames on ``device``, and positions of the held-out and the training videos.
+
+        Raises:
+            StageError: if there are too few training videos.
+        """
+        settings, memory = self.settings, FrameMemory.of(self.table, device)
+        usable_V = memory.usable_V(settings.gap_least, settings.unit).cpu()
+        held_V, trained_V = _hold_out(usable_V, self.table.ids, self.groups, settings.validation)
+        if len(trained_V) < 2:
+            raise StageError(
+                f"{len(trained_V)} of {len(memory.frames_V)} training videos can hold two clips with a gap of "
+                f"{settings.gap_least:g} {settings.unit} between (fit.gap_min, fit.gap_max) and are not held out "
+                "(fit.validation); at least 2 are needed"
+            )
+        return memory, held_V, trained_V
+
+
 def run(
     settings: FitSettings,
     table: FrameTable,
@@ -56,7 +91,7 @@ def run(
     *,
     progress: Progress,
     groups: Sequence[str | None] = (),
-    ranks: Ranks | None = None,
+    team: Team | None = None,
 ) -> FitResult:
     """Train on the videos of ``table`` and publish the model into ``folder``; resumes from its checkpoint.
 
@@ -66,46 +101,63 @@ def run(
         folder: for the model, the log and checkpoints.
         progress: who is told.
         groups: recording that each video was cut from, or None; what is held out, is held out by whole groups.
-        ranks: the processes that share the run.
+        team: the processes that share the run; None: this one alone.
 
     Raises:
-        StageError: if there are too few videos, the loss is no longer finite, or the embeddings collapse.
+        StageError: if there are too few videos, the loss is no longer finite, the embeddings collapse, the team
+            cannot share a batch evenly, or one of it is lost.
     """
-    ranks = ranks or Ranks.joined()
-    memory = FrameMemory.of(table, pick_device(settings.device))
-    usable_V = memory.usable_V(settings.gap_least, settings.unit).cpu()
-    held_V, trained_V = _hold_out(usable_V, table.ids, groups, settings.validation)
-    if len(trained_V) < 2:
-        raise StageError(
-            f"{len(trained_V)} of {len(memory.frames_V)} training videos can hold two clips with a gap of "
-            f"{settings.gap_least:g} {settings.unit} between (fit.gap_min, fit.gap_max) and are not held out "
-            "(fit.validation); at least 2 are needed"
-        )
-    forecaster = make_forecaster(memory.width, settings).to(memory.device)
-    watch = Watch(settings, memory, held_V, trained_V, table.ids)
-    sampler = make_sampler(settings, memory, trained_V)
-    training = Training(settings, sampler, forecaster, watch, folder, ranks)
-    steps_run = training.train(progress if ranks.writes else Silent())
-    kept = settings.steps
-    if settings.keep == "best" and training.best is not None:
-        training.use_best()
-        kept = int(training.best["step"])
-    counts = (len(trained_V), len(held_V), len(memory.frames_V) - len(usable_V))
-    result = FitResult(settings.steps, steps_run, *counts, kept, training.last)
-    if ranks.writes:
-        _publish(forecaster, settings, table, folder, result)
+    job, team = FitJob(settings, table, folder, tuple(groups)), team or Alone()
+    del table  # a team reads a copy that all of it share
+    _refuse_uneven(job, team.size)
+    with team.at_work(job, assist, progress=progress) as (job, ranks):
+        training, result = _train(job, ranks, progress)
+    _publish(training.forecaster, job, result, team.size)
     return result
 
 
-def make_sampler(settings: FitSettings, memory: FrameMemory, trained_V: Tensor) -> Sampler:
+def assist(job: FitJob, ranks: Ranks) -> None:
+    """Train as one of several processes, of which the first tells, looks and writes.
+
+    Raises:
+        RankLost: if another process is lost.
+    """
+    _train(job, ranks, Silent())
+
+
+def _train(job: FitJob, ranks: Ranks, progress: Progress) -> tuple[Training, FitResult]:
+    settings = job.settings
+    memory, held_V, trained_V = job.memory(pick_device(settings.device))
+    forecaster = make_forecaster(memory.width, settings).to(memory.device)
+    watch = Watch(settings, memory, held_V, trained_V, job.table.ids)
+    sampler = make_sampler(settings, memory, trained_V, ranks=ranks)
+    training = Training(settings, sampler, forecaster, watch, job.folder, ranks)
+    steps_run, kept = training.train(progress), settings.steps
+    if settings.keep == "best" and training.best is not None:
+        training.use_best()
+        kept = int(training.best["step"])
+    short = len(memory.frames_V) - len(trained_V) - len(held_V)
+    return training, FitResult(settings.steps, steps_run, len(trained_V), len(held_V), short, kept, training.last)
+
+
+def _refuse_uneven(job: FitJob, size: int) -> None:
+    """Find out before anything is started that a batch cannot be shared."""
+    if size > 1:
+        memory, _, trained_V = job.memory(torch.device("cpu"))
+        Ranks(0, size).share(Sampler(job.settings, memory, trained_V).contexts_per_batch)
+
+
+def make_sampler(
+    settings: FitSettings, memory: FrameMemory, trained_V: Tensor, *, ranks: Ranks | None = None
+) -> Sampler:
     """The sampler of a run, with prefix sums and look-alikes where they are wanted."""
-    lookalikes = None
+    ranks, lookalikes = ranks or Ranks(), None
     if settings.neighbours or settings.negatives == "lookalike":
-        lookalikes = Lookalikes.of(memory, trained_V, settings.neighbours)
+        lookalikes = ranks.first(lambda: Lookalikes.of(memory, trained_V, settings.neighbours))
     read = 2.0 * settings.steps * settings.batch_size * settings.clip_length
     repaid = settings.aggregator == "mean" and settings.dense and read > SUMS_REPAY * len(memory.frames)
-    if repaid and has_room_for_sums(memory, settings.memory_gb):
-        memory = memory.with_prefix_sums()
+    if repaid and ranks.first(lambda: has_room_for_sums(memory, settings.memory_gb)):
+        memory = _with_prefix_sums(memory, ranks)
     return Sampler(settings, memory, trained_V, lookalikes)
 
 
@@ -128,6 +180,13 @@ def load_forecaster(folder: Path) -> tuple[Forecaster, FitSettings]:
     return forecaster.eval(), settings
 
 
+def _with_prefix_sums(memory: FrameMemory, ranks: Ranks) -> FrameMemory:
+    """On a processor the sums are there once for all processes; each GPU has memory of its own."""
+    if ranks.size == 1 or memory.device.type != "cpu":
+        return memory.with_prefix_sums()
+    return replace(memory, prefix_MD=ranks.common(*memory.prefix_shape, fill=memory.sum_into))
+
+
 def _hold_out(
     usable_V: Tensor, ids: Sequence[str], groups: Sequence[str | None], share: float
 ) -> tuple[Tensor, Tensor]:
@@ -146,8 +205,9 @@ def _hold_out(
     return usable_V[chosen_V], usable_V[~chosen_V]
 
 
-def _publish(forecaster: Forecaster, settings: FitSettings, table: FrameTable, folder: Path, result: FitResult) -> None:
-    meta = {"settings": settings.identity(), "width": table.features_ND.shape[1]}
+def _publish(forecaster: Forecaster, job: FitJob, result: FitResult, processes: int) -> None:
+    table, folder = job.table, job.folder
+    meta = {"settings": job.settings.identity(), "width": table.features_ND.shape[1]}
     save_checkpoint(folder / MODEL, forecaster.state_dict(), meta)
     described = {
         **meta,
@@ -159,6 +219,7 @@ def _publish(forecaster: Forecaster, settings: FitSettings, table: FrameTable, f
             "too_short": result.too_short,
             "frames": len(table.features_ND),
         },
+        "processes": processes,
         "kept_step": result.kept_step,
         "last_step": result.last,
         "torch": torch.__version__,

@@ -142,22 +142,25 @@ class FrameMemory:
         """The same, but where frames are in files, the next is always being read while one is in use."""
         return self.frames.ahead(clips)
 
+    @property
+    def prefix_shape(self) -> tuple[int, int]:
+        """(M, D) of the sums: a row more than it has frames for each video."""
+        return len(self.frames) + len(self.frames_V), self.width
+
     def with_prefix_sums(self) -> FrameMemory:
         """The same frames with sums, so that a clip's mean costs two rows instead of l.
 
         Row first_V[v] + v + i holds the sum of the first i frames of video v; sums begin anew with each video.
         """
-        rows = len(self.frames) + len(self.frames_V)
-        prefix_MD = torch.zeros(rows, self.width, dtype=torch.float64, device=self.device)
+        prefix_MD = torch.zeros(self.prefix_shape, dtype=torch.float64, device=self.device)
+        self.sum_into(prefix_MD)
+        return replace(self, prefix_MD=prefix_MD)
+
+    def sum_into(self, prefix_MD: Tensor) -> None:
+        """Fill zeros of :attr:`prefix_shape` with the sums."""
         for number, (first, frames) in enumerate(self._places()):
             rows_TD = prefix_MD[first + number + 1 : first + number + 1 + frames]
             torch.cumsum(self.frames.span(first, first + frames), dim=0, dtype=torch.float64, out=rows_TD)
-        return replace(self, prefix_MD=prefix_MD)
-
-    @property
-    def prefix_bytes(self) -> int:
-        """What prefix sums take."""
-        return 8 * (len(self.frames) + len(self.frames_V)) * self.width
 
     def mean_pool(self) -> Tensor:
         """The mean of all frames of each video (V, D), float32."""

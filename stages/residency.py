@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +10,8 @@ import torch
 from ..cache.ledger import StoredVideo
 from ..cache.store import FeatureStore, FrameTable
 from ..data.progress import Progress
+from ..data.settings import FitSettings
+from .device import pick_device
 from .frame_memory import FrameMemory
 from .machine_memory import total_memory
 
@@ -18,34 +20,33 @@ BESIDE_FEATURES = 24  # bytes of a frame that are in memory in any case: its tim
 
 
 def memory_limit(memory_gb: float, device: torch.device) -> int:
-    """Bytes that this process may hold features in; several processes on one machine share its memory.
+    """Bytes that features may be held in.
 
     Args:
         memory_gb: ``fit.memory_gb``; 0 for half of what the machine has, and of what the device has.
         device: where the frames are to be.
     """
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if memory_gb:
-        return int(memory_gb * GIB) // processes
-    host = total_memory(torch.device("cpu")) // 2 // processes
-    return host if device.type == "cpu" else min(host, total_memory(device) // 2)
+        return int(memory_gb * GIB)
+    devices = {torch.device("cpu"), device}
+    return min(map(total_memory, devices)) // 2
 
 
 def load_frames(
     store: FeatureStore,
     wanted: Sequence[tuple[str, int, StoredVideo]],
-    memory_gb: float,
-    device: torch.device,
+    settings: FitSettings,
     *,
     progress: Progress,
 ) -> FrameTable:
     """The frames of some videos, in memory if that has room for them, and else left in their shards.
 
+    Several processes share what is loaded, but it is there twice while it is brought into the memory that they share.
+
     Args:
         store: that holds them.
         wanted: (shard's file name, row of the video in that shard, its record) of each.
-        memory_gb: ``fit.memory_gb``.
-        device: where the frames are to be.
+        settings: of the fit: its device, processes and ``memory_gb``.
         progress: who is told that they stay in their files.
 
     Raises:
@@ -53,18 +54,19 @@ def load_frames(
     """
     frames = sum(video.frames for _, _, video in wanted)
     features = 2 * frames * store.width(wanted[0][0]) if wanted else 0
-    limit = memory_limit(memory_gb, device)
-    if features + BESIDE_FEATURES * frames <= limit:
+    limit = memory_limit(settings.memory_gb, pick_device(settings.device))
+    copies = 2 if settings.processes > 1 else 1
+    if copies * (features + BESIDE_FEATURES * frames) <= limit:
         return store.load(wanted)
-    half = "" if memory_gb else f" (half of what there is, {limit / GIB:.3g} GiB)"
+    half = "" if settings.memory_gb else f" (half of what there is, {limit / GIB:.3g} GiB)"
     progress.note(
-        f"the features ({features / GIB:.3g} GiB) are read from their files: fit.memory_gb = {memory_gb:g}{half}"
+        f"the features ({features / GIB:.3g} GiB) are read from their files: fit.memory_gb = "
+        f"{settings.memory_gb:g}{half}"
     )
     return store.attach(wanted)
 
 
 def has_room_for_sums(memory: FrameMemory, memory_gb: float) -> bool:
     """Whether prefix sums may lie beside the frames; never where the frames themselves had no room."""
-    features = 2 * len(memory.frames) * memory.width
-    needed = features + BESIDE_FEATURES * len(memory.frames) + memory.prefix_bytes
-    return needed <= memory_limit(memory_gb, memory.device)
+    frames = len(memory.frames) * (2 * memory.width + BESIDE_FEATURES)
+    return frames + 8 * math.prod(memory.prefix_shape) <= memory_limit(memory_gb, memory.device)

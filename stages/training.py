@@ -68,20 +68,13 @@ class Training:
         Raises:
             StageError: if the loss is no longer finite, or the embeddings collapse and ``fit.alarm = "stop"``.
         """
-        log, looks = (MetricsLog(self.folder / name) for name in (LOG, LOOKS))
-        curves = make_curves(self.settings.tensorboard, self.folder, progress)
         begun = self._resume(progress)
-        for each in (log, looks):
-            each.keep_steps(self.step or -1)  # a run that begins anew looks at step 0 again
-        progress.start("fit", self.settings.steps - begun, "steps")
-        try:
-            with torch.no_grad(), matrix_products(self.settings.precision, self.flat.trained.device):
-                self._steps(_Record(log, looks, curves, progress))
-        finally:
-            log.close()
-            looks.close()
-            curves.close()
-            progress.finish()
+        with torch.no_grad(), matrix_products(self.settings.precision, self.flat.trained.device):
+            if self.ranks.writes:
+                self._lead(progress)
+            else:
+                for batch in self._batches():
+                    self.take_step(batch)
         return self.settings.steps - begun
 
     def take_step(self, batch: Batch) -> Tensor:
@@ -109,22 +102,45 @@ class Training:
             self.flat.trained.copy_(tensors["trained"])
             self.flat.teacher.copy_(tensors["teacher"])
 
+    def _lead(self, progress: Progress) -> None:
+        """Take the steps, and write down what comes of them."""
+        log, looks = (MetricsLog(self.folder / name) for name in (LOG, LOOKS))
+        curves = make_curves(self.settings.tensorboard, self.folder, progress)
+        for each in (log, looks):
+            each.keep_steps(self.step or -1)  # a run that begins anew looks at step 0 again
+        progress.start("fit", self.settings.steps - self.step, "steps")
+        try:
+            self._steps(_Record(log, looks, curves, progress))
+        finally:
+            log.close()
+            looks.close()
+            curves.close()
+            progress.finish()
+
+    def _batches(self) -> Iterator[Batch]:
+        """This process's contexts of the batches that are left."""
+        share = self.ranks.share(self.sampler.contexts_per_batch)
+        return self.sampler.batches(self.step, self.settings.steps, share=share)
+
     def _objective(
         self, forecast_RE: Tensor, target_RE: Tensor, group_R: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The objective over the rows of all processes, and this process's part of its gradient."""
-        ranks, rows = self.ranks, len(forecast_RE)
+        ranks, rows, queue_QE = self.ranks, len(forecast_RE), self.queue.filled()
+        if ranks.size == 1:
+            return self.objective(forecast_RE, target_RE, group_R, queue_QE)
         group_R = None if group_R is None else ranks.gather(group_R)
-        whole = self.objective(ranks.gather(forecast_RE), ranks.gather(target_RE), group_R, self.queue.filled())
+        both_RE = ranks.gather(torch.cat([forecast_RE, target_RE], dim=1))  # one exchange instead of two
+        forecasts_RE, targets_RE = both_RE.chunk(2, dim=1)
+        whole = self.objective(forecasts_RE, targets_RE, group_R, queue_QE)
         return whole[0][ranks.rank * rows : (ranks.rank + 1) * rows], whole[1], whole[2]
 
     def _steps(self, record: _Record) -> None:
-        share = self.ranks.share(self.sampler.videos_per_batch * self.settings.pairs_per_video)
         if self.step == 0 and self.look_every:
             self._look(record)
         figures: list[Tensor] = []
         saved = time.monotonic()
-        for batch in self.sampler.batches(self.step, self.settings.steps, share=share):
+        for batch in self._batches():
             record.progress.pulse()
             figures.append(self.take_step(batch))
             if not self._pauses():
@@ -133,7 +149,7 @@ class Training:
             figures = []
             if self.look_every and self._due(self.look_every):
                 self._look(record)
-            if self._due(0) or self.ranks.agree(time.monotonic() - saved) >= self.settings.checkpoint_seconds:
+            if self._due(0) or time.monotonic() - saved >= self.settings.checkpoint_seconds:
                 record.sync()
                 self._save()
                 saved = time.monotonic()
@@ -158,17 +174,15 @@ class Training:
             rows.append(row)
         rows[-1]["teacher_drift"] = drift
         self.last = rows[-1]
-        if self.ranks.writes:
-            record.steps(rows, self.looked)
+        record.steps(rows, self.looked)
 
     def _look(self, record: _Record) -> None:
         self.looked = look = self.watch.look(self.forecaster, self.step, float(self.flat.teacher_drift()))
-        if self.ranks.writes:
-            record.look(look)
+        record.look(look)
         worth = look.worth
         if self.step and worth is not None and (self.best is None or worth > self.best["worth"]):
             self.best = {"step": self.step, "worth": worth}
-            if self.settings.keep == "best" and self.ranks.writes:
+            if self.settings.keep == "best":
                 tensors = {"trained": self.flat.trained, "teacher": self.flat.teacher}
                 save_checkpoint(self.folder / BEST, tensors, self.best)
         if look.alarms and self.settings.alarm != "off":
@@ -198,8 +212,11 @@ class Training:
         )
 
     def _resume(self, progress: Progress) -> int:
-        """Go on from the latest sound checkpoint if there is one; return the number of steps already done."""
-        found = load_latest(self.folder)
+        """Go on from the latest sound checkpoint if there is one; return the number of steps already done.
+
+        The first process reads it, and the others take what they need from there: they cannot find another one.
+        """
+        found = load_latest(self.folder) if self.ranks.writes else None
         if found is not None:
             tensors, meta = found
             for name, tensor in self._state().items():
@@ -207,11 +224,12 @@ class Training:
             self.step, self.last, self.best = meta["step"], meta["last"], meta["best"]
             self.queue.pushed, self.watch.first = meta["pushed"], meta["first_look"]
             progress.note(f"resuming at step {self.step:,} of {self.settings.steps:,}")
+        self.step, self.queue.pushed = self.ranks.first(lambda: (self.step, self.queue.pushed))
+        for tensor in self._state().values():
+            self.ranks.copy_first(tensor)
         return self.step
 
     def _save(self) -> None:
-        if not self.ranks.writes:
-            return
         meta: dict[str, Any] = {
             "step": self.step,
             "steps": self.settings.steps,

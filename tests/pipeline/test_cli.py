@@ -251,3 +251,24 @@ def test_features_of_a_killed_extraction_are_bit_identical(work: Path, finished:
     mine, theirs = features(work), features(finished)
     assert mine.keys() == theirs.keys()
     assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
+
+
+def test_two_processes_fit_what_one_would_and_the_model_says_so(mofore: Command, work: Path) -> None:
+    done = mofore("fit", "-w", work, "--force", "--nproc", "2")
+    assert done.exit_code == 0, done.output
+    assert "shared by 2 processes" in done.stderr
+    (described,) = work.glob("fit/*/model.json")
+    assert json.loads(described.read_text())["processes"] == 2
+    assert "up to date" in mofore("fit", "-w", work).stderr, "their number is not part of the fingerprint"
+    refused = mofore("fit", "-w", work, "--nproc", "3")
+    assert refused.exit_code == 2
+    assert "cannot be shared by 3 processes" in refused.stderr
+
+
+def test_torchruns_first_process_is_the_command_and_the_others_help(work: Path) -> None:
+    (described,) = work.glob("fit/*/model.json")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mofore"]
+    done = subprocess.run([*launch, "fit", "-w", work, "--force"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("fit      done") == 1
+    assert json.loads(described.read_text())["processes"] == 2

@@ -21,6 +21,7 @@ from mofore.stages.embed import embed_views, mean_pool
 from mofore.stages.forecaster import make_forecaster
 from mofore.stages.frame_memory import FrameMemory
 from mofore.stages.frame_rows import made_ahead
+from mofore.stages.team import Spawned
 
 from .memory import stored, table
 
@@ -82,6 +83,12 @@ def test_a_run_killed_on_files_goes_on_in_memory_to_the_same_bytes(tmp_path: Pat
         fit.run(settings, files, tmp_path / "killed", progress=Breaks(die, step=33))
     assert fit.run(settings, loaded, tmp_path / "killed", progress=Silent()).steps_run < 60
     assert (tmp_path / "killed" / fit.MODEL).read_bytes() == (tmp_path / "whole" / fit.MODEL).read_bytes()
+
+
+def test_two_processes_read_the_same_files(tmp_path: Path) -> None:
+    for name, frames in zip(("loaded", "files"), both(tmp_path, table(LENGTHS)), strict=True):
+        fit.run(SETTINGS, frames, tmp_path / name, progress=Silent(), team=Spawned(2, torch.device("cpu")))
+    assert (tmp_path / "files" / fit.MODEL).read_bytes() == (tmp_path / "loaded" / fit.MODEL).read_bytes()
 
 
 def test_embeddings_and_pooled_features_are_the_same(tmp_path: Path) -> None:
@@ -160,12 +167,14 @@ def most():
 
 embed.BLOCK_BYTES, epochs.GATHER_BYTES = 8 << 20, 4 << 20  # so that they do not hide what grows with the store
 folder, cpu = Path(sys.argv[1]), torch.device("cpu")
-settings = FitSettings(steps=100, memory_gb=1 / 32, embedding_width=8, hidden_width=8, validations=1, neighbours=1)
+settings = FitSettings(
+    steps=100, memory_gb=1 / 32, device="cpu", embedding_width=8, hidden_width=8, validations=1, neighbours=1
+)
 store = FeatureStore(folder / "store")
 wanted = places(store)
 torch.set_num_threads(1)
 before = most()
-frames = load_frames(store, wanted, settings.memory_gb, cpu, progress=Silent())
+frames = load_frames(store, wanted, settings, progress=Silent())
 fit.run(settings, frames, folder / "fit", progress=Silent())
 memory = FrameMemory.of(frames, cpu)
 embed.embed_views(make_forecaster(memory.width, settings).teacher, memory, settings, views=4)

@@ -1,9 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from mofore.cache.shard_rows import ShardRows
+from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
 from mofore.stages import machine_memory, residency
 from mofore.stages.fit import make_sampler
@@ -16,6 +18,10 @@ from .memory import Listening, stored, table
 CPU = torch.device("cpu")
 
 
+def having(size: int, **settings: Any) -> FitSettings:
+    return FitSettings(memory_gb=size / GIB, device="cpu", **settings)
+
+
 @pytest.fixture
 def machine_of_1000_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(residency, "total_memory", lambda _device: 1000)
@@ -24,9 +30,9 @@ def machine_of_1000_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_store_that_fits_is_loaded_and_a_larger_one_stays_in_its_files_and_that_is_said(tmp_path: Path) -> None:
     store, wanted = stored(tmp_path, table([20, 30, 40]))  # 90 frames of 6 features and 24 bytes beside them
     told = Listening()
-    assert isinstance(load_frames(store, wanted, 3240 / GIB, CPU, progress=told).features_ND, np.ndarray)
+    assert isinstance(load_frames(store, wanted, having(3240), progress=told).features_ND, np.ndarray)
     assert not told.notes
-    assert isinstance(load_frames(store, wanted, 3239 / GIB, CPU, progress=told).features_ND, ShardRows)
+    assert isinstance(load_frames(store, wanted, having(3239), progress=told).features_ND, ShardRows)
     assert told.notes == ["the features (1.01e-06 GiB) are read from their files: fit.memory_gb = 3.01655e-06"]
 
 
@@ -35,15 +41,15 @@ def test_half_of_the_machine_is_the_limit_where_none_is_given(tmp_path: Path) ->
     store, wanted = stored(tmp_path, table([20, 30, 40]))
     told = Listening()
     assert memory_limit(0, CPU) == 500
-    assert isinstance(load_frames(store, wanted, 0, CPU, progress=told).features_ND, ShardRows)
+    assert isinstance(load_frames(store, wanted, having(0), progress=told).features_ND, ShardRows)
     assert told.notes[0].endswith("fit.memory_gb = 0 (half of what there is, 4.66e-07 GiB)")
 
 
-@pytest.mark.usefixtures("machine_of_1000_bytes")
-def test_processes_on_one_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert memory_limit(0, CPU) == 125
-    assert memory_limit(1.0, CPU) == GIB // 4
+@pytest.mark.parametrize(("room", "kind"), [(6480, np.ndarray), (6479, ShardRows)])
+def test_several_processes_need_room_for_the_copy_that_they_share(tmp_path: Path, room: int, kind: type) -> None:
+    store, wanted = stored(tmp_path, table([20, 30, 40]))
+    loaded = load_frames(store, wanted, having(room, processes=2), progress=Silent())
+    assert isinstance(loaded.features_ND, kind)
 
 
 def test_prefix_sums_are_made_where_they_have_room_beside_the_frames() -> None:

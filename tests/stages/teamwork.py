@@ -1,0 +1,54 @@
+"""What the processes of a team do in tests; a module of its own, since they import it."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import torch
+from mofore.cache.checkpoint import numbered
+from mofore.data.errors import StageError
+from mofore.stages.fit import FitJob, assist
+from mofore.stages.ranks import Ranks
+
+
+def fit_all(jobs: list[FitJob], ranks: Ranks) -> None:
+    """One fit after another."""
+    for job in jobs:
+        assist(job, ranks)
+
+
+def fit_twice(jobs: list[FitJob], ranks: Ranks) -> None:
+    """The last job goes on in the middle of the first one, as if that had been killed there."""
+    fit_all(jobs[:-1], ranks)
+    if ranks.writes:
+        begin_in_the_middle(jobs[0].folder, jobs[-1].folder)
+    fit_all(jobs[-1:], ranks)
+
+
+def begin_in_the_middle(whole: Path, other: Path) -> None:
+    shutil.copytree(whole, other)
+    checkpoints = numbered(other)
+    for path in checkpoints[: len(checkpoints) // 2]:
+        path.unlink()
+
+
+def exchange(ranks: Ranks) -> None:
+    ranks.add_up(torch.ones(3))
+
+
+def the_second_fails(_job: object, ranks: Ranks) -> None:
+    if ranks.rank == 1:
+        raise StageError("the disk of the second is full")
+    exchange(ranks)
+
+
+def the_second_is_killed(_job: object, ranks: Ranks) -> None:
+    if ranks.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    exchange(ranks)
+
+
+def the_second_waits(_job: object, ranks: Ranks) -> None:
+    if ranks.rank == 1:
+        exchange(ranks)
