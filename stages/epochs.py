@@ -194,7 +194,7 @@ class _Draw:
         if self.settings.target == "shuffled":
             per = self.sampler.videos_per_batch * self.settings.pairs_per_video
             return self.video_P.view(-1, per).roll(self.settings.pairs_per_video, dims=1).flatten()
-        if self.sampler.lookalikes is None or not self.settings.neighbours:
+        if self.sampler.lookalikes is None or not self.settings.neighbours or self.settings.target != "future":
             return self.video_P
         return self.sampler.lookalikes.neighbour_of(self.video_P, self.settings.neighbour_share, self.generator)
 

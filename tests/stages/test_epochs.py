@@ -140,6 +140,15 @@ def test_neighbours_lend_their_futures() -> None:
     assert 0.4 < (context == target).float().mean() < 0.6
 
 
+@pytest.mark.parametrize("target", ["past", "other"])
+def test_controls_take_no_neighbours_clip(target: str) -> None:
+    settings = replace(SETTINGS, aggregator="mean", neighbours=3, target=target, steps=2000)
+    drawn = sampler(settings, [30] * 60)
+    assert drawn.memory.prefix_MD is not None
+    for batch in drawn.batches(0, 60):
+        assert torch.equal(batch.context.features[:, 0], batch.target.features[:, 0]), "both clips are of one video"
+
+
 def test_look_alikes_share_a_batch() -> None:
     made = table([30] * 16, seed=3)
     made.features_ND[:] = 0.0
