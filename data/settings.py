@@ -246,7 +246,7 @@ class FitSettings(Settings):
     )
     neighbours: int = setting(
         0,
-        "targets may be futures of so many videos (one in 30 at most) nearest in raw features (target = future); 0 = its own",
+        "targets may be futures of so many videos (one in 30 at most) nearest in raw features; 0 = its own only",
         low=0,
     )
     neighbour_share: float = setting(0.9, "share of targets that are a neighbour's", low=0.0, high=1.0)
