@@ -66,9 +66,7 @@ def trial(data: FeatureSet, changes: Mapping[str, Any], *, embed_from: str = "te
     settings = FitSettings(**changes)
     groups = [data.groups[v] for v in data.train_V.tolist()]
     with tempfile.TemporaryDirectory() as folder:
-        made = fit.run(
-            settings, data.training_table(), Path(folder), progress=Silent(), groups=groups, ranks=Ranks()
-        )
+        made = fit.run(settings, data.training_table(), Path(folder), progress=Silent(), groups=groups, ranks=Ranks())
         forecaster, settings = fit.load_forecaster(Path(folder))
     memory = FrameMemory.of(data.table, torch.device("cpu"))
     figures = retrieval(data, embedding(forecaster, memory, settings, embed_from))

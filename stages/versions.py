@@ -8,3 +8,4 @@ messages) leaves the number alone.
 EXTRACT = 2  # batch norms folded, kernels rounded to keep their sums
 FIT = 2  # gradients written out, factors rounded to bfloat16, short clips as means of their own frames
 INDEX = 2  # embed_from; short clips as above
+FINETUNE = 1
