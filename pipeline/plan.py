@@ -23,6 +23,7 @@ from .reasons import (
     UpstreamChanged,
     UpstreamRuns,
     VersionRaised,
+    WeightsChanged,
 )
 from .world import World, features_fingerprint, index_inputs
 
@@ -103,7 +104,7 @@ def _extract_reasons(world: World, *, forced: bool, retry_failed: bool) -> tuple
     elif latest is not None and latest.fingerprint != world.store_key and not world.stored:
         reasons.extend(_difference(latest, world.config.extract.identity(), versions.EXTRACT))
         if not reasons:  # the same settings, but other local weights
-            reasons.append(InputsChanged())
+            reasons.append(WeightsChanged(world.config.extract.weights))
     elif world.ledger.find("extract", world.store_key) is None:
         reasons.append(Unfinished(len(world.stored), len(world.catalog.videos), "videos"))
     elif world.todo and not broken:

@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..data.errors import BackboneError
-from .encoders import Encoder, timm
+from .encoders import Encoder
+from .torchvision_ops import import_torchvision
+
+import_torchvision()
+
+from timm.models import group_parameters  # noqa: E402 - torchvision must be importable first
 
 WITH_PREVIOUS = (99999,)  # timm's mark of what belongs to the group before
 TOWERS: dict[str, dict[str, Any]] = {
@@ -73,7 +78,7 @@ def last_blocks(encoder: Encoder, count: int, *, decay: float) -> list[Block]:
 
 def trained_copy(model: nn.Module, trained: set[str]) -> nn.Module:
     """A copy of which the ``trained`` parameters are its own, and everything else is the model's."""
-    shared = [tensor for name, tensor in model.named_parameters() if name not in trained]
+    shared: list[Tensor] = [tensor for name, tensor in model.named_parameters() if name not in trained]
     shared += list(model.buffers())
     return copy.deepcopy(model, {id(tensor): tensor for tensor in shared})
 
@@ -100,7 +105,7 @@ def _grouped(model: nn.Module, before: str, encoder: Encoder) -> list[tuple[str,
     matcher = _matcher(model)
     if matcher is None:
         raise BackboneError(f"{encoder.provenance['backbone']} does not say what its blocks are: it cannot be tuned")
-    groups = timm.models.group_parameters(model, _with_rest(matcher))
+    groups = group_parameters(model, _with_rest(matcher))
     return [tuple(f"{before}{name}" for name in groups[number]) for number in sorted(groups)]
 
 

@@ -43,10 +43,14 @@ class EndToEnd:
         self.forecaster, self.model, self.fit, self.device = forecaster, encoder.model, fit, encoder.device
         self.trained = [name for block in blocks for name in block.names]
         self.teacher_model = trained_copy(encoder.model, set(self.trained))
-        self.groups = [([*forecaster.student.parameters(), *forecaster.predictor.parameters()], 1.0)]
+        heads = [*forecaster.student.parameters(), *forecaster.predictor.parameters()]
+        self.groups: list[tuple[list[nn.Parameter], float]] = [(heads, 1.0)]
         named = dict(self.model.named_parameters())
         for block in blocks:
-            self.groups.append(([named[name].requires_grad_(True) for name in block.names], block.share))
+            self.groups.append(([named[name] for name in block.names], block.share))
+        for parameters, _ in self.groups:
+            for parameter in parameters:
+                parameter.requires_grad_(True)
         self._student, self._teacher = (
             Network(model, encoder.method, encoder.preprocess, torch.float32)
             for model in (self.model, self.teacher_model)

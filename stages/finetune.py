@@ -78,9 +78,8 @@ class FinetuneResult:
         """For the console."""
         failed = f", {len(self.failed)} could not be read" if self.failed else ""
         changes = ", ".join(f"{name} {self.first[name]:.3f} -> {self.last[name]:.3f}" for name in ("loss", "cosine"))
-        return (
-            f"{self.steps_run:,} steps on {self.videos:,} videos{failed}, {changes}, {self.frames_per_s:,.0f} frames/s"
-        )
+        made = f"{self.steps_run:,} steps on {self.videos:,} videos{failed}"
+        return f"{made}, {changes}, {self.frames_per_s:,.0f} context frames/s"
 
 
 def run(
