@@ -26,10 +26,10 @@ from timm.models import group_parameters  # noqa: E402 - torchvision must be imp
 WITH_PREVIOUS = (99999,)  # timm's mark of what belongs to the group before
 TOWERS: dict[str, dict[str, Any]] = {
     "transformer": {
-        "stem": r"^(class_embedding|positional_embedding|conv1|ln_pre|patch_dropout)",
+        "stem": r"^(?:class_embedding|positional_embedding|conv1|ln_pre|patch_dropout)",
         "blocks": [(r"^transformer\.resblocks\.(\d+)", None)],
     },
-    "layer4": {"stem": r"^(conv|bn)\d", "blocks": [(r"^layer(\d+)\.(\d+)", None)]},
+    "layer4": {"stem": r"^(?:conv|bn)\d", "blocks": [(r"^layer(\d+)\.(\d+)", None)]},
 }
 
 

@@ -4,6 +4,8 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from mofore.data.schedules import finetune_rate
 from mofore.data.settings import ExtractSettings, FinetuneSettings, FitSettings
 from mofore.stages import extract, finetune, fit
 from mofore.stages.backbone_blocks import blocks_of, last_blocks
-from mofore.stages.encoders import load_encoder
+from mofore.stages.encoders import load_encoder, open_clip
 
 from .test_fit import KilledAt
 
@@ -37,17 +39,15 @@ class Made:
 
     inputs: finetune.FinetuneInputs
 
-    def tuned(
-        self, folder: Path, settings: FinetuneSettings, progress: Silent | None = None
-    ) -> dict[str, torch.Tensor]:
-        finetune.run(settings, self.inputs, folder, progress=progress or Silent())
+    def tuned(self, folder: Path, settings: FinetuneSettings) -> dict[str, torch.Tensor]:
+        finetune.run(settings, self.inputs, folder, progress=Silent())
         return load_checkpoint(folder / finetune.WEIGHTS)[0]
 
 
 @pytest.fixture(scope="module")
 def made(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("finetune")
-    chosen = sorted(drawn.glob("*/*_g01_c01.avi"))[:6]
+    chosen = sorted(drawn.glob("*/*_g01_c01.avi"))[:8]
     for path in chosen:
         (root / "videos" / path.parent.name).mkdir(parents=True)
         shutil.copy(path, root / "videos" / path.parent.name)
@@ -131,15 +131,20 @@ class StopsAfter(KilledAt):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(
-    "fitted", [{}, {"aggregator": "gru"}, {"pairs_per_video": 2, "queue": 8, "predictor": "horizons"}]
-)
-def test_parts_and_checkpointing_change_nothing(made: Made, tmp_path: Path, fitted: dict[str, object]) -> None:
-    """2 parts of 4 and one of 8 see the same negatives, so that they differ by rounding alone."""
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"aggregator": "gru"},
+    {"pairs_per_video": 2, "queue": 8, "predictor": "horizons"},
+]
+
+
+@pytest.mark.parametrize("fitted", VARIANTS)
+def test_parts_and_checkpointing_change_nothing(made: Made, tmp_path: Path, fitted: dict[str, Any]) -> None:
+    """2 parts of 4 contexts and one of 8 see the same negatives, so that they differ by rounding alone."""
     if fitted:
         fit.run(replace(FIT, steps=2, batch_size=4, **fitted), made.inputs.table, tmp_path / "fit", progress=Silent())
         made = Made(replace(made.inputs, fit_folder=tmp_path / "fit"))
-    one = replace(SETTINGS, steps=2, batch_size=4, blocks=2, frames=2)
+    one = replace(SETTINGS, steps=2, batch_size=8, blocks=2, frames=2)
     made.tuned(tmp_path / "one", one)
     made.tuned(tmp_path / "two", replace(one, accumulation=2, checkpointing=True))
     for row, other in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
@@ -177,7 +182,7 @@ def test_features_of_other_pixels_are_refused(made: Made, tmp_path: Path) -> Non
     [
         ("random:test_vit", 7, "norm.bias"),
         ("random:test_convnext", 10, "head.norm.bias"),
-        ("random:test_resnet", 5, ""),
+        ("random:test_resnet", 5, "layer4.0.bn2.bias"),
     ],
 )
 def test_blocks_cover_every_parameter_once_the_head_with_the_last(backbone: str, blocks: int, last: str) -> None:
@@ -186,7 +191,32 @@ def test_blocks_cover_every_parameter_once_the_head_with_the_last(backbone: str,
     assert len(found) == blocks
     names = [name for block in found for name in block]
     assert sorted(names) == sorted(name for name, _ in encoder.model.named_parameters())
-    assert not last or last in found[-1]
+    assert last in found[-1]
+
+
+TEXT = {"context_length": 8, "vocab_size": 16, "width": 8, "heads": 1, "layers": 1}
+TRANSFORMER = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 3}
+RESNET = {"image_size": 64, "layers": [1, 1, 1, 2], "width": 16, "head_width": 64}
+TRUNK = {"image_size": 32, "timm_model_name": "test_vit", "timm_model_pretrained": False, "timm_pool": "token"}
+
+
+@pytest.mark.parametrize(
+    ("vision", "blocks", "inside", "head"),
+    [
+        (TRANSFORMER, 4, "visual.transformer.resblocks.2.ln_1.weight", "visual.proj"),
+        (RESNET, 6, "visual.layer4.1.conv1.weight", "visual.attnpool.positional_embedding"),
+        (TRUNK, 7, "visual.trunk.blocks.5.norm1.weight", "visual.head.proj.weight"),
+    ],
+)
+def test_blocks_of_open_clip_are_those_of_its_image_tower(
+    vision: dict[str, Any], blocks: int, inside: str, head: str
+) -> None:
+    model = open_clip.model.CLIP(16, vision, TEXT)
+    found = blocks_of(SimpleNamespace(model=model, method="encode_image", provenance={"backbone": "x"}))  # type: ignore[arg-type]
+    assert len(found) == blocks
+    assert {inside, head} <= set(found[-1])
+    names = [name for block in found for name in block]
+    assert sorted(names) == sorted(f"visual.{name}" for name, _ in model.visual.named_parameters())
 
 
 def test_earlier_blocks_learn_more_slowly() -> None:
