@@ -121,6 +121,8 @@ def run(
     begin = time.monotonic()
     steps_run = tuning.train(progress)
     rate = tuning.frames / max(time.monotonic() - begin, 1e-9)
+    for video_id, reason in source.failed.items():
+        progress.note(f"left out: '{video_id}': {reason}")
     if not tuning.last:
         raise StageError(f"no video could be read: {next(iter(source.failed.items()))}")
     videos = len(source.sampler.usable_V)

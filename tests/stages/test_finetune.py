@@ -118,6 +118,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(made: Made, tmp_path: Path) -> N
     assert all(torch.equal(whole[name], again[name]) for name in whole)
     for name in (finetune.WEIGHTS, finetune.LOG):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
+    unrecorded = finetune.run(settings, made.inputs, tmp_path / "killed", progress=Silent())
+    assert unrecorded.steps_run == 0, "killed before the ledger was told"
 
 
 class StopsAfter(KilledAt):
