@@ -14,6 +14,7 @@ from mofore.cache.checkpoint import load_checkpoint
 from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore, FrameTable
 from mofore.data.catalog import scan
+from mofore.data.decode import decode, rgb
 from mofore.data.errors import BackboneError, ConfigError, StageError
 from mofore.data.progress import Silent
 from mofore.data.sampling import Picked, Sampling
@@ -22,6 +23,9 @@ from mofore.data.settings import ExtractSettings, FinetuneSettings, FitSettings
 from mofore.stages import extract, finetune, fit
 from mofore.stages.backbone_blocks import blocks_of, last_blocks
 from mofore.stages.encoders import load_encoder, open_clip
+from mofore.stages.frame_memory import FrameMemory
+from mofore.stages.frame_source import Reading
+from mofore.stages.pixel_batches import PixelSource
 
 from .test_fit import KilledAt
 
@@ -89,9 +93,28 @@ def test_the_loss_goes_down_from_the_cached_solution(made: Made, tmp_path: Path)
     assert np.mean([row["loss"] for row in late]) < np.mean([row["loss"] for row in early])
     assert np.mean([row["forecast"] for row in late]) < 0.5 * np.mean([row["forecast"] for row in early])
     told = json.loads((tmp_path / finetune.DESCRIPTION).read_text())
-    assert told["agreement"] > 0.9999, "the pixels give the stored features: nothing is off by a frame"
+    assert told["agreement"] > 0.9999, "the pixels give the stored features"
     assert told["left_out"] == {}
     assert told["teacher_drift"] > 0
+
+
+def test_the_pixels_are_those_of_the_rows_that_the_sampler_drew(made: Made) -> None:
+    memory, videos = FrameMemory.of(made.inputs.table, CPU), made.inputs.videos
+    sampler = fit.make_sampler(replace(FIT, batch_size=4), memory, torch.arange(len(videos)))
+    preprocess = load_encoder(EXTRACT, None, CPU).preprocess
+    source = PixelSource(sampler, videos, made.inputs.root, Reading(preprocess), CPU, workers=2)
+    whole = [
+        preprocess(torch.from_numpy(np.stack([rgb(frame) for frame, _ in decode(video.path(made.inputs.root))])))
+        for video in videos
+    ]
+    frames_NCHW = torch.cat(whole)
+    drawn = sampler.round(0)
+    for step, batch in enumerate(source.batches(0, 3)):
+        (part,), rows = batch.parts, slice(4 * step, 4 * step + 4)
+        assert torch.equal(part.context.rows_BL, drawn.context_PL[rows])
+        assert torch.equal(part.target.rows_BL, drawn.target_PHL[rows].flatten(0, 1))
+        for clips in (part.context, part.target):
+            assert torch.equal(clips.frames_FCHW[clips.place_BL], frames_NCHW[clips.rows_BL])
 
 
 @pytest.mark.parametrize("publish", ["teacher", "student"])
