@@ -61,4 +61,26 @@ class Sampling:
         return max(0.0, min(ROUNDING_S, step_s / 4, 0.25 / self.fps))
 
 
+@dataclass(frozen=True, slots=True)
+class Picked(Sampling):
+    """Of the frames that are kept otherwise, those at some positions; nothing after the last one is decoded.
+
+    Attributes:
+        positions: counted from 0 among the kept frames, ascending.
+    """
+
+    positions: tuple[int, ...] = ()
+
+    def select(self, frames: Iterator[tuple[Frame, float]]) -> Iterator[tuple[Frame, float]]:
+        """The picked ones of ``frames``, as far as there are so many."""
+        kept = Sampling(self.stride, self.fps).select(frames)
+        number = -1
+        for position in self.positions:
+            for found in kept:
+                number += 1
+                if number == position:
+                    yield found
+                    break
+
+
 EVERY_FRAME = Sampling()

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 
-from .settings import FitSettings
+from .settings import FinetuneSettings, FitSettings
 
 
 def learning_rate(step: int, settings: FitSettings) -> float:
     """Learning rate of the step after ``step`` were done: a linear warm-up, then constant or half a cosine to zero."""
+    warm = min(1.0, (step + 1) / (settings.warmup_steps + 1))
+    if settings.lr_schedule == "constant":
+        return settings.lr * warm
+    return warm * cosine(settings.lr, 0.0, step / settings.steps)
+
+
+def finetune_rate(step: int, settings: FinetuneSettings) -> float:
+    """Learning rate of the last block after ``step`` steps end to end: as :func:`learning_rate`."""
     warm = min(1.0, (step + 1) / (settings.warmup_steps + 1))
     if settings.lr_schedule == "constant":
         return settings.lr * warm

@@ -418,6 +418,64 @@ class FitSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinetuneSettings(Settings):
+    """End to end, eqs. (4)-(6) as printed: the last blocks of the backbone trained from pixels (`mofore finetune`)."""
+
+    section = "finetune"
+
+    blocks: int = setting(1, "last blocks of the backbone that are trained; the head's norm goes with the last", low=1)
+    steps: int = setting(1000, "optimiser steps", low=1)
+    batch_size: int = setting(16, "contexts in a step", low=2)
+    accumulation: int = setting(
+        1,
+        "parts that a batch is computed in; the contrast still sees the whole batch, and the result is the same to "
+        "within rounding: less memory, one forward pass more",
+        low=1,
+    )
+    frames: int = setting(
+        0, "frames of each clip that go through the backbone, evenly spread over it; 0 = all of fit.clip_length", low=0
+    )
+    lr: float = setting(1e-5, "learning rate of the last block, and of student and predictor", low=0.0, high=10.0)
+    layer_decay: float = setting(
+        0.75, "each earlier block learns at this share of the rate of the block after it", low=0.0, high=1.0
+    )
+    lr_schedule: str = setting("cosine", "constant, or cosine to zero", choices=("constant", "cosine"))
+    warmup_steps: int = setting(20, "steps during which lr rises from zero", low=0)
+    momentum: float = setting(
+        0.99, "m of the teacher, eq. (6), its backbone included (the paper's for all: 0.7)", low=0.0, high=1.0
+    )
+    publish: str = setting(
+        "teacher", "whose backbone is the result: teacher (as at inference), or student", choices=("teacher", "student")
+    )
+    precision: str = setting(
+        "auto",
+        "of the backbone's passes: fp32, bf16 (weights, sums and the loss stay fp32), auto (bf16 where there is any)",
+        choices=("auto", "fp32", "bf16"),
+    )
+    checkpointing: bool = setting(
+        False,
+        "keep of each trained block its input only and compute it twice: less memory, a third more time",
+        identity=False,
+    )
+    seed: int = setting(0, "seed of the sampling", low=0)
+    workers: int = setting(0, "processes that decode ahead; 0 = one for each core", low=0, high=512, identity=False)
+    checkpoint_seconds: float = setting(
+        60.0, "write a checkpoint to resume from at least this often (s)", low=0.0, identity=False
+    )
+    device: str = setting(
+        "auto", "auto (cuda where there is one), cpu, or cuda", choices=("auto", "cpu", "cuda"), identity=False
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size % self.accumulation:
+            raise ConfigError(
+                f"finetune.batch_size = {self.batch_size}: a multiple of finetune.accumulation = {self.accumulation} "
+                "is needed"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class IndexSettings(Settings):
     """Embeddings of the teacher, the FAISS index and the metrics (Figure 1, Table 2)."""
 

@@ -18,6 +18,7 @@ from ..cache.ledger import Ledger
 from ..data.errors import MoforeError
 from . import console
 from .config import Config, load_config
+from .finetune import begun, plan_finetune
 from .plan import make_plan
 from .run import Outcome, Request, execute, upto
 from .workspace import Workspace
@@ -179,6 +180,14 @@ def fit(only: bool, force: bool, nproc: int | None, workdir: Path, overrides: tu
 @cli.command()
 @stage_options
 @workdir_option
+def finetune(only: bool, force: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
+    """Optional: train the backbone's last blocks end to end -> finetune/<key>/backbone.safetensors."""
+    _run_stage("finetune", only, force, workdir, overrides)
+
+
+@cli.command()
+@stage_options
+@workdir_option
 def index(only: bool, force: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
     """Embeddings, FAISS index and metrics -> index/<key>/, metrics.json."""
     _run_stage("index", only, force, workdir, overrides)
@@ -202,6 +211,9 @@ def status(as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
     """What a run would do, and why."""
     world = _look(*_open(workdir, overrides))
     plan, failures = make_plan(world), list(world.failed.values())
+    tuned = plan_finetune(world, plan["fit"], forced=False)
+    if begun(world, tuned):  # optional: nobody is asked for it
+        plan["finetune"] = tuned
     if as_json:
         click.echo(console.plan_as_json(plan, failures))
     else:

@@ -12,12 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from ..data.errors import ConfigError
-from ..data.settings import PRESETS, DataSettings, ExtractSettings, FitSettings, IndexSettings, Settings
+from ..data.settings import (
+    PRESETS,
+    DataSettings,
+    ExtractSettings,
+    FinetuneSettings,
+    FitSettings,
+    IndexSettings,
+    Settings,
+)
 
 SECTIONS: dict[str, type[Settings]] = {
     "data": DataSettings,
     "extract": ExtractSettings,
     "fit": FitSettings,
+    "finetune": FinetuneSettings,
     "index": IndexSettings,
 }
 WIDTH = 100  # of the comments in mofore.toml
@@ -34,6 +43,7 @@ class Config:
     data: DataSettings
     extract: ExtractSettings
     fit: FitSettings
+    finetune: FinetuneSettings
     index: IndexSettings
 
 

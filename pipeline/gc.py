@@ -22,12 +22,14 @@ from ..cache.lock import exclusive
 from ..data.errors import UsageError
 from ..data.progress import Progress
 from .config import Config
+from .finetune import plan_finetune
 from .plan import make_plan
 from .workspace import Workspace
 from .world import World, observe
 
-Kind = Literal["features", "fit", "index", "rows", "damaged", "temporary"]
-KINDS: tuple[Literal["features", "fit", "index"], ...] = ("features", "fit", "index")
+Kind = Literal["features", "fit", "finetune", "index", "rows", "damaged", "temporary"]
+Made = Literal["features", "fit", "finetune", "index"]
+KINDS: tuple[Made, ...] = ("features", "fit", "finetune", "index")
 NOTICEABLE = 0.05  # share of a shard; for less it is not written anew
 # What mofore writes into a folder of each kind. Nothing else is ever deleted.
 MADE = {
@@ -42,6 +44,7 @@ MADE = {
         "tensorboard/events.out.tfevents.*",
         "inputs.json",
     ),
+    "finetune": ("backbone.safetensors", "finetune.json", "log.jsonl", "resume*.safetensors", "inputs.json"),
     "index": ("videos.faiss", "videos.json", "embeddings.safetensors", "metrics.json", "inputs.json"),
 }
 _NAME = {"features": re.compile(rf".+-[0-9a-f]{{{KEY_LENGTH}}}")}
@@ -50,6 +53,7 @@ _TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 _WHY = {
     "features": "the store of another encoder",
     "fit": "made with other settings or from other videos",
+    "finetune": "made with other settings, of another fit or from other videos, and not used by extraction",
     "index": "made with other settings, of another fit or of other videos",
     "damaged": "was put aside as damaged",
     "temporary": "left by a run that was killed",
@@ -101,7 +105,7 @@ class Folder:
     ``foreign`` are names in it that mofore never gives, ``known`` whether the ledger speaks of it.
     """
 
-    kind: Literal["features", "fit", "index"]
+    kind: Made
     key: str
     files: dict[str, int]
     foreign: tuple[str, ...]
@@ -163,7 +167,8 @@ def references(worlds: Iterable[World]) -> References:
     for world in worlds:
         plan = make_plan(world)
         keys["features"] = (keys["features"] or frozenset()) | {world.store_key}
-        for stage in ("fit", "index"):
+        plan["finetune"] = plan_finetune(world, plan["fit"], forced=False)
+        for stage in ("fit", "finetune", "index"):
             before = keys[stage]
             known = plan[stage].fingerprint is not None and before is not None
             keys[stage] = (before or frozenset()) | {plan[stage].key} if known else None
@@ -261,7 +266,7 @@ def _folders(workspace: Workspace, ledger: Ledger) -> tuple[list[Folder], list[s
     return folders, remarks
 
 
-def _folder(kind: Literal["features", "fit", "index"], path: Path, known: bool) -> Folder:
+def _folder(kind: Made, path: Path, known: bool) -> Folder:
     files, foreign = dict[str, int](), list[str]()
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()

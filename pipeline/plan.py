@@ -24,6 +24,7 @@ from .reasons import (
     UpstreamChanged,
     UpstreamRuns,
     VersionRaised,
+    WeightsChanged,
 )
 from .world import World, features_fingerprint, index_inputs
 
@@ -120,7 +121,7 @@ def _extract_reasons(world: World, *, forced: bool, retry_failed: bool) -> tuple
     elif latest is not None and latest.fingerprint != world.store_key and not world.stored:
         reasons.extend(_difference(latest, world.config.extract.identity(), versions.EXTRACT))
         if not reasons:  # the same settings, but other local weights
-            reasons.append(InputsChanged())
+            reasons.append(WeightsChanged(world.config.extract.weights))
     elif world.ledger.find("extract", world.store_key) is None:
         reasons.append(Unfinished(len(world.stored), len(world.catalog.videos), "videos"))
     elif world.todo and not broken:
@@ -150,7 +151,7 @@ def _plan_fit(world: World, extract: StagePlan, *, forced: bool) -> StagePlan:
     if done and not record:
         reasons = (Unfinished(done, steps, "steps"),)
     else:
-        reasons = (*_forced(forced), *_stage_reasons(world, "fit", config, upstream, versions.FIT, broken))
+        reasons = (*_forced(forced), *stage_reasons(world, "fit", config, upstream, versions.FIT, broken))
     action: Action = "partial" if done else "run"
     return StagePlan("fit", action, reasons, steps - done, "steps", config, upstream, fingerprint)
 
@@ -171,7 +172,7 @@ def _plan_index(world: World, extract: StagePlan, fit: StagePlan, *, forced: boo
     broken = world.broken_outputs(record) if record else ()
     if record and not broken and not forced:
         return _plan_published_index(world, record, config, upstream, total)
-    reasons = (*_forced(forced), *_stage_reasons(world, "index", config, upstream, versions.INDEX, broken))
+    reasons = (*_forced(forced), *stage_reasons(world, "index", config, upstream, versions.INDEX, broken))
     return StagePlan("index", "run", reasons, total, "videos", config, upstream, fingerprint)
 
 
@@ -186,7 +187,7 @@ def _plan_published_index(
     return StagePlan("index", "partial", (ResultElsewhere(path),), 0, *fields)
 
 
-def _stage_reasons(
+def stage_reasons(
     world: World, stage: str, config: dict[str, Any], upstream: str, version: int, broken: tuple[str, ...]
 ) -> tuple[Reason, ...]:
     """Why the output is not there, held against the stage's last finished run."""
@@ -221,13 +222,13 @@ def _inputs_difference(world: World, stage: str, latest: StageRecord) -> Reason:
         before: dict[str, str] = json.loads(path.read_text())["videos"]
     except (OSError, ValueError, KeyError):
         return UpstreamChanged("extract")
-    now = world.features_of(world.train_ids() if stage == "fit" else sorted(world.stored))
+    now = world.features_of(world.train_ids() if stage in ("fit", "finetune") else sorted(world.stored))
     change = InputsChanged(
         added=tuple(sorted(now.keys() - before.keys())),
         changed=tuple(sorted(video for video in now.keys() & before.keys() if now[video] != before[video])),
         removed=tuple(sorted(before.keys() - now.keys())),
     )
-    if stage == "index" and change == InputsChanged():
+    if stage != "fit" and change == InputsChanged():
         return UpstreamChanged("fit")
     return change
 

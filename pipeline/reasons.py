@@ -32,6 +32,16 @@ class ConfigChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsChanged:
+    """The same backbone with the weights of another file."""
+
+    weights: str
+
+    def __str__(self) -> str:
+        return f"weights changed: {self.weights or 'those of the hub'}"
+
+
+@dataclass(frozen=True, slots=True)
 class InputsChanged:
     """Videos were added, changed or removed since the last finished run."""
 
@@ -144,6 +154,7 @@ class Forced:
 Reason = (
     FirstRun
     | ConfigChanged
+    | WeightsChanged
     | InputsChanged
     | Unfinished
     | OutputMissing

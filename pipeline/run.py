@@ -25,6 +25,7 @@ from ..data.settings import FitSettings
 from ..data.types import Failure
 from ..stages import versions
 from .config import Config
+from .finetune import how_to_use, plan_finetune, refuse_in_use
 from .plan import STAGES, Plan, StagePlan, make_plan, videos_to_extract
 from .workspace import Workspace
 from .world import World, observe
@@ -73,6 +74,8 @@ class Outcome:
 
 def upto(stage: str) -> tuple[str, ...]:
     """A stage and all those above it."""
+    if stage == "finetune":  # beside the road, below fit
+        return (*upto("fit"), stage)
     return STAGES[: STAGES.index(stage) + 1]
 
 
@@ -90,6 +93,8 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         remove_leftovers(workspace.root)
         world = observe(workspace, config, ledger)
         remember(world)
+        if "finetune" in request.stages and "finetune" not in request.force:
+            refuse_in_use(world)
         if request.only:
             _refuse_stale(world, request)
         outcome = Outcome()
@@ -107,6 +112,8 @@ def _bring_up_to_date(world: World, stage: str, request: Request, watcher: Watch
     force: Collection[str] = request.force & {stage}
     watcher.pulse()
     plan: Plan = make_plan(world, force=force, retry_failed=request.retry_failed and stage == "extract")
+    if stage == "finetune":
+        plan[stage] = plan_finetune(world, plan["fit"], forced=stage in force)
     chosen = plan[stage]
     if chosen.action == "skip":
         watcher.skipped(chosen)
@@ -213,9 +220,40 @@ def _run_index(world: World, plan: Plan, _request: Request, watcher: Watcher) ->
     return f"{len(ids):,} videos"
 
 
+def _run_finetune(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
+    from ..cache.store import FeatureStore
+    from ..stages import finetune
+
+    chosen, ids = plan["finetune"], world.train_ids()
+    folder = world.workspace.stage("finetune", chosen.key)
+    if "finetune" in request.force:
+        finetune.forget_checkpoint(folder)
+    begin = time.monotonic()
+    encoder = FeatureStore(world.workspace.store(world.store_key)).encoder() or {}
+    by_id = {video.id: video for video in world.videos(ids)}
+    inputs = finetune.FinetuneInputs(
+        extract=world.config.extract,
+        weights=world.weights,
+        weights_sha256=encoder.get("weights_sha256", ""),
+        fit_folder=world.workspace.stage("fit", plan["fit"].key),
+        root=world.catalog.root,
+        videos=tuple(by_id[video_id] for video_id in ids),
+        table=_load(world, ids, world.config.fit, watcher),
+        provenance={"store": world.store_key, "fit": plan["fit"].key},
+    )
+    result = finetune.run(world.config.finetune, inputs, folder, progress=watcher)
+    write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
+    outputs = [folder / name for name in finetune.OUTPUTS]
+    _record(world, chosen, versions.FINETUNE, outputs, time.monotonic() - begin)
+    finetune.forget_checkpoint(folder)
+    watcher.note(how_to_use(world, chosen.fingerprint or ""))
+    return result.summary()
+
+
 RUNNERS: dict[str, Callable[[World, Plan, Request, Watcher], str]] = {
     "extract": _run_extract,
     "fit": _run_fit,
+    "finetune": _run_finetune,
     "index": _run_index,
 }
 

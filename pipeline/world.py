@@ -89,9 +89,9 @@ class World:
                 broken.append(path)
         return tuple(broken)
 
-    def checkpoint_step(self, key: str) -> int:
-        """Step that an interrupted fit would resume from; 0 without a sound checkpoint."""
-        return latest_step(self.workspace.stage("fit", key))
+    def checkpoint_step(self, key: str, stage: str = "fit") -> int:
+        """Step that an interrupted fit (or finetune) would resume from; 0 without a sound checkpoint."""
+        return latest_step(self.workspace.stage(stage, key))
 
     def import_command(self) -> str:
         """The command that brings imported features again."""

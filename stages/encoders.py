@@ -6,6 +6,7 @@ features (B, D) out. timm, open_clip and seeded random weights differ only in ho
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import struct
 import warnings
@@ -158,9 +159,14 @@ def _make_timm(backbone: Backbone, settings: ExtractSettings, weights: Path | No
             model: Any = timm.create_model(backbone.name, pretrained=hub, num_classes=0)
         except (OSError, RuntimeError, ValueError) as error:
             raise _unavailable(backbone, error) from error
+    state = _read_weights(weights) if weights is not None else {}
+    resized = bool(settings.image_size) and hasattr(model, "set_input_size")
+    if resized and _is_of_size(state, model, settings.image_size):  # tuned at that size: nothing is to be resampled
+        model.set_input_size(img_size=(settings.image_size, settings.image_size))
+        resized = False
     if weights is not None:
-        _load_weights(model, weights, backbone, ignored=_classifiers(model))
-    if settings.image_size and hasattr(model, "set_input_size"):
+        _load_weights(model, state, weights, backbone, ignored=_classifiers(model))
+    if resized:
         model.set_input_size(img_size=(settings.image_size, settings.image_size))
     config = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
     return model, "forward", timm_preprocess(config, settings.image_size)
@@ -180,17 +186,32 @@ def _make_open_clip(backbone: Backbone, settings: ExtractSettings, weights: Path
         except (OSError, RuntimeError, ValueError) as error:
             raise _unavailable(backbone, error) from error
     if weights is not None:
-        _load_weights(model, weights, backbone)
+        _load_weights(model, _read_weights(weights), weights, backbone)
     return model, "encode_image", open_clip_preprocess(model.visual.preprocess_cfg)
 
 
-def _load_weights(model: nn.Module, path: Path, backbone: Backbone, ignored: tuple[str, ...] = ()) -> None:
-    """Load every parameter of ``model`` from ``path``; only a classifier's may be left over."""
-    state = _read_weights(path)
+def _is_of_size(state: dict[str, Tensor], model: Any, image_size: int) -> bool:
+    """Whether weights fit the model only once it is made for pictures of this size."""
+    if not _misfits(state, model):
+        return False
+    sized = copy.deepcopy(model)
+    sized.set_input_size(img_size=(image_size, image_size))
+    return not _misfits(state, sized)
+
+
+def _misfits(state: dict[str, Tensor], model: nn.Module) -> list[str]:
+    own = model.state_dict()
+    return [name for name in own if name in state and own[name].shape != state[name].shape]
+
+
+def _load_weights(
+    model: nn.Module, state: dict[str, Tensor], path: Path, backbone: Backbone, ignored: tuple[str, ...] = ()
+) -> None:
+    """Load every parameter of ``model`` from what ``path`` held; only a classifier's may be left over."""
     own = model.state_dict()
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     extra = [name for name in state if name not in own and not name.startswith(ignored)]
-    other = [name for name in own if name in state and own[name].shape != state[name].shape]
+    other = _misfits(state, model)
     if missing or extra or other:
         odd = (other or missing or extra)[0]
         raise BackboneError(

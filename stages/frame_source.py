@@ -123,7 +123,7 @@ def read_video(
         source = file_state(path, tick=tick)
         skipped = resume.frames if resume is not None and resume.sha256 == source.sha256 else 0
         yield Started(source, skipped, expected_frames(path, reading.sampling, image_fps=reading.image_fps))
-        yield from _Pieces(path, reading, skipped, tick)
+        yield from Pieces(path, reading, skipped, tick)
         if not _is_still(path, source):
             raise FileChanged("the file changed while it was read: run again")
     except FileChanged:
@@ -150,7 +150,7 @@ def _is_still(path: Path, source: FileState) -> bool:
 
 
 @dataclass(slots=True)
-class _Pieces:
+class Pieces:
     """Iterate over the frames of a video, those of one size resized together."""
 
     path: Path

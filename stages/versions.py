@@ -9,3 +9,4 @@ EXTRACT = 2  # batch norms folded, kernels rounded to keep their sums
 IMPORT = 1
 FIT = 2  # gradients written out, other matrix products, short clips as means of their own frames
 INDEX = 2  # embed_from; short clips as above
+FINETUNE = 1

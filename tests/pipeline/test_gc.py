@@ -236,7 +236,12 @@ def test_the_decision_reads_nothing() -> None:
         Folder("fit", "000000000000", {"model.json": 3}, (), known=True),
         Folder("index", "000000000001", {"videos.json": 3}, ("x",), known=False),
     ]
-    keys = {"features": frozenset({"a-000000000000"}), "fit": None, "index": frozenset[str]()}
+    keys = {
+        "features": frozenset({"a-000000000000"}),
+        "fit": None,
+        "finetune": frozenset[str](),
+        "index": frozenset[str](),
+    }
     items, remarks = choose(folders, References(keys), [])
     assert [(item.kind, item.path, item.bytes) for item in items] == [
         ("damaged", "features/a-000000000000/shard-2.h5.damaged", 2),
