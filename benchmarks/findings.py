@@ -1,6 +1,7 @@
 """Does forecasting work? Every table of docs/findings.md.
 
 python -m benchmarks.findings features FEATURES.h5
+python -m benchmarks.findings clips WORK/features/ENCODER
 python -m benchmarks.findings best FEATURES.h5
 python -m benchmarks.findings motion WEIGHTS.safetensors
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 from mofore.data.settings import PRESETS
 
-from .forecast_trials import SOURCES, FeatureSet, raw, trial, vgg_features
+from .forecast_trials import SOURCES, FeatureSet, raw, stored_features, trial, vgg_features
 
 SEEDS = (0, 1, 2)
 COARSE: dict[str, Any] = {"clip_length": 4, "gap_max": 8.0, "validations": 0}  # 25 frames of 7 s: 4 are about a second
@@ -44,6 +45,22 @@ def methods() -> dict[str, dict[str, Any]]:
         "default, past": {**DEFAULT, "target": "past"},
         "default, other clip": {**DEFAULT, "target": "other"},
         "default, no neighbours": {**DEFAULT, "neighbours": 0},
+    }
+
+
+def on_clips() -> dict[str, dict[str, Any]]:
+    """The rows that matter most, for videos of which every frame is there."""
+    clips = {"clip_length": 16, "gap_max": 16.0, "validations": 0}
+    paper = {**PAPER, **clips}
+    return {
+        "paper": paper,
+        "default": {**PRESETS["default"], **clips},
+        "paper, gap-conditioned": {**paper, "predictor": "gap"},
+        "paper, skip": {**paper, "predictor_skip": True},
+        "paper, transformer (300 steps)": {**paper, "aggregator": "transformer", "steps": 300},
+        "control: past": {**paper, "target": "past"},
+        "control: other clip of the video": {**paper, "target": "other"},
+        "control: another video's future": {**paper, "target": "shuffled"},
     }
 
 
@@ -86,7 +103,7 @@ def table(data: FeatureSet, rows: Mapping[str, dict[str, Any]], seeds: Sequence[
 def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["features", "best", "motion"])
+    parser.add_argument("what", choices=["features", "clips", "best", "motion"])
     parser.add_argument("path", type=Path)
     asked = parser.parse_args()
     if asked.what == "motion":
@@ -98,6 +115,9 @@ def main() -> None:
         from . import best_step
 
         best_step.main(vgg_features(asked.path))
+        return
+    if asked.what == "clips":
+        table(stored_features(asked.path), on_clips())
         return
     for split in (1, 2, 3):
         print(f"\n### Official split {split}\n")

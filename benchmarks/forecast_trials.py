@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from mofore.cache.store import FrameTable, row_offsets
+from mofore.cache.store import FeatureStore, FrameTable, row_offsets
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
 from mofore.stages import fit
@@ -58,6 +58,18 @@ def vgg_features(path: Path, split: int = 1) -> FeatureSet:
     test = torch.tensor([int(group[1:]) in tested for group in groups])
     times_s = np.concatenate([np.arange(length) / 3.0 for length in lengths])  # about 25 frames of 7 to 8 s
     table = FrameTable(features, times_s, row_offsets(lengths), tuple(ids))
+    return FeatureSet(table, labels, groups, torch.nonzero(~test).flatten(), torch.nonzero(test).flatten())
+
+
+def stored_features(folder: Path, split: int = 1) -> FeatureSet:
+    """UCF101 videos of a store (``features/<encoder>`` of a work folder), every frame; official split by group."""
+    store = FeatureStore(folder)
+    records = [store.inspect(path) for path in store.shard_files()]
+    wanted = [(record.name, row, video) for record in records for row, video in enumerate(record.videos)]
+    table = store.load(sorted(wanted, key=lambda place: place[2].id))
+    names = [Path(name).stem for name in table.ids]
+    labels, groups = zip(*(_class_and_group(name) for name in names), strict=True)
+    test = torch.tensor([7 * split - 6 <= int(group[1:]) <= 7 * split for group in groups])
     return FeatureSet(table, labels, groups, torch.nonzero(~test).flatten(), torch.nonzero(test).flatten())
 
 
