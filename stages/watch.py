@@ -48,12 +48,13 @@ class Look:
 
     @property
     def worth(self) -> float | None:
-        """What the best step has most of, see docs/findings.md for why; None where no video is long enough.
+        """What the best step has most of; None where embeddings collapse, or no video is long enough.
 
-        Errors of the forecast alone would choose a collapsed space, in which every forecast is right.
+        That is how near the embeddings of adjoining clips are: of all figures of a look the one that kept the steps
+        which retrieve best (docs/findings.md). A collapse would have most of it, so alarms rule a step out.
         """
-        lost: float | None = self.figures["told_apart"]
-        return None if lost is None else -lost
+        apart: float | None = self.figures["alignment"]
+        return None if apart is None or self.alarms else -apart
 
     def row(self) -> dict[str, Any]:
         """A line of the log."""

@@ -2,7 +2,7 @@ import torch
 from mofore.data.settings import FitSettings
 from mofore.stages.forecaster import make_forecaster
 from mofore.stages.frame_memory import FrameMemory
-from mofore.stages.watch import Watch, collapse
+from mofore.stages.watch import Look, Watch, collapse
 
 from .memory import table
 
@@ -49,8 +49,13 @@ def test_videos_too_short_for_a_pair_leave_no_worth() -> None:
     assert look.figures["alignment"] is None
 
 
-def test_telling_videos_apart_is_worth_more_than_guessing() -> None:
+def test_a_step_is_worth_more_the_nearer_adjoining_clips_are_unless_it_collapses() -> None:
+    figures = {"alignment": 0.25}
+    assert Look(1, figures, ()).worth == -0.25
+    assert Look(1, figures, ("effective rank 1.0, it was 40.0",)).worth is None
+
+
+def test_telling_videos_apart_beats_guessing() -> None:
     forecaster = make_forecaster(6, FitSettings(clip_length=4, gap_max=4, predictor="none", projection="linear"))
-    worth = watch([], [40] * 12).look(forecaster, 0, 0.0).worth
-    assert worth is not None
-    assert worth > -torch.log(torch.tensor(12.0))
+    look = watch([], [40] * 12).look(forecaster, 0, 0.0)
+    assert look.figures["told_apart"] < torch.log(torch.tensor(12.0))
