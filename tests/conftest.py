@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# Before anything loads torch, here and in child processes: on tensors as small as these, threads only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from click.testing import CliRunner, Result
 from mofore.data.motion import write_motion_set
 
