@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# Before anything loads torch, here and in child processes: on tensors as small as these, threads only wait for each other.
+# Before torch is loaded, here or in a child: on tensors as small as these, threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from click.testing import CliRunner, Result
