@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.errors import ConfigError
+from ..data.section import Settings
 from ..data.settings import (
     PRESETS,
     DataSettings,
@@ -19,7 +20,6 @@ from ..data.settings import (
     FinetuneSettings,
     FitSettings,
     IndexSettings,
-    Settings,
 )
 
 SECTIONS: dict[str, type[Settings]] = {

@@ -7,6 +7,7 @@ order; those with layers work at ``fit.hidden_width``.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +20,14 @@ KERNEL = 3
 LONGEST_S, SHORTEST_S = 64.0, 0.04  # periods of the time positions: from a clip of minutes to a frame
 
 
-class Aggregator(nn.Module):
+class Aggregator(nn.Module, ABC):
     """What every aggregator is; ``width`` is that of its output."""
 
     width: int
 
+    @abstractmethod
     def forward(self, clips_BLD: Tensor, times_s_BL: Tensor) -> Tensor:
         """Aggregate clips into (B, width)."""
-        raise NotImplementedError
 
 
 class Mean(Aggregator):

@@ -13,8 +13,8 @@ from pathlib import Path
 from ..cache.fingerprint import stat_of
 from ..data.errors import VideoError
 from ..data.sampling import Picked
-from ..data.types import Failure, FileState, Video
-from .frame_source import Event, Finished, Pieces, Reading, Resume, Started
+from ..data.types import FileState, Video
+from .frame_source import Event, Finished, Pieces, Reading, Resume, Started, failure_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,8 @@ def read_wanted(
             yield piece
         if came < len(video.positions):
             raise VideoError(f"frame {video.positions[came]} of its features is not in the file any more")
-    except VideoError as error:
-        yield Failure(video.id, source, str(error))
-    except OSError as error:
-        yield Failure(video.id, source, f"cannot be read: {error.strerror or error}")
-    except MemoryError:
-        yield Failure(video.id, source, "reading it takes more memory than a worker may use")
+    except (VideoError, OSError, MemoryError) as error:
+        yield failure_of(video, source, error)
     else:
         yield Finished()
 

@@ -166,6 +166,7 @@ class _Draw:
         self.extent_V = self.memory.extent_V(self.settings.unit).cpu()
 
     def round(self) -> Round:
+        """Draw contexts, gaps and targets, and find the rows of their frames."""
         target_video_P = self._target_videos()
         if self.settings.predictor == "horizons":
             pairs, gap_PH, future_PH = self._horizons(self.video_P)

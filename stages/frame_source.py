@@ -131,13 +131,22 @@ def read_video(
     except VideoError as error:
         if not _is_still(path, source):
             raise FileChanged(f"the file changed while it was read ({error}): run again") from error
-        yield Failure(video.id, source, str(error))
-    except OSError as error:
-        yield Failure(video.id, source, f"cannot be read: {error.strerror or error}")
-    except MemoryError:
-        yield Failure(video.id, source, "reading it takes more memory than a worker may use")
+        yield failure_of(video, source, error)
+    except (OSError, MemoryError) as error:
+        yield failure_of(video, source, error)
     else:
         yield Finished()
+
+
+def failure_of(video: Video, source: FileState, error: VideoError | OSError | MemoryError) -> Failure:
+    """What is recorded of a video that could not be read."""
+    match error:
+        case OSError():
+            return Failure(video.id, source, f"cannot be read: {error.strerror or error}")
+        case MemoryError():
+            return Failure(video.id, source, "reading it takes more memory than a worker may use")
+        case _:
+            return Failure(video.id, source, str(error))
 
 
 def _is_still(path: Path, source: FileState) -> bool:

@@ -11,24 +11,12 @@ import shutil
 import signal
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from .kill import Report
 from .work import Trial
 
 COMPARED = ("model.safetensors", "log.jsonl", "validation.jsonl")
-
-
-@dataclass
-class Report:
-    """Kills, runs that came to their end, and what must be zero."""
-
-    kills: int = 0
-    finished: int = 0
-    wrong: int = 0
-    left_processes: int = 0
-    left_files: int = 0
-    tracebacks: int = 0
 
 
 def kill_fits(work: Path, *, kills: int, seed: int, options: tuple[str, ...]) -> Report:

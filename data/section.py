@@ -1,0 +1,66 @@
+"""A section of ``mofore.toml``: a frozen dataclass whose fields say what they are, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, get_type_hints
+
+from .errors import ConfigError
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    identity: bool = True,
+) -> Any:
+    """A field with its documentation, its range (both ends included) or choices, and its weight in reruns."""
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "identity": identity}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of the sections of ``mofore.toml``: checks every value against its field when it is made."""
+
+    section: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for f in fields(self):
+            value = checked(f"{self.section}.{f.name}", getattr(self, f.name), hints[f.name], f.metadata)
+            object.__setattr__(self, f.name, value)
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide what the stage makes."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["identity"]}
+
+
+def checked(key: str, value: Any, kind: type, metadata: Any) -> Any:
+    """Return ``value`` as ``kind`` if it is allowed.
+
+    Raises:
+        ConfigError: naming the key, the value and what is allowed.
+    """
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{key} = {value!r}: {_allowed(kind, metadata)} is needed")
+    low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
+    outside = (low is not None and not value >= low) or (high is not None and not value <= high)
+    if outside or (choices and value not in choices):
+        raise ConfigError(f"{key} = {value!r}: {_allowed(kind, metadata)} is needed")
+    return value
+
+
+def _allowed(kind: type, metadata: Any) -> str:
+    if metadata["choices"]:
+        return "one of " + ", ".join(metadata["choices"])
+    noun = {int: "a whole number", float: "a number", bool: "true or false", str: "a text in quotes"}[kind]
+    low, high = metadata["low"], metadata["high"]
+    if low is not None and high is not None:
+        return f"{noun} from {low:g} to {high:g}"
+    return f"{noun} of at least {low:g}" if low is not None else noun
