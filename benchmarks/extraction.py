@@ -59,9 +59,9 @@ class Case:
 
 
 CASES = (
-    Case("mobilenetv2_100", 300, 2, "on"),
-    Case("mobilenetv3_small_100", 300, 5, "on"),
-    Case("vit_small_patch16_224", 70, 1, "on"),
+    Case("mobilenetv2_100", 300, 4, "on"),
+    Case("mobilenetv3_small_100", 300, 8, "on"),
+    Case("vit_small_patch16_224", 150, 1, "on"),
 )
 
 
