@@ -140,6 +140,22 @@ def spread_views(extent_V: Tensor, *, span: float, views: int) -> tuple[Tensor, 
     return item_B, Windows(_spread(extent_V - span_V, views).flatten(), span_V[item_B])
 
 
+def every_window(extent_V: Tensor, *, span: float, hop: float) -> tuple[Tensor, Windows]:
+    """All windows of each video, ``hop`` apart, the last ending where the video ends; no chance.
+
+    Returns:
+        The video (B,) of each window, and the windows, video after video.
+    """
+    span_V = torch.clamp(extent_V, max=_like(span, extent_V))
+    last_V = extent_V - span_V
+    step = max(_like(hop, extent_V), 1) if not extent_V.is_floating_point() else hop
+    count_V = torch.ceil(last_V / step).long() + 1
+    item_B = torch.arange(len(extent_V), device=extent_V.device).repeat_interleave(count_V)
+    first_V = count_V.cumsum(0) - count_V
+    number_B = torch.arange(len(item_B), device=extent_V.device) - first_V[item_B]
+    return item_B, Windows((number_B * step).to(extent_V.dtype).minimum(last_V[item_B]), span_V[item_B])
+
+
 def sample_positions(windows: Windows, clip_length: int) -> Tensor:
     """Where the l frames of each clip are taken (B, L); whole frames are rounded down."""
     step_L = torch.arange(clip_length, device=windows.start_B.device)

@@ -7,6 +7,8 @@ makes, so changing it reruns nothing.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -420,11 +422,32 @@ class FinetuneSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class IndexSettings(Settings):
-    """Embeddings of the teacher, the FAISS index and the metrics (Figure 1, Table 2)."""
+    """Embeddings, the FAISS indexes over them and the metrics (Figure 1, Table 2)."""
 
     section = "index"
 
-    kind: str = setting("flat", "FAISS index: flat (exact inner product of unit vectors)", choices=("flat",))
+    kind: str = setting(
+        "flat",
+        "FAISS index: flat (exact), ivf, hnsw, ivfpq, auto (by size, memory and latency), or any FAISS factory string; "
+        "inner product of unit vectors. Metrics are always taken with exact search",
+    )
+    recall: float = setting(
+        0.95,
+        "share of the exact 10 nearest that an approximate index must find; nprobe or efSearch follow",
+        low=0.0,
+        high=1.0,
+    )
+    memory_mb: int = setting(0, "kind = auto: most memory of an index, MB; 0 = half of the machine's", low=0)
+    latency_ms: float = setting(10.0, "kind = auto: longest time of one query, ms", low=0.001)
+    spaces: str = setting(
+        "mofore, frames, predict",
+        "what is indexed, with commas: mofore (embed_from), frames (raw mean-pooled features), predict (the forecast "
+        "at the mean gap), fit:KEY (the teacher of another fit of this work folder)",
+    )
+    levels: str = setting(
+        "video", "video (one vector each), clip (every window, to find moments), or both with a comma"
+    )
+    clip_hop: float = setting(0.5, "from window to window of the level clip, in clips", low=0.01, high=100.0)
     embed_from: str = setting(
         "teacher",
         "whose output embeds a video: teacher (the paper's Figure 1), student, or predictor (forecast at the mean gap)",
@@ -434,8 +457,44 @@ class IndexSettings(Settings):
         12, "temporal views of a video whose embeddings are averaged (open in the paper)", low=1, high=10_000
     )
     center: bool = setting(True, "subtract the gallery's mean from every embedding before cosines")
-    seed: int = setting(0, "seed of sampled pairs and of the random projection", low=0)
+    seed: int = setting(0, "seed of sampled pairs, resampling, k-means and the random projection", low=0)
     pairs: int = setting(10_000, "video pairs sampled for a row of Table 2", low=1)
+    resamples: int = setting(1_000, "bootstrap resamples of an interval", low=10)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_list("spaces", self.space_names(), lambda name: name in SPACES or _another_fit(name))
+        self._check_list("levels", self.level_names(), lambda name: name in LEVELS)
+        if self.kind not in INDEX_KINDS and not FACTORY.fullmatch(self.kind):
+            raise ConfigError(
+                f"index.kind = {self.kind!r}: one of {', '.join(INDEX_KINDS)}, or a FAISS factory string such as "
+                "IVF256,Flat is needed"
+            )
+
+    def space_names(self) -> tuple[str, ...]:
+        """The spaces, in order."""
+        return tuple(name.strip() for name in self.spaces.split(",") if name.strip())
+
+    def level_names(self) -> tuple[str, ...]:
+        """The levels, in order."""
+        return tuple(name.strip() for name in self.levels.split(",") if name.strip())
+
+    def _check_list(self, key: str, names: tuple[str, ...], allowed: Callable[[str], bool]) -> None:
+        wrong = [name for name in names if not allowed(name)]
+        if wrong or not names or len({*names}) < len(names):
+            known = (*SPACES, "fit:KEY") if key == "spaces" else LEVELS
+            what = f"{wrong[0]!r} is none of them" if wrong else "each of them once at most, and one at least"
+            raise ConfigError(f"index.{key} = {getattr(self, key)!r}: {', '.join(known)} with commas; {what}")
+
+
+SPACES = ("mofore", "frames", "predict")
+LEVELS = ("video", "clip")
+FACTORY = re.compile(r"(IDMap|OPQ|PCA|PCAR|L2norm|RR|ITQ|IVF|IMI|HNSW|NSG|Flat|SQ|PQ|LSH|Pad)[A-Za-z0-9_,()]*")
+INDEX_KINDS = ("flat", "ivf", "hnsw", "ivfpq", "auto")
+
+
+def _another_fit(name: str) -> bool:
+    return re.fullmatch(r"fit:[0-9a-f]+", name) is not None
 
 
 PRESETS: dict[str, dict[str, Any]] = {

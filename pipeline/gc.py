@@ -45,7 +45,20 @@ MADE = {
         "inputs.json",
     ),
     "finetune": ("backbone.safetensors", "finetune.json", "log.jsonl", "resume*.safetensors", "inputs.json"),
-    "index": ("videos.faiss", "videos.json", "embeddings.safetensors", "metrics.json", "inputs.json"),
+    "index": (
+        "*.*/vectors.faiss",
+        "*.*/items.json",
+        "*.*/index.json",
+        "*.*/price.json",
+        "*.*/embeddings.safetensors",
+        "queries.safetensors",
+        "metrics.json",
+        "inputs.json",
+        # until version 2
+        "videos.faiss",
+        "videos.json",
+        "embeddings.safetensors",
+    ),
 }
 _NAME = {"features": re.compile(rf".+-[0-9a-f]{{{KEY_LENGTH}}}")}
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")

@@ -214,7 +214,7 @@ def _run_index(world: World, plan: Plan, _request: Request, watcher: Watcher) ->
     inputs = index.IndexInputs(world.videos(ids), table, world.split, fit_folder, provenance)
     index.run(world.config.index, inputs, folder, progress=watcher)
     write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
-    outputs = [folder / name for name in (index.INDEX, index.EMBEDDINGS, index.VIDEOS, index.METRICS)]
+    outputs = [folder / name for name in index.files(world.config.index)]
     _record(world, chosen, versions.INDEX, outputs, time.monotonic() - begin)
     _show_metrics(world, folder)
     return f"{len(ids):,} videos"

@@ -25,11 +25,12 @@ def find_neighbours(world: World, query: str, count: int) -> list[Neighbour]:
     """
     index_key, fit_key = _index_and_fit(world, make_plan(world))
     from ..stages import search  # torch and faiss, only once it is clear that there is something to ask
+    from ..stages.vector_index import VectorIndex, folder_name
 
-    index = search.VideoIndex.load(world.workspace.stage("index", index_key))
-    row = index.find(query)
+    index = VectorIndex.load(world.workspace.stage("index", index_key) / folder_name("mofore", "video"))
+    row = search.find(index.items, query)
     if row is not None:
-        return index.by_row(row, count)
+        return search.nearest_to_video(index, row, count)
     if world.catalog.digests is not None:
         raise UsageError(
             f"{query!r} is not in the index (a video's id or name), and files cannot be searched for: these features "

@@ -18,21 +18,31 @@ from .frame_memory import Clips, FrameMemory
 BLOCK_BYTES = 64 << 20  # of gathered frames at a time
 
 
-def take_clips(memory: FrameMemory, video_B: Tensor, windows: Windows, settings: FitSettings) -> Clips:
-    """Clips as the aggregator of ``settings`` wants them: their frames, or their means alone."""
+def take_clips(
+    memory: FrameMemory, video_B: Tensor, windows: Windows, settings: FitSettings, *, means: bool = False
+) -> Clips:
+    """Clips as the aggregator of ``settings`` wants them: frames, or (always with ``means``) their means alone."""
     rows_BL = memory.rows(video_B, windows, settings.clip_length)
-    if settings.aggregator == "mean":
+    if means or settings.aggregator == "mean":
         return memory.means(video_B, rows_BL, dense=settings.dense)
     return memory.clips(rows_BL)
 
 
 @torch.inference_mode()
 def embed_clips(
-    embedder: nn.Module, memory: FrameMemory, video_B: Tensor, windows: Windows, settings: FitSettings
+    embedder: nn.Module,
+    memory: FrameMemory,
+    video_B: Tensor,
+    windows: Windows,
+    settings: FitSettings,
+    *,
+    means: bool = False,
 ) -> Tensor:
-    """Unit embeddings (B, E) of any number of clips, in blocks of bounded memory."""
+    """Unit embeddings (B, E) of any number of clips, in blocks of bounded memory; ``means`` as :func:`take_clips`."""
     block = max(1, BLOCK_BYTES // (4 * settings.clip_length * memory.width))
-    clips = (take_clips(memory, video_B[rows], windows[rows], settings) for rows in _blocks(len(video_B), block))
+    clips = (
+        take_clips(memory, video_B[rows], windows[rows], settings, means=means) for rows in _blocks(len(video_B), block)
+    )
     return functional.normalize(torch.cat([embedder(part) for part in memory.ahead(clips)]), dim=1)
 
 

@@ -113,6 +113,14 @@ class FrameMemory:
         rows_BL = torch.searchsorted(self.key_N, first_B1 + (position_BL + SLACK_S) * rate_B1, right=True) - 1
         return rows_BL.maximum(first_B1).minimum(first_B1 + frames_B1 - 1)
 
+    def seconds(self, video_B: Tensor, windows: Windows, clip_length: int) -> tuple[Tensor, Tensor]:
+        """When the clips begin and end (B,), seconds from the first frame; a frame lasts to the next, as on average."""
+        rows_BL = self.rows(video_B, windows, clip_length)
+        first_B, frames_B = self.first_V[video_B], self.frames_V[video_B]
+        begin_B = self.times_s_N[first_B]
+        frame_s_B = self.duration_V[video_B] / frames_B.clamp(min=1)
+        return self.times_s_N[rows_BL[:, 0]] - begin_B, self.times_s_N[rows_BL[:, -1]] - begin_B + frame_s_B
+
     def clips(self, rows_BL: Tensor) -> Clips:
         """The frames in those rows, float32, with their times."""
         features = self._gathered(rows_BL).float()

@@ -1,7 +1,8 @@
-"""Index: embeddings of all videos, a FAISS index over them, and the metrics."""
+"""Index: embeddings of all videos in every space, FAISS indexes over them, and the metrics."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..cache.atomic import published, write_json
-from ..cache.checkpoint import save_checkpoint
+from ..cache.atomic import write_json
 from ..cache.store import FrameTable
 from ..data.arrays import Float32
 from ..data.errors import StageError
 from ..data.progress import Progress
 from ..data.settings import IndexSettings
 from ..data.types import Split, Video
-from .embed import embed_views, embedder_of, pool_views
-from .evaluate import Evaluation, evaluate, gallery_mean
-from .faiss_library import faiss
+from .build_index import build
+from .embed import embed_views, embedder_of, mean_pool, pool_views
+from .evaluate import Evaluation, evaluate
 from .fit import load_forecaster
 from .frame_memory import FrameMemory
-from .retrieval import center
+from .spaces import Space, center_of, centered, clip_items, open_space, video_items
+from .vector_index import About, Items, VectorIndex, folder_name, outputs
 
-INDEX, EMBEDDINGS, VIDEOS, METRICS = "videos.faiss", "embeddings.safetensors", "videos.json", "metrics.json"
+METRICS = "metrics.json"
 
 
 @dataclass(frozen=True, slots=True)
 class IndexInputs:
-    """V videos, their frames in the same order, the split, and the folder of the fit.
+    """V videos, their frames in the same order, the splits, and the folder of the fit.
 
-    ``provenance`` goes into the metrics and beside the index: which encoder and which fit they are of.
+    ``split`` is the settings'; ``others`` are further ones to measure on. ``provenance`` goes into the metrics and
+    beside each index: which encoder and which fit they are of.
     """
 
     videos: tuple[Video, ...]
@@ -39,49 +41,73 @@ class IndexInputs:
     split: Split
     fit_folder: Path
     provenance: dict[str, Any]
+    others: tuple[Split, ...] = ()
+
+
+def files(settings: IndexSettings) -> list[str]:
+    """What :func:`run` publishes, relative to its folder."""
+    return [METRICS, *outputs(settings.space_names(), settings.level_names())]
 
 
 def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress: Progress) -> dict[str, Any]:
     """Embed, index and evaluate; publishes into ``folder`` and returns the metrics.
 
     Raises:
-        StageError: if faiss is not installed.
+        StageError: if faiss is not installed, or a space or a kind of index is not to be had.
         StoreError: if the fit's model cannot be read.
     """
     progress.start("index", len(inputs.videos), "videos")
     try:
+        store_key = inputs.provenance["store"]
+        spaces = [open_space(name, settings, inputs.fit_folder, store_key) for name in settings.space_names()]
         forecaster, fit = load_forecaster(inputs.fit_folder)
         memory = FrameMemory.of(inputs.table, torch.device("cpu"))
         views_VKE = embed_views(embedder_of(forecaster, settings.embed_from, fit), memory, fit, views=settings.views)
+        made = {"mofore": pool_views(views_VKE), "frames": mean_pool(memory)}
+        if not np.isfinite(made["mofore"]).all():
+            raise StageError("an embedding is not finite: run `mofore fit --force`")
+        for index, embeddings_NE in _indexes(settings, inputs, spaces, memory, made):
+            index.save(folder / folder_name(index.about.space, index.about.level), embeddings_NE)
         evaluation = Evaluation(inputs.videos, memory, forecaster, fit, settings, inputs.split)
-        mean_E = gallery_mean(pool_views(views_VKE), evaluation.rows("train"), wanted=settings.center)
-        build(center(pool_views(views_VKE), mean_E), folder / INDEX)
         metrics = {**evaluate(evaluation, views_VKE), "provenance": inputs.provenance}
-        _publish(folder, inputs, pool_views(views_VKE), mean_E, metrics)
+        write_json(folder / METRICS, metrics)
         progress.advance(len(inputs.videos))
     finally:
         progress.finish()
     return metrics
 
 
-def build(vectors_VE: Float32, path: Path) -> None:
-    """Publish an exact inner-product index over unit vectors."""
-    index = faiss().IndexFlatIP(vectors_VE.shape[1])
-    index.add(np.ascontiguousarray(vectors_VE))
-    with published(path) as temporary:
-        faiss().write_index(index, str(temporary))
+def _indexes(
+    settings: IndexSettings,
+    inputs: IndexInputs,
+    spaces: list[Space],
+    memory: FrameMemory,
+    made: dict[str, Float32],
+) -> Iterator[tuple[VectorIndex, Float32]]:
+    """Every index with its embeddings, one after another."""
+    for space in spaces:
+        videos = video_items(inputs.videos, inputs.split)
+        embeddings_VE = made[space.name] if space.name in made else space.of_videos(memory)
+        mean_E = center_of(embeddings_VE, videos, wanted=settings.center)
+        for level in settings.level_names():
+            items, embeddings_NE = videos, embeddings_VE
+            if level == "clip":
+                items, video_B, windows = clip_items(inputs.videos, inputs.split, memory, space.fit, settings.clip_hop)
+                embeddings_NE = space.of_clips(memory, video_B, windows)
+            yield _indexed(settings, inputs, space, level, items, embeddings_NE, mean_E), embeddings_NE
 
 
-def _publish(
-    folder: Path, inputs: IndexInputs, embeddings_VE: Float32, mean_E: Float32, metrics: dict[str, Any]
-) -> None:
-    if not np.isfinite(embeddings_VE).all():
-        raise StageError("an embedding is not finite: run `mofore fit --force`")
-    tensors = {"embeddings_VE": torch.from_numpy(embeddings_VE), "mean_E": torch.from_numpy(mean_E)}
-    save_checkpoint(folder / EMBEDDINGS, tensors, inputs.provenance)
-    rows = [
-        {"id": video.id, "label": video.label, "group": video.group, "role": inputs.split.role(video.id)}
-        for video in inputs.videos
-    ]
-    write_json(folder / VIDEOS, rows)
-    write_json(folder / METRICS, metrics)
+def _indexed(
+    settings: IndexSettings,
+    inputs: IndexInputs,
+    space: Space,
+    level: str,
+    items: Items,
+    embeddings_NE: Float32,
+    mean_E: Float32,
+) -> VectorIndex:
+    built = build(centered(embeddings_NE, mean_E), settings)
+    about = About(
+        space.name, level, space.model, settings.kind, built.factory, built.search, built.why, inputs.provenance
+    )
+    return VectorIndex(built.index, items, mean_E, about)

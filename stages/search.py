@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..cache.checkpoint import load_checkpoint
 from ..cache.fingerprint import stat_of
 from ..cache.store import FrameTable, row_offsets
-from ..data.arrays import Float16, Float32
-from ..data.errors import StoreError, UsageError, VideoError
+from ..data.arrays import Bool, Float16, Float32
+from ..data.errors import UsageError, VideoError
 from ..data.settings import ExtractSettings, IndexSettings
 from ..data.types import Failure, Video
 from .arithmetic import Arithmetic
 from .device import pick_device
 from .embed import embed_views, embedder_of, pool_views
 from .encoders import load_encoder
-from .faiss_library import faiss
 from .fit import load_forecaster
 from .frame_memory import FrameMemory
 from .frame_source import Frames, Reading, read_video
-from .index import EMBEDDINGS, INDEX, VIDEOS
-from .retrieval import center
+from .vector_index import Items, VectorIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,56 +36,33 @@ class Neighbour:
     similarity: float
 
 
-@dataclass(frozen=True, slots=True)
-class VideoIndex:
-    """A loaded index: the vectors, and which video each of them is."""
+def find(items: Items, name: str) -> int | None:
+    """Position of the video called ``name``: its id, or its file name with or without suffix.
 
-    faiss_index: Any
-    mean_E: Float32
-    rows: tuple[dict[str, Any], ...]
+    Raises:
+        UsageError: if several videos in different folders have that name.
+    """
+    exact = [row for row, video in enumerate(items.videos) if video["id"] == name]
+    rows = exact or [row for row, video in enumerate(items.videos) if name in _names(video["id"])]
+    if len(rows) > 1:
+        names = ", ".join(items.videos[row]["id"] for row in rows[:5])
+        raise UsageError(f"{name!r} is the name of {len(rows)} videos ({names}): give one with its folder")
+    return rows[0] if rows else None
 
-    @classmethod
-    def load(cls, folder: Path) -> VideoIndex:
-        """Read an index folder.
 
-        Raises:
-            StoreError: if a file is missing or damaged.
-        """
-        tensors, _ = load_checkpoint(folder / EMBEDDINGS)
-        try:
-            rows = tuple(json.loads((folder / VIDEOS).read_text()))
-            index = faiss().read_index(str(folder / INDEX))
-        except (OSError, ValueError, RuntimeError) as error:
-            raise StoreError(f"the index '{folder}' cannot be read ({error}): run `mofore index --force`") from error
-        return cls(index, tensors["mean_E"].numpy(), rows)
+def neighbours(index: VectorIndex, query_E: Float32, k: int, allowed_N: Bool | None = None) -> list[Neighbour]:
+    """The ``k`` nearest of a centred unit vector."""
+    similarity_1K, row_1K = index.search(query_E[None], k, allowed_N)
+    return [
+        Neighbour(rank, index.items.of(row)["id"], index.items.of(row)["label"], similarity)
+        for rank, (similarity, row) in enumerate(zip(similarity_1K[0].tolist(), row_1K[0].tolist(), strict=True), 1)
+    ]
 
-    def find(self, name: str) -> int | None:
-        """Row of the video called ``name``: its id, or its file name with or without suffix.
 
-        Raises:
-            UsageError: if several videos in different folders have that name.
-        """
-        exact = [row for row, video in enumerate(self.rows) if video["id"] == name]
-        rows = exact or [row for row, video in enumerate(self.rows) if name in _names(video["id"])]
-        if len(rows) > 1:
-            names = ", ".join(self.rows[row]["id"] for row in rows[:5])
-            raise UsageError(f"{name!r} is the name of {len(rows)} videos ({names}): give one with its folder")
-        return rows[0] if rows else None
-
-    def neighbours(self, query_E: Float32, k: int, leave_out: int | None = None) -> list[Neighbour]:
-        """The ``k`` nearest of a centred unit vector; equal similarities in the index's order."""
-        wanted = min(k + (leave_out is not None), len(self.rows))
-        similarity_1K, row_1K = self.faiss_index.search(query_E[None], wanted)
-        found = sorted(zip((-similarity_1K[0]).tolist(), row_1K[0].tolist(), strict=True))
-        kept = [(-negative, row) for negative, row in found if row != leave_out][:k]
-        return [
-            Neighbour(rank, self.rows[row]["id"], self.rows[row]["label"], similarity)
-            for rank, (similarity, row) in enumerate(kept, 1)
-        ]
-
-    def by_row(self, row: int, k: int) -> list[Neighbour]:
-        """The ``k`` nearest of a video of the index, itself left out."""
-        return self.neighbours(np.asarray(self.faiss_index.reconstruct(row), np.float32), k, leave_out=row)
+def nearest_to_video(index: VectorIndex, video: int, k: int) -> list[Neighbour]:
+    """The ``k`` nearest of a video of the index, itself left out."""
+    rows = np.flatnonzero(index.items.video_N == video)
+    return neighbours(index, index.vectors(rows)[0], k, index.items.video_N != video)
 
 
 def embed_file(
@@ -136,9 +109,9 @@ def embed_file(
     return np.asarray(pool_views(views_VKE)[0])
 
 
-def nearest_to_file(index: VideoIndex, embedding_E: Float32, k: int) -> list[Neighbour]:
+def nearest_to_file(index: VectorIndex, embedding_E: Float32, k: int) -> list[Neighbour]:
     """The ``k`` nearest of an embedding that is not centred yet."""
-    return index.neighbours(center(embedding_E[None], index.mean_E)[0], k)
+    return neighbours(index, index.centered(embedding_E[None])[0], k)
 
 
 def _names(video_id: str) -> Sequence[str]:

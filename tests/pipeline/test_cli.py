@@ -203,7 +203,13 @@ def run_and_kill(work: Path, sign: int, ready: Callable[[str], bool], *args: str
 
 def contents(work: Path) -> dict[str, bytes]:
     """The results that must not depend on what happened on the way."""
-    names = ("model.safetensors", "log.jsonl", "videos.faiss", "embeddings.safetensors", "metrics.json")
+    names = (
+        "model.safetensors",
+        "log.jsonl",
+        "mofore.video/vectors.faiss",
+        "mofore.video/embeddings.safetensors",
+        "metrics.json",
+    )
     return {str(p.relative_to(work)): p.read_bytes() for name in names for p in work.rglob(name)}
 
 

@@ -99,7 +99,7 @@ def work(imported_once: Path, tmp_path: Path) -> Path:
 
 
 def split_of(work: Path) -> dict[str, str]:
-    rows = json.loads(next(work.glob("index/*/videos.json")).read_text())
+    rows = json.loads(next(work.glob("index/*/mofore.video/items.json")).read_text())
     return {row["id"]: row["role"] for row in rows}
 
 
@@ -110,7 +110,7 @@ def some(work: Path, brought: Brought, role: str) -> int:
 
 
 def labels(work: Path) -> dict[str, tuple[str | None, str | None]]:
-    rows = json.loads(next(work.glob("index/*/videos.json")).read_text())
+    rows = json.loads(next(work.glob("index/*/mofore.video/items.json")).read_text())
     return {row["id"]: (row["label"], row["group"]) for row in rows}
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -26,6 +27,10 @@ def actions(mofore: Command, work: Path, *args: str) -> dict[str, object]:
 
 def reasons(mofore: Command, work: Path, stage: str, *args: str) -> str:
     return "; ".join(plan_of(mofore, work, *args)[stage]["reasons"])  # type: ignore[arg-type]
+
+
+def indexed(work: Path) -> list[dict[str, Any]]:
+    return list(json.loads(next(work.glob("index/*/mofore.video/items.json")).read_text()))
 
 
 def test_a_new_work_folder_runs_everything_for_the_first_time(mofore: Command, videos: Path, tmp_path: Path) -> None:
@@ -73,22 +78,18 @@ def test_a_replaced_video_is_one_extracted(mofore: Command, work: Path) -> None:
 
 
 def test_a_removed_video_extracts_nothing_and_updates_what_read_it(mofore: Command, work: Path) -> None:
-    train = next(
-        row["id"] for row in json.loads(next(work.glob("index/*/videos.json")).read_text()) if row["role"] == "train"
-    )
+    train = next(row["id"] for row in indexed(work) if row["role"] == "train")
     (work / "videos" / train).unlink()
     assert actions(mofore, work) == {"extract": "skip", "fit": "run", "index": "run"}
     assert reasons(mofore, work, "fit") == f"1 video removed ({train})"
     assert mofore("run", "-w", work).exit_code == 0
-    newest = max(work.glob("index/*/videos.json"), key=os.path.getmtime)
+    newest = max(work.glob("index/*/mofore.video/items.json"), key=os.path.getmtime)
     assert train not in newest.read_text()
     assert actions(mofore, work) == ALL_SKIP
 
 
 def test_a_removed_test_video_does_not_train_again(mofore: Command, work: Path) -> None:
-    test = next(
-        row["id"] for row in json.loads(next(work.glob("index/*/videos.json")).read_text()) if row["role"] == "test"
-    )
+    test = next(row["id"] for row in indexed(work) if row["role"] == "test")
     (work / "videos" / test).unlink()
     assert actions(mofore, work) == {"extract": "skip", "fit": "skip", "index": "run"}
 

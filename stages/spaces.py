@@ -1,0 +1,122 @@
+"""Spaces: what turns a video, or a clip of it, into a vector; and the vectors of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..cache.fingerprint import content_sha256, digest
+from ..data.arrays import Float32
+from ..data.clips import Windows, every_window
+from ..data.errors import StageError
+from ..data.settings import FitSettings, IndexSettings
+from ..data.types import Split, Video
+from .embed import embed_clips, embed_views, embedder_of, mean_pool, pool_views, unit
+from .fit import MODEL, load_forecaster
+from .frame_memory import FrameMemory
+from .vector_index import Items
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """How vectors are made.
+
+    Attributes:
+        name: mofore, frames, predict or fit:KEY.
+        model: digest of networks and settings that decide the vectors.
+        fit: whose windows clips are.
+        views: averaged for a video.
+        embedder: of clips; None for the raw features.
+    """
+
+    name: str
+    model: str
+    fit: FitSettings
+    views: int
+    embedder: nn.Module | None
+
+    def of_videos(self, memory: FrameMemory) -> Float32:
+        """Unit vectors (V, E), not centred."""
+        if self.embedder is None:
+            return mean_pool(memory)
+        return pool_views(embed_views(self.embedder, memory, self.fit, views=self.views))
+
+    def of_clips(self, memory: FrameMemory, video_B: Tensor, windows: Windows) -> Float32:
+        """Unit vectors (B, E) of clips, not centred."""
+        embedder = self.embedder or FramesMean()
+        means = self.embedder is None
+        return np.asarray(embed_clips(embedder, memory, video_B, windows, self.fit, means=means).cpu().numpy())
+
+
+class FramesMean(nn.Module):
+    """The mean of a clip's frames, which arrives as such."""
+
+    def forward(self, clips: Any) -> Tensor:
+        """(B, D)."""
+        return functional.normalize(clips.features, dim=1)
+
+
+def open_space(name: str, settings: IndexSettings, fit_folder: Path, store_key: str) -> Space:
+    """A space by its name.
+
+    Args:
+        name: mofore, frames, predict or fit:KEY.
+        settings: of the index.
+        fit_folder: of the fit that belongs to the present settings; others lie beside it.
+        store_key: of the features.
+
+    Raises:
+        StageError: if there is no such fit.
+        StoreError: if its model cannot be read.
+    """
+    folder = fit_folder if not name.startswith("fit:") else fit_folder.parent / name.removeprefix("fit:")
+    if not (folder / MODEL).exists():
+        present = sorted(path.parent.name for path in fit_folder.parent.glob(f"*/{MODEL}"))
+        have = ", ".join(present) or "none"
+        raise StageError(f"index.spaces: there is no fit {folder.name!r} in this work folder; there are: {have}")
+    forecaster, fit = load_forecaster(folder)
+    if name == "frames":
+        return Space(name, digest({"features": store_key}), fit, settings.views, None)
+    source = {"mofore": settings.embed_from, "predict": "predictor"}.get(name, "teacher")
+    parts = {"features": store_key, "fit": content_sha256(folder / MODEL), "from": source, "views": settings.views}
+    return Space(name, digest(parts), fit, settings.views, embedder_of(forecaster, source, fit))
+
+
+def video_items(videos: tuple[Video, ...], split: Split) -> Items:
+    """One row for each video."""
+    return Items(_rows(videos, split), np.arange(len(videos), dtype=np.int64))
+
+
+def clip_items(
+    videos: tuple[Video, ...], split: Split, memory: FrameMemory, fit: FitSettings, hop: float
+) -> tuple[Items, Tensor, Windows]:
+    """One row for each window, and the windows themselves; ``hop`` is in clips."""
+    video_B, windows = every_window(memory.extent_V(fit.unit), span=fit.span, hop=hop * fit.span)
+    start_s, end_s = memory.seconds(video_B, windows, fit.clip_length)
+    items = Items(_rows(videos, split), video_B.cpu().numpy(), start_s.cpu().numpy(), end_s.cpu().numpy())
+    return items, video_B, windows
+
+
+def center_of(embeddings_NE: Float32, items: Items, *, wanted: bool) -> Float32:
+    """What is subtracted from every embedding: the mean of the gallery's, or zeros."""
+    gallery_V = np.array([row["role"] == "train" for row in items.videos], bool)
+    in_gallery_N = gallery_V[items.video_N]
+    if wanted and in_gallery_N.any():
+        return np.asarray(embeddings_NE[in_gallery_N].mean(axis=0), np.float32)
+    return np.zeros(embeddings_NE.shape[1], np.float32)
+
+
+def centered(embeddings_NE: Float32, mean_E: Float32) -> Float32:
+    """The mean subtracted, unit length."""
+    return unit(embeddings_NE - mean_E)
+
+
+def _rows(videos: tuple[Video, ...], split: Split) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {"id": video.id, "label": video.label, "group": video.group, "role": split.role(video.id)} for video in videos
+    )
