@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .errors import CatalogError, ConfigError
@@ -26,6 +27,23 @@ def make_split(videos: Sequence[Video], settings: DataSettings, lists: Path | No
     if kind == "groups":
         return group_split(videos, settings.train_fraction, settings.split_seed)
     return random_split(videos, settings.train_fraction, settings.split_seed)
+
+
+def all_splits(videos: Sequence[Video], settings: DataSettings, lists: Path | None) -> list[Split]:
+    """Every split that can be made of these videos: official1 to 3, groups, random."""
+    kinds = [f"official{number}" for number in (1, 2, 3) if lists is not None and _has_lists(lists, number)]
+    kinds += ["groups"] * all(video.group for video in videos) + ["random"]
+    found = []
+    for kind in kinds:
+        try:
+            found.append(make_split(videos, replace(settings, split=kind), lists))
+        except CatalogError:  # a list that names none of them; the settings' own split has said so where it matters
+            continue
+    return found
+
+
+def _has_lists(lists: Path, number: int) -> bool:
+    return all((lists / f"{side}list{number:02d}.txt").is_file() for side in ("train", "test"))
 
 
 def _automatic(videos: Sequence[Video], lists: Path | None) -> str:

@@ -237,6 +237,23 @@ def search(query: str, count: int, as_json: bool, workdir: Path, overrides: tupl
 
 
 @cli.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--row", "rows", multiple=True, help="Embeddings to compare. [default: mofore, raw_mean_pool]")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def compare(runs: tuple[Path, ...], rows: tuple[str, ...], as_json: bool) -> None:
+    """Metrics of RUNS (work folders, or folders below index/) side by side, with paired differences to the first."""
+    from . import compare as comparing
+
+    found = comparing.compare(runs, rows or comparing.FIRST_ROWS)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        console.show_tables(comparing.tables(found))
+        for note in found["notes"]:
+            console.say(f"note: {note}")
+
+
+@cli.command()
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @click.option("-w", "--workdir", type=click.Path(path_type=Path), default=".", help="Work folder (default: here).")
 def verify(as_json: bool, workdir: Path) -> None:

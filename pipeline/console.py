@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..data.types import Failure
+from .metric_tables import TableText, metric_tables
 from .plan import Plan, StagePlan
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 MOST_NAMES = 20  # of the videos that a damaged shard loses
 PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
 LONG_S = 12 * 3600.0  # extraction that takes longer wants advice
+WIDE = 132  # columns of a table where there is no terminal
 WINDOW_S = 5.0  # that the present rate is taken over
 
 
@@ -188,12 +190,17 @@ def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
 
 def show_metrics(metrics: dict[str, Any]) -> None:
     """The metrics of an index, each beside its baselines."""
+    show_tables(metric_tables(metrics))
+
+
+def show_tables(tables: Sequence[TableText]) -> None:
+    """Tables, one below the other."""
     from rich import box
     from rich.console import Console as RichConsole
     from rich.table import Table
 
-    console = RichConsole(width=None if sys.stdout.isatty() else 112)
-    for title, columns, rows in _metric_tables(metrics):
+    console = RichConsole(width=None if sys.stdout.isatty() else WIDE)
+    for title, columns, rows in tables:
         table = Table(box=box.SIMPLE_HEAD)
         for number, column in enumerate(columns):
             table.add_column(column, justify="left" if number == 0 else "right")
@@ -201,59 +208,6 @@ def show_metrics(metrics: dict[str, Any]) -> None:
             table.add_row(*row)
         click.echo(title)
         console.print(table)
-
-
-TableText = tuple[str, list[str], list[list[str]]]
-
-
-def _metric_tables(metrics: dict[str, Any]) -> list[TableText]:
-    return [_retrieval_table(metrics), _forecast_table(metrics), _table2(metrics)]
-
-
-def _retrieval_table(metrics: dict[str, Any]) -> TableText:
-    protocol, rows = metrics["protocol"], metrics["retrieval"]
-    centred = "centred with the gallery's mean" if protocol["centered"] else "not centred"
-    where = f"{protocol['queries']:,} queries, {protocol['gallery']:,} in the gallery, split {protocol['split']}"
-    ranks = [name for name in next(iter(rows.values())) if name.startswith("R@")]
-    texts = [
-        [
-            name,
-            *(_percent(row[rank]) for rank in ranks),
-            _percent(row["mAP"]),
-            _number(metrics["collapse"][name]["effective_rank"], 1),
-        ]
-        for name, row in rows.items()
-    ]
-    measured = any(row["queries"] for row in rows.values())
-    title = f"Retrieval, % ({where}; {centred}, exact)" if measured else "Retrieval: no test video has a class to find"
-    return title, ["embedding", *ranks, "mAP", "eff. rank"], texts
-
-
-def _forecast_table(metrics: dict[str, Any]) -> TableText:
-    trivial = ("persistence", "climatology", "chance")
-    texts = [
-        [
-            f"g = {gap}",
-            _figure(row["mse"]),
-            *(_figure(row[kind]["mse"]) for kind in trivial),
-            _number(row["cosine"], 3),
-            _number(row["r2"], 3),
-            _figure(row["skill"]),
-            f"{row['n']:,}",
-        ]
-        for gap, row in metrics["forecast"]["gaps"].items()
-    ]
-    title = "Forecast (MSE of unit vectors, mean over the width; skill: against persistence, R2: against climatology)"
-    return title, ["gap, frames", "MSE", *trivial, "cosine", "R2", "skill", "n"], texts
-
-
-def _table2(metrics: dict[str, Any]) -> TableText:
-    rows = {name: row for name, row in metrics["table2"].items() if name != "named_pairs"}
-    texts = [
-        [name, _number(row["mean"], 4), _number(row["sd"], 4), f"{row['n']:,}", _number(row["paper"], 4)]
-        for name, row in rows.items()
-    ]
-    return "Table 2 as distributions (the paper prints single pairs)", ["row", "mean", "sd", "n", "paper"], texts
 
 
 def show_neighbours(query: str, neighbours: Sequence[Any]) -> None:
@@ -299,19 +253,6 @@ def _line(stage: str, what: str, text: str) -> None:
 def _printable(text: str) -> str:
     """File names need not be valid text; odd bytes are shown escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _figure(value: float | None) -> str:
-    """Three digits, however large or small."""
-    return "-" if value is None else f"{value:.3g}"
 
 
 def _duration(seconds: float) -> str:

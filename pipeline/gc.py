@@ -51,7 +51,7 @@ MADE = {
         "*.*/index.json",
         "*.*/price.json",
         "*.*/embeddings.safetensors",
-        "queries.safetensors",
+        "queries.json",
         "metrics.json",
         "inputs.json",
         # until version 2

@@ -26,7 +26,7 @@ from .reasons import (
     VersionRaised,
     WeightsChanged,
 )
-from .world import World, features_fingerprint, index_inputs
+from .world import World, features_fingerprint, index_inputs, lists_digest
 
 STAGES = ("extract", "fit", "index")
 Action = Literal["skip", "run", "partial"]
@@ -166,7 +166,8 @@ def _plan_index(world: World, extract: StagePlan, fit: StagePlan, *, forced: boo
     record_of_fit = world.ledger.find("fit", fit.fingerprint or "")
     outputs = record_of_fit.outputs.items() if record_of_fit else ()
     model = [state.sha256 for path, state in outputs if path.endswith("/model.safetensors")]
-    upstream = digest({"model": model, "videos": index_inputs(world)})
+    splits = [lists_digest(world), world.config.data.split_seed, world.config.data.train_fraction]
+    upstream = digest({"model": model, "videos": index_inputs(world), "splits": splits})
     fingerprint = stage_fingerprint("index", versions.INDEX, config, upstream)
     record = world.ledger.find("index", fingerprint)
     broken = world.broken_outputs(record) if record else ()

@@ -211,7 +211,7 @@ def _run_index(world: World, plan: Plan, _request: Request, watcher: Watcher) ->
     }
     fit_folder = world.workspace.stage("fit", plan["fit"].key)
     table = _load(world, ids, replace(world.config.fit, device="cpu", processes=1), watcher)
-    inputs = index.IndexInputs(world.videos(ids), table, world.split, fit_folder, provenance)
+    inputs = index.IndexInputs(world.videos(ids), table, world.split, fit_folder, provenance, world.other_splits())
     index.run(world.config.index, inputs, folder, progress=watcher)
     write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
     outputs = [folder / name for name in index.files(world.config.index)]

@@ -19,7 +19,7 @@ from ..cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
 from ..data.backbone import parse_backbone
 from ..data.catalog import Catalog, scan
 from ..data.errors import BackboneError, CatalogError, StoreError
-from ..data.splits import make_split
+from ..data.splits import all_splits, make_split
 from ..data.types import Failure, FileState, Split, Video
 from ..stages import versions
 from .config import Config
@@ -92,6 +92,16 @@ class World:
     def checkpoint_step(self, key: str, stage: str = "fit") -> int:
         """Step that an interrupted fit (or finetune) would resume from; 0 without a sound checkpoint."""
         return latest_step(self.workspace.stage(stage, key))
+
+    @property
+    def lists(self) -> Path | None:
+        """The folder of the official lists, if there is one."""
+        return self.workspace.resolve(self.config.data.splits) if self.config.data.splits else None
+
+    def other_splits(self) -> tuple[Split, ...]:
+        """The splits that can be made beside the settings' own."""
+        found = all_splits(self.catalog.videos, self.config.data, self.lists)
+        return tuple(split for split in found if split.name != self.split.name)
 
     def import_command(self) -> str:
         """The command that brings imported features again."""
@@ -246,6 +256,14 @@ def _content(world: World, video: Video, sources: list[FileState]) -> str | None
     except OSError:
         return None  # extraction will say why
     return world.touched[video.id].sha256
+
+
+def lists_digest(world: World) -> str:
+    """Digest of the official lists, all of which the index reads; the other splits follow from the catalog."""
+    if world.lists is None:
+        return ""
+    paths = sorted(world.lists.glob("*list0[123].txt"))
+    return digest([[path.name, path.read_bytes().decode("utf-8", "replace")] for path in paths])
 
 
 def index_inputs(world: World) -> list[list[Any]]:

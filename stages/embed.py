@@ -46,10 +46,12 @@ def embed_clips(
     return functional.normalize(torch.cat([embedder(part) for part in memory.ahead(clips)]), dim=1)
 
 
-def embed_views(embedder: nn.Module, memory: FrameMemory, settings: FitSettings, *, views: int) -> Tensor:
+def embed_views(
+    embedder: nn.Module, memory: FrameMemory, settings: FitSettings, *, views: int, means: bool = False
+) -> Tensor:
     """Unit embeddings (V, views, E) of evenly spread windows of each video."""
     video_B, windows = spread_views(memory.extent_V(settings.unit), span=settings.span, views=views)
-    embeddings_BE = embed_clips(embedder, memory, video_B, windows, settings)
+    embeddings_BE = embed_clips(embedder, memory, video_B, windows, settings, means=means)
     return embeddings_BE.view(len(memory.frames_V), views, -1)
 
 
@@ -78,6 +80,11 @@ def random_projection(embeddings_VD: Float32, width: int, seed: int) -> Float32:
     """Unit vectors (V, width) after a seeded Gaussian matrix: what a projection does without learning."""
     matrix_DE = np.random.default_rng(seed).standard_normal((embeddings_VD.shape[1], width), np.float32)
     return unit(embeddings_VD @ matrix_DE)
+
+
+def center(embeddings_VE: Float32, mean_E: Float32) -> Float32:
+    """Subtract the mean and make unit vectors again."""
+    return unit(embeddings_VE - mean_E)
 
 
 def unit(rows: Float32) -> Float32:

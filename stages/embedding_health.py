@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..data.arrays import Float32, Int64
@@ -15,7 +17,49 @@ def effective_rank(embeddings_VE: Float32) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
-def health(embeddings_VE: Float32, pairs_P2: Int64) -> dict[str, float]:
+def anisotropy(embeddings_VE: Float32) -> float | None:
+    """Mean cosine of all pairs of different items (Ethayarajh 2019, section 3.2); 0 where directions are even."""
+    count = len(embeddings_VE)
+    if count < 2:
+        return None
+    sum_E = np.asarray(embeddings_VE, np.float64).sum(axis=0)
+    own = float(np.square(embeddings_VE, dtype=np.float64).sum())
+    return float((sum_E @ sum_E - own) / (count * (count - 1)))
+
+
+def alignment(views_VKE: Float32) -> float | None:
+    """Mean squared distance of two views of one video (Wang and Isola 2020, alpha = 2); views are unit vectors."""
+    views = views_VKE.shape[1]
+    if views < 2 or not len(views_VKE):
+        return None
+    sum_VE = views_VKE.sum(axis=1, dtype=np.float64)
+    cosine_V = ((sum_VE * sum_VE).sum(axis=1) - views) / (views * (views - 1))
+    return float((2.0 - 2.0 * cosine_V).mean())
+
+
+def group_probe(embeddings_VE: Float32, class_V: Int64, group_V: Int64) -> dict[str, Any]:
+    """How much of the recording (its background, its people) is in the embedding.
+
+    Of each video the nearest other one of its class: percent that come from the same recording, and what a random one
+    would give. Only videos whose class has clips of their own recording and of others count.
+    """
+    hits: list[bool] = []
+    chances: list[float] = []
+    for number in np.unique(class_V[class_V >= 0]):
+        member = np.flatnonzero(class_V == number)
+        own_MM = group_V[member, None] == group_V[member]
+        siblings_M = own_MM.sum(axis=1) - 1
+        cosine_MM = embeddings_VE[member] @ embeddings_VE[member].T
+        np.fill_diagonal(cosine_MM, -np.inf)
+        counted_M = (siblings_M > 0) & (siblings_M < len(member) - 1)
+        hits.extend(own_MM[np.arange(len(member)), cosine_MM.argmax(axis=1)][counted_M].tolist())
+        chances.extend((siblings_M[counted_M] / (len(member) - 1)).tolist())
+    if not hits:
+        return {"accuracy": None, "chance": None, "n": 0}
+    return {"accuracy": 100.0 * float(np.mean(hits)), "chance": 100.0 * float(np.mean(chances)), "n": len(hits)}
+
+
+def health(embeddings_VE: Float32, pairs_P2: Int64) -> dict[str, Any]:
     """Effective rank (also centred), spread of the dimensions, and how alike unrelated videos are.
 
     Args:
@@ -28,12 +72,13 @@ def health(embeddings_VE: Float32, pairs_P2: Int64) -> dict[str, float]:
     centered_VE = embeddings_VE - embeddings_VE.mean(axis=0)
     sd_E = embeddings_VE.std(axis=0)
     cosine_P = (embeddings_VE[pairs_P2[:, 0]] * embeddings_VE[pairs_P2[:, 1]]).sum(axis=1)
-    figures = {
+    figures: dict[str, Any] = {
         "effective_rank": effective_rank(embeddings_VE),
         "effective_rank_centered": effective_rank(centered_VE),
         "dimensions": float(embeddings_VE.shape[1]),
         "sd_mean": float(sd_E.mean()),
         "sd_min": float(sd_E.min()),
+        "anisotropy": anisotropy(embeddings_VE),
     }
     if len(cosine_P):
         figures["unrelated_cosine"] = float(cosine_P.mean())

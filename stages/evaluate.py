@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +13,39 @@ from torch import Tensor
 from ..data.arrays import Float32, Int64
 from ..data.settings import FitSettings, IndexSettings
 from ..data.types import Split, Video
-from .embed import embed_views, embedder_of, mean_pool, pool_views, random_projection
-from .embedding_health import health
+from .baselines import Row, rows_to_compare, untrained_views
+from .classification import few_shot, knn_accuracy
+from .clustering import clustering
+from .embed import embed_views, embedder_of, pool_views
+from .embedding_health import alignment, group_probe, health
 from .forecast_skill import climatology, forecast_metrics, neighbour_similarity
 from .forecaster import Forecaster, make_forecaster
 from .frame_memory import FrameMemory
-from .retrieval import RANKS, center, retrieval_metrics
+from .linear_probe import probe
+from .order_sensitivity import order_sensitivity
+from .protocols import Protocol, mean_and_sd
+from .ranking import Ranked, Sides, rank
+from .resampling import Resampling, intervals, paired
+from .retrieval import (
+    confusions,
+    hits_of,
+    hubness,
+    per_class,
+    purity_by_distance,
+    recalls,
+    same_group_share,
+)
+from .spaces import FramesMean
 from .table2 import PAPER, different_pairs, distribution, named_pairs, same_class_pairs, similarity_rows
 
-SCHEMA = 1
+SCHEMA = 2
+REFERENCE = "raw_mean_pool"  # what every row is tested against
+PROBED = ("mofore", "predict", REFERENCE, "untrained")
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All that the metrics are taken from: V videos, their frames, the networks and the split."""
+    """All that the metrics are taken from: V videos, their frames, the networks, the split and further ones."""
 
     videos: tuple[Video, ...]
     memory: FrameMemory
@@ -33,6 +53,7 @@ class Evaluation:
     fit: FitSettings
     settings: IndexSettings
     split: Split
+    others: tuple[Split, ...] = ()
 
     def rows(self, role: str) -> Int64:
         """Positions of the videos of one side of the split."""
@@ -40,66 +61,144 @@ class Evaluation:
 
     def side(self, rows: Int64) -> tuple[list[Video], FrameMemory]:
         """Some of the videos, and a view of the memory that holds them alone."""
-        chosen = torch.from_numpy(rows)
-        memory = self.memory
-        return [self.videos[row] for row in rows], memory.some(chosen)
+        return [self.videos[row] for row in rows], self.memory.some(torch.from_numpy(rows))
+
+    @property
+    def evaluated(self) -> Int64:
+        """Videos that figures without queries are taken on: those of the test side, or all training videos."""
+        queries = self.rows("test")
+        return queries if len(queries) else self.rows("train")
 
 
-def gallery_mean(embeddings_VE: Float32, gallery: Int64, *, wanted: bool) -> Float32:
-    """What is subtracted from every embedding: the gallery's mean, or zeros."""
-    if wanted and len(gallery):
-        return np.asarray(embeddings_VE[gallery].mean(axis=0), np.float32)
-    return np.zeros(embeddings_VE.shape[1], np.float32)
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """``metrics.json``, and ``queries.json``: what each query met, for paired comparisons."""
+
+    metrics: dict[str, Any]
+    queries: dict[str, Any]
 
 
-def evaluate(evaluation: Evaluation, views_VKE: Tensor) -> dict[str, Any]:
-    """The whole of ``metrics.json``; ``views_VKE`` are the unit embeddings of all views, of ``index.embed_from``."""
-    gallery, queries = evaluation.rows("train"), evaluation.rows("test")
-    embeddings = baselines(evaluation, views_VKE)
-    return {
+def evaluate(evaluation: Evaluation, views_VKE: Tensor, spaces: Mapping[str, Float32]) -> Evaluated:
+    """Measure everything.
+
+    Args:
+        evaluation: what to measure.
+        views_VKE: unit embeddings of all views, of ``index.embed_from``.
+        spaces: unit embeddings (V, E) of the indexed spaces, "mofore" and "frames" among them.
+    """
+    untrained_VKE = untrained_views(evaluation.memory, evaluation.fit, evaluation.settings)
+    gallery = evaluation.rows("train")
+    rows = rows_to_compare(spaces, pool_views(untrained_VKE), gallery, evaluation.settings)
+    protocol = Protocol.of(evaluation.split, evaluation.videos)
+    ranked = {row.name: rank(protocol.sides(row.embeddings_VE, centered=row.centered)) for row in rows}
+    metrics = {
         "schema": SCHEMA,
-        "retrieval": {name: _retrieval(evaluation, e, gallery, queries) for name, e in embeddings.items()},
-        **_unlabelled(evaluation, views_VKE, embeddings, queries if len(queries) else gallery),
-        "protocol": _protocol(evaluation, gallery, queries),
+        "retrieval": _retrieval(evaluation, rows, ranked, protocol),
+        **_of_classes(evaluation, rows, ranked, protocol),
+        "protocols": _protocols(evaluation, rows),
+        **_unlabelled(evaluation, views_VKE, spaces["mofore"]),
+        "health": _health(evaluation, rows, {"mofore": views_VKE, "untrained": untrained_VKE}, protocol),
+        "order": _order(evaluation),
+        "protocol": _protocol(evaluation, protocol, rows),
     }
+    return Evaluated(metrics, _queries(evaluation, ranked, protocol))
 
 
-def baselines(evaluation: Evaluation, views_VKE: Tensor) -> dict[str, Float32]:
-    """Unit embeddings (V, E) to compare: the trained network's, and what costs no training."""
-    fit, settings, memory = evaluation.fit, evaluation.settings, evaluation.memory
-    untrained = make_forecaster(memory.width, fit).to(memory.device)
-    untrained_VKE = embed_views(embedder_of(untrained, settings.embed_from, fit), memory, fit, views=settings.views)
-    raw_VD = mean_pool(memory)
-    return {
-        "mofore": pool_views(views_VKE),
-        "raw_mean_pool": raw_VD,
-        "untrained": pool_views(untrained_VKE),
-        "random_projection": random_projection(raw_VD, evaluation.forecaster.width, settings.seed),
-    }
-
-
-def _retrieval(evaluation: Evaluation, embeddings_VE: Float32, gallery: Int64, queries: Int64) -> dict[str, Any]:
-    """Retrieval from test to training videos, of those that have a class."""
-    labels = [video.label for video in evaluation.videos]
-    gallery = gallery[[labels[row] is not None for row in gallery]] if len(gallery) else gallery
-    queries = queries[[labels[row] is not None for row in queries]] if len(queries) else queries
-    if not len(gallery) or not len(queries):
-        empty: dict[str, Any] = {f"R@{k}": None for k in RANKS}
-        return {**empty, "mAP": None, "queries": 0, "queries_without_a_match": len(queries)}
-    moved_VE = center(embeddings_VE, gallery_mean(embeddings_VE, gallery, wanted=evaluation.settings.center))
-    return retrieval_metrics(
-        moved_VE[queries],
-        moved_VE[gallery],
-        [str(labels[row]) for row in queries],
-        [str(labels[row]) for row in gallery],
-    )
-
-
-def _unlabelled(
-    evaluation: Evaluation, views_VKE: Tensor, embeddings: dict[str, Float32], chosen: Int64
+def _retrieval(
+    evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked], protocol: Protocol
 ) -> dict[str, Any]:
-    """Table 2, forecast and collapse, on the videos of the evaluation side."""
-    settings = evaluation.settings
+    """Retrieval and classification from test to training videos, with intervals and tests."""
+    videos, groups = _resamplings(evaluation.settings, protocol)
+    found = {}
+    for row in rows:
+        sides, of_row = protocol.sides(row.embeddings_VE, centered=row.centered), ranked[row.name]
+        measured = {"R@1": hits_of(of_row), "mAP": of_row.precision_Q}
+        reference = {"R@1": hits_of(ranked[REFERENCE]), "mAP": ranked[REFERENCE].precision_Q}
+        found[row.name] = {
+            **recalls(of_row),
+            "knn_1": knn_accuracy(of_row, sides, 1),
+            "knn_20": knn_accuracy(of_row, sides),
+            "hubness": hubness(of_row, len(sides.class_N)),
+            "intervals": {name: intervals(of_Q, videos, groups, scale=100) for name, of_Q in measured.items()},
+            "few_shot": few_shot(sides, evaluation.settings.seed),
+            **({"probe": _probe(sides, evaluation.settings.seed, videos, groups)} if row.name in PROBED else {}),
+            f"against_{REFERENCE}": None
+            if row.name == REFERENCE
+            else {name: paired(of_Q, reference[name], videos, groups, scale=100) for name, of_Q in measured.items()},
+        }
+    return found
+
+
+def _probe(sides: Sides, seed: int, videos: Resampling, groups: Resampling | None) -> dict[str, Any]:
+    figures, right_Q = probe(sides, seed)
+    return {**figures, **intervals(right_Q, videos, groups, scale=100)}
+
+
+def _of_classes(
+    evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked], protocol: Protocol
+) -> dict[str, Any]:
+    """By class, by distance, and as clusters."""
+    shown = {name: ranked[name] for name in ("mofore", REFERENCE)}
+    sides = protocol.sides(rows[0].embeddings_VE, centered=False)
+    return {
+        "per_class": per_class(shown, sides, protocol.classes),
+        "confusions": {name: confusions(of_name, sides, protocol.classes) for name, of_name in shown.items()},
+        "purity_by_distance": {name: purity_by_distance(of_name) for name, of_name in shown.items()},
+        "clustering": {row.name: _clustering(evaluation, row, protocol) for row in rows},
+    }
+
+
+def _clustering(evaluation: Evaluation, row: Row, protocol: Protocol) -> dict[str, Any]:
+    sides = protocol.sides(row.embeddings_VE, centered=row.centered)
+    return clustering(sides.queries_QE, sides.class_Q, evaluation.settings.seed)
+
+
+def _protocols(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str, Any]:
+    """R@k and mAP of the learnt rows and the raw features on every split there is."""
+    found: dict[str, Any] = {}
+    chosen = [row for row in rows if row.trained or row.name.startswith(REFERENCE)]
+    for split in (evaluation.split, *evaluation.others):
+        found[split.name] = _one_protocol(evaluation, split, chosen)
+    official = [found[name] for name in sorted(found) if name.startswith("official")]
+    if len(official) == 3:
+        found["official"] = {
+            row.name: mean_and_sd([measured["rows"][row.name] for measured in official]) for row in chosen
+        }
+    return found
+
+
+def _one_protocol(evaluation: Evaluation, split: Split, rows: Sequence[Row]) -> dict[str, Any]:
+    protocol = Protocol.of(split, evaluation.videos)
+    found: dict[str, Any] = {
+        "queries": len(protocol.queries),
+        "gallery": len(protocol.gallery),
+        "queries_that_the_fit_saw": _share_seen(evaluation, protocol),
+        "rows": {},
+    }
+    for row in rows:
+        sides = protocol.sides(row.embeddings_VE, centered=row.centered)
+        whole = rank(sides)
+        share = same_group_share(whole, sides)
+        alone = recalls(rank(sides, same_group=False)) if share else None
+        found["rows"][row.name] = {
+            **recalls(whole),
+            "nearest_of_same_group": share,
+            "without_same_group": alone,
+        }
+    return found
+
+
+def _share_seen(evaluation: Evaluation, protocol: Protocol) -> float | None:
+    """Percent of the queries that the fit was trained on: its own split's training videos."""
+    if not len(protocol.queries):
+        return None
+    seen = [evaluation.videos[row].id in evaluation.split.train for row in protocol.queries]
+    return 100.0 * float(np.mean(seen))
+
+
+def _unlabelled(evaluation: Evaluation, views_VKE: Tensor, embeddings_VE: Float32) -> dict[str, Any]:
+    """Table 2 and forecast, on the videos of the evaluation side."""
+    settings, chosen = evaluation.settings, evaluation.evaluated
     videos, memory = evaluation.side(chosen)
     _, train_memory = evaluation.side(evaluation.rows("train"))
     climate_E = climatology(evaluation.forecaster, train_memory, evaluation.fit, settings.views)
@@ -118,33 +217,90 @@ def _unlabelled(
     return {
         "table2": {
             "forecast_mse": mse,
-            **similarity_rows(all_views_VKE[chosen], embeddings["mofore"][chosen], same_P2, different_P2),
+            **similarity_rows(all_views_VKE[chosen], embeddings_VE[chosen], same_P2, different_P2),
             "temporal_consistency": distribution(neighbours_B, PAPER["temporal_consistency"]),
-            "named_pairs": named_pairs(evaluation.videos, all_views_VKE, embeddings["mofore"]),
+            "named_pairs": named_pairs(evaluation.videos, all_views_VKE, embeddings_VE),
         },
         "forecast": forecast,
-        "collapse": {name: health(e[chosen], different_P2) for name, e in embeddings.items()},
     }
 
 
-def _protocol(evaluation: Evaluation, gallery: Int64, queries: Int64) -> dict[str, Any]:
+def _health(
+    evaluation: Evaluation, rows: Sequence[Row], views: Mapping[str, Tensor], protocol: Protocol
+) -> dict[str, Any]:
+    """Figures of each space on the videos of the evaluation side, not centred; the group probe on all videos."""
+    settings, chosen = evaluation.settings, evaluation.evaluated
+    videos, memory = evaluation.side(chosen)
+    pairs_P2 = different_pairs(videos, settings.pairs, settings.seed)
+    raw_VKD = embed_views(FramesMean(), memory, evaluation.fit, views=settings.views, means=True)
+    views_of = {name: of_name[torch.from_numpy(chosen)] for name, of_name in views.items()} | {REFERENCE: raw_VKD}
+    found = {}
+    for row in rows:
+        found[row.name] = health(row.embeddings_VE[chosen], pairs_P2)
+        if row.name in views_of:
+            found[row.name]["alignment"] = alignment(views_of[row.name].cpu().numpy())
+        if row.name in PROBED and protocol.group_V is not None:
+            found[row.name]["group_probe"] = group_probe(row.embeddings_VE, protocol.class_V, protocol.group_V)
+    return found
+
+
+def _order(evaluation: Evaluation) -> dict[str, Any]:
+    """What happens to embeddings when the frames of a clip change places, trained and untrained."""
+    settings, fit = evaluation.settings, evaluation.fit
+    _, memory = evaluation.side(evaluation.evaluated)
+    untrained = make_forecaster(memory.width, fit).to(memory.device).eval()
+    networks = {"mofore": evaluation.forecaster, "untrained": untrained}
+    return {
+        name: order_sensitivity(embedder_of(network, settings.embed_from, fit), memory, fit, settings.seed)
+        for name, network in networks.items()
+    }
+
+
+def _resamplings(settings: IndexSettings, protocol: Protocol) -> tuple[Resampling, Resampling | None]:
+    videos = Resampling(settings.resamples, settings.seed)
+    if protocol.group_V is None:
+        return videos, None
+    return videos, Resampling(settings.resamples, settings.seed, protocol.group_V[protocol.queries])
+
+
+def _queries(evaluation: Evaluation, ranked: Mapping[str, Ranked], protocol: Protocol) -> dict[str, Any]:
+    """Rank of the first hit (from 1; null without one) and AP of each query, for every row."""
+    videos = [evaluation.videos[row] for row in protocol.queries]
+    return {
+        "split": protocol.name,
+        "ids": [video.id for video in videos],
+        "labels": [video.label for video in videos],
+        "groups": [video.group for video in videos],
+        "rows": {
+            name: {
+                "first_hit": [rank_ + 1 if rank_ >= 0 else None for rank_ in of_name.first_Q.tolist()],
+                "AP": [None if np.isnan(value) else value for value in of_name.precision_Q.tolist()],
+            }
+            for name, of_name in ranked.items()
+        },
+    }
+
+
+def _protocol(evaluation: Evaluation, protocol: Protocol, rows: Sequence[Row]) -> dict[str, Any]:
     settings = evaluation.settings
+    gallery, queries = evaluation.rows("train"), evaluation.rows("test")
     return {
         "split": evaluation.split.name,
         "gallery": len(gallery),
         "queries": len(queries),
         "unassigned": len(evaluation.videos) - len(gallery) - len(queries),
-        "classes": len({video.label for video in evaluation.videos if video.label is not None}),
+        "classes": len(protocol.classes),
         "similarity": "cosine",
         "centered": settings.center,
         "centered_with": "mean of the gallery" if settings.center else None,
         "views": settings.views,
         "exact": True,
         "unit_of_retrieval": "percent of queries",
-        "embedding": f"{settings.embed_from}; mean of unit embeddings of evenly spread windows, unit length",
-        "raw_mean_pool": "mean of all frame features, unit length",
+        "rows": {row.name: row.what for row in rows},
         "evaluated_on": "queries" if len(queries) else "gallery",
-        "pair_seed": settings.seed,
+        "intervals": f"95 % percentile bootstrap, {settings.resamples} resamples of videos, and of recordings",
+        "tested_against": REFERENCE,
+        "seed": settings.seed,
         "fit_seed": evaluation.fit.seed,
         "fit_videos": "gallery",
     }

@@ -18,14 +18,14 @@ from ..data.progress import Progress
 from ..data.settings import IndexSettings
 from ..data.types import Split, Video
 from .build_index import build
-from .embed import embed_views, embedder_of, mean_pool, pool_views
+from .embed import center, embed_views, embedder_of, mean_pool, pool_views
 from .evaluate import Evaluation, evaluate
 from .fit import load_forecaster
 from .frame_memory import FrameMemory
-from .spaces import Space, center_of, centered, clip_items, open_space, video_items
+from .spaces import Space, center_of, clip_items, open_space, video_items
 from .vector_index import About, Items, VectorIndex, folder_name, outputs
 
-METRICS = "metrics.json"
+METRICS, QUERIES = "metrics.json", "queries.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class IndexInputs:
 
 def files(settings: IndexSettings) -> list[str]:
     """What :func:`run` publishes, relative to its folder."""
-    return [METRICS, *outputs(settings.space_names(), settings.level_names())]
+    return [METRICS, QUERIES, *outputs(settings.space_names(), settings.level_names())]
 
 
 def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress: Progress) -> dict[str, Any]:
@@ -63,13 +63,16 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
         forecaster, fit = load_forecaster(inputs.fit_folder)
         memory = FrameMemory.of(inputs.table, torch.device("cpu"))
         views_VKE = embed_views(embedder_of(forecaster, settings.embed_from, fit), memory, fit, views=settings.views)
-        made = {"mofore": pool_views(views_VKE), "frames": mean_pool(memory)}
-        if not np.isfinite(made["mofore"]).all():
+        embeddings = {"mofore": pool_views(views_VKE), "frames": mean_pool(memory)}
+        if not np.isfinite(embeddings["mofore"]).all():
             raise StageError("an embedding is not finite: run `mofore fit --force`")
-        for index, embeddings_NE in _indexes(settings, inputs, spaces, memory, made):
+        embeddings |= {space.name: space.of_videos(memory) for space in spaces if space.name not in embeddings}
+        for index, embeddings_NE in _indexes(settings, inputs, spaces, memory, embeddings):
             index.save(folder / folder_name(index.about.space, index.about.level), embeddings_NE)
-        evaluation = Evaluation(inputs.videos, memory, forecaster, fit, settings, inputs.split)
-        metrics = {**evaluate(evaluation, views_VKE), "provenance": inputs.provenance}
+        evaluation = Evaluation(inputs.videos, memory, forecaster, fit, settings, inputs.split, inputs.others)
+        evaluated = evaluate(evaluation, views_VKE, embeddings)
+        write_json(folder / QUERIES, evaluated.queries)
+        metrics = {**evaluated.metrics, "provenance": inputs.provenance}
         write_json(folder / METRICS, metrics)
         progress.advance(len(inputs.videos))
     finally:
@@ -82,12 +85,12 @@ def _indexes(
     inputs: IndexInputs,
     spaces: list[Space],
     memory: FrameMemory,
-    made: dict[str, Float32],
+    embeddings: dict[str, Float32],
 ) -> Iterator[tuple[VectorIndex, Float32]]:
     """Every index with its embeddings, one after another."""
     for space in spaces:
         videos = video_items(inputs.videos, inputs.split)
-        embeddings_VE = made[space.name] if space.name in made else space.of_videos(memory)
+        embeddings_VE = embeddings[space.name]
         mean_E = center_of(embeddings_VE, videos, wanted=settings.center)
         for level in settings.level_names():
             items, embeddings_NE = videos, embeddings_VE
@@ -106,7 +109,7 @@ def _indexed(
     embeddings_NE: Float32,
     mean_E: Float32,
 ) -> VectorIndex:
-    built = build(centered(embeddings_NE, mean_E), settings)
+    built = build(center(embeddings_NE, mean_E), settings)
     about = About(
         space.name, level, space.model, settings.kind, built.factory, built.search, built.why, inputs.provenance
     )

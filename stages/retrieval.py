@@ -1,65 +1,113 @@
-"""Video retrieval as the field measures it: exact, by cosine, gallery = training, queries = test videos."""
+"""Video retrieval as the field measures it: exact, by cosine, gallery = training, queries = test videos.
+
+A query hits at k if any of its k nearest has its class (all of the gallery, if that is smaller than k). AP averages the
+precision at every item of the query's class over the whole ranking. Equal similarities are ranked in the gallery's
+order. Queries without any item of their class in the gallery cannot hit: they are counted and left out of both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..data.arrays import Bool, Float32, Float64, Int64
-from .embed import unit
+from .ranking import Ranked, Sides, rank
 
 RANKS = (1, 5, 10, 20, 50)
-BLOCK = 512  # queries ranked together
+BINS = 5  # of the similarity of the nearest neighbour, equally many queries each
+CONFUSIONS = 20  # pairs of classes that are listed
 
 
 def retrieval_metrics(
     queries_QE: Float32, gallery_NE: Float32, query_labels: Sequence[str], gallery_labels: Sequence[str]
 ) -> dict[str, Any]:
-    """R@k and mAP in percent.
+    """R@k and mAP in percent of unit vectors with classes."""
+    codes = {label: number for number, label in enumerate(sorted({*query_labels, *gallery_labels}))}
+    class_Q, class_N = (
+        np.array([codes[label] for label in labels], np.int64) for labels in (query_labels, gallery_labels)
+    )
+    return recalls(rank(Sides(queries_QE, gallery_NE, class_Q, class_N)))
 
-    A query hits at k if any of its k nearest has its class (all of the gallery, if that is smaller than k).
-    AP averages the precision at every item of the query's class over the whole ranking. Equal similarities
-    are ranked in the gallery's order. Queries without any item of their class in the gallery cannot hit: they
-    are counted and left out of both.
 
-    Args:
-        queries_QE: unit vectors.
-        gallery_NE: unit vectors.
-        query_labels: classes of the queries.
-        gallery_labels: classes of the gallery.
-    """
-    classes = {label: number for number, label in enumerate(sorted({*query_labels, *gallery_labels}))}
-    of_query_Q = np.array([classes[label] for label in query_labels], np.int64)
-    of_item_N = np.array([classes[label] for label in gallery_labels], np.int64)
-    answerable_Q = np.isin(of_query_Q, of_item_N)
-    first, precision = [], []
-    for rows in np.array_split(np.flatnonzero(answerable_Q), max(1, int(answerable_Q.sum()) // BLOCK)):
-        relevant_QN = _ranked_relevance(queries_QE[rows], gallery_NE, of_query_Q[rows], of_item_N)
-        first.append(np.argmax(relevant_QN, axis=1))
-        precision.append(average_precision(relevant_QN))
+def recalls(ranked: Ranked) -> dict[str, Any]:
+    """R@k and mAP in percent, over the queries that have an item of their class."""
+    answerable_Q = ranked.first_Q >= 0
     counted = {"queries": int(answerable_Q.sum()), "queries_without_a_match": int((~answerable_Q).sum())}
     if not counted["queries"]:
         return {**{f"R@{k}": None for k in RANKS}, "mAP": None, **counted}
-    first_Q = np.concatenate(first)
-    recalls = {f"R@{k}": 100.0 * float((first_Q < k).mean()) for k in RANKS}
-    return {**recalls, "mAP": 100.0 * float(np.concatenate(precision).mean()), **counted}
+    first_Q = ranked.first_Q[answerable_Q]
+    hits = {f"R@{k}": 100.0 * float((first_Q < k).mean()) for k in RANKS}
+    return {**hits, "mAP": 100.0 * float(ranked.precision_Q[answerable_Q].mean()), **counted}
 
 
-def average_precision(relevant_QN: Bool) -> Float64:
-    """AP (Q,) of rankings given as relevance by rank; every row holds a relevant item."""
-    hits_QN = np.cumsum(relevant_QN, axis=1)
-    precision_QN = hits_QN / np.arange(1, relevant_QN.shape[1] + 1)
-    return np.asarray((precision_QN * relevant_QN).sum(axis=1) / hits_QN[:, -1])
+def hits_of(ranked: Ranked) -> Float64:
+    """1 where the nearest item has the query's class, 0 where not, nan where no item has."""
+    return np.where(ranked.first_Q >= 0, (ranked.first_Q == 0).astype(np.float64), np.nan)
 
 
-def center(embeddings_VE: Float32, mean_E: Float32) -> Float32:
-    """Subtract the mean and make unit vectors again."""
-    return unit(embeddings_VE - mean_E)
+def per_class(ranked: Mapping[str, Ranked], sides: Sides, classes: Sequence[str]) -> dict[str, Any]:
+    """R@1 of each class in percent, of several embeddings side by side."""
+    found: dict[str, Any] = {}
+    hits = {name: hits_of(of_name) for name, of_name in ranked.items()}
+    for number in np.unique(sides.class_Q):
+        mine_Q = sides.class_Q == number
+        rates = {name: _percent(hit_Q[mine_Q]) for name, hit_Q in hits.items()}
+        found[classes[number]] = {"queries": int(mine_Q.sum()), **rates}
+    return found
 
 
-def _ranked_relevance(queries_QE: Float32, gallery_NE: Float32, of_query_Q: Int64, of_item_N: Int64) -> Bool:
-    similarity_QN = queries_QE @ gallery_NE.T
-    order_QN = np.argsort(-similarity_QN, axis=1, kind="stable")
-    return np.asarray(of_item_N[order_QN] == of_query_Q[:, None])
+def confusions(ranked: Ranked, sides: Sides, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The classes that queries are taken for most often, by their nearest neighbour."""
+    if not len(sides.gallery_NE):
+        return []
+    nearest_Q = sides.class_N[ranked.nearest_QK[:, 0]]
+    wrong_Q = (nearest_Q != sides.class_Q) & (ranked.first_Q >= 0)
+    pairs = Counter(zip(sides.class_Q[wrong_Q].tolist(), nearest_Q[wrong_Q].tolist(), strict=True))
+    total = Counter(sides.class_Q.tolist())
+    return [
+        {"class": classes[true], "taken_for": classes[taken], "queries": count, "of": total[true]}
+        for (true, taken), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
+    ]
+
+
+def purity_by_distance(ranked: Ranked) -> list[dict[str, Any]]:
+    """How often the nearest neighbour has the query's class, by how similar it is."""
+    rows = np.flatnonzero(ranked.first_Q >= 0)
+    if not len(rows):
+        return []
+    nearest_Q, hit_Q = ranked.similarity_QK[rows, 0], ranked.first_Q[rows] == 0
+    by_similarity = np.argsort(nearest_Q, kind="stable")
+    return [
+        {
+            "similarity": [float(nearest_Q[part[0]]), float(nearest_Q[part[-1]])],
+            "queries": len(part),
+            "R@1": 100.0 * float(hit_Q[part].mean()),
+        }
+        for part in np.array_split(by_similarity, min(BINS, len(rows)))
+    ]
+
+
+def same_group_share(ranked: Ranked, sides: Sides) -> float | None:
+    """Percent of queries whose nearest neighbour is cut from the same recording: how much a split leaks."""
+    if sides.group_Q is None or sides.group_N is None or not len(sides.queries_QE) or not len(sides.gallery_NE):
+        return None
+    own_Q: Bool = sides.group_N[ranked.nearest_QK[:, 0]] == sides.group_Q
+    return 100.0 * float(own_Q.mean())
+
+
+def hubness(ranked: Ranked, items: int, k: int = 10) -> float | None:
+    """Skew of the k-occurrence (Radovanovic et al. 2010): how often an item is among the k nearest of a query.
+
+    0 is even; large is a few hubs that are near to everything.
+    """
+    times_N: Int64 = np.bincount(ranked.nearest_QK[:, :k].ravel(), minlength=items)
+    spread = float(times_N.std()) if items else 0.0
+    return float(((times_N - times_N.mean()) ** 3).mean() / spread**3) if spread else None
+
+
+def _percent(values: Float64) -> float | None:
+    known = values[~np.isnan(values)]
+    return 100.0 * float(known.mean()) if len(known) else None

@@ -16,7 +16,7 @@ from ..data.clips import Windows, every_window
 from ..data.errors import StageError
 from ..data.settings import FitSettings, IndexSettings
 from ..data.types import Split, Video
-from .embed import embed_clips, embed_views, embedder_of, mean_pool, pool_views, unit
+from .embed import embed_clips, embed_views, embedder_of, mean_pool, pool_views
 from .fit import MODEL, load_forecaster
 from .frame_memory import FrameMemory
 from .vector_index import Items
@@ -109,11 +109,6 @@ def center_of(embeddings_NE: Float32, items: Items, *, wanted: bool) -> Float32:
     if wanted and in_gallery_N.any():
         return np.asarray(embeddings_NE[in_gallery_N].mean(axis=0), np.float32)
     return np.zeros(embeddings_NE.shape[1], np.float32)
-
-
-def centered(embeddings_NE: Float32, mean_E: Float32) -> Float32:
-    """The mean subtracted, unit length."""
-    return unit(embeddings_NE - mean_E)
 
 
 def _rows(videos: tuple[Video, ...], split: Split) -> tuple[dict[str, Any], ...]:

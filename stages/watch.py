@@ -72,7 +72,7 @@ class Watch:
         self.memory = memory.some(_spread(trained_V if self.seen else held_V, MOST_VIDEOS))
         self.climate = memory.some(_spread(trained_V, CLIMATE_VIDEOS))
         self.pairs_P2 = _unrelated(len(self.memory.frames_V))
-        self.first: dict[str, float] | None = None
+        self.first: dict[str, Any] | None = None
 
     @torch.no_grad()
     def look(self, forecaster: Forecaster, step: int, teacher_drift: float) -> Look:
@@ -123,7 +123,7 @@ class Watch:
         return float((sides[0] - sides[1]).square().sum(dim=1).mean())
 
 
-def collapse(first: dict[str, float], now: dict[str, float]) -> tuple[str, ...]:
+def collapse(first: dict[str, Any], now: dict[str, Any]) -> tuple[str, ...]:
     """What of the embeddings' health has fallen below a stated share of the first look's."""
     alarms = []
     if now["effective_rank"] < RANK_LEFT * first["effective_rank"]:

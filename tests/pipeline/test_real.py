@@ -13,8 +13,8 @@ from click.testing import Result
 from mofore.data.decode import decode
 from mofore.data.splits import official_split
 from mofore.data.types import Video
-from mofore.stages.embed import unit
-from mofore.stages.retrieval import center, retrieval_metrics
+from mofore.stages.embed import center, unit
+from mofore.stages.retrieval import retrieval_metrics
 
 pytestmark = pytest.mark.real
 Command = Callable[..., Result]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from mofore.stages.embed import unit
-from mofore.stages.retrieval import center, retrieval_metrics
+from mofore.stages.embed import center, unit
+from mofore.stages.retrieval import retrieval_metrics
 
 
 def vectors(count: int, seed: int) -> np.ndarray:

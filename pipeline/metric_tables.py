@@ -1,0 +1,183 @@
+"""``metrics.json`` as tables of text: title, columns, rows. Nothing is printed here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TableText = tuple[str, list[str], list[list[str]]]
+
+
+def metric_tables(metrics: dict[str, Any]) -> list[TableText]:
+    """All tables that have something to show."""
+    tables = [
+        _retrieval(metrics),
+        _classes(metrics),
+        _protocols(metrics),
+        _health(metrics),
+        _forecast(metrics),
+        _table2(metrics),
+        _order(metrics),
+    ]
+    return [table for table in tables if table[2]]
+
+
+def _retrieval(metrics: dict[str, Any]) -> TableText:
+    protocol, rows = metrics["protocol"], metrics["retrieval"]
+    centred = "centred with the gallery's mean" if protocol["centered"] else "not centred"
+    where = f"{protocol['queries']:,} queries, {protocol['gallery']:,} in the gallery, split {protocol['split']}"
+    texts = [_retrieval_row(name, row, protocol["tested_against"]) for name, row in rows.items()]
+    columns = ["embedding", "R@1", "95 %", "R@5", "R@10", "R@20", "R@50", "mAP", "95 %", "mAP against raw"]
+    if not any(row["queries"] for row in rows.values()):
+        return "Retrieval: no test video has a class to find", columns, texts
+    return f"Retrieval, % ({where}; {centred}, exact)", columns, texts
+
+
+def _retrieval_row(name: str, row: dict[str, Any], reference: str) -> list[str]:
+    spans = {metric: interval_text(row["intervals"][metric]["interval"]) for metric in ("R@1", "mAP")}
+    recalls = [percent(row[f"R@{k}"]) for k in (5, 10, 20, 50)]
+    tested = row[f"against_{reference}"]
+    verdict = difference_text(tested["mAP"]) if tested else ""
+    return [name, percent(row["R@1"]), spans["R@1"], *recalls, percent(row["mAP"]), spans["mAP"], verdict]
+
+
+def _classes(metrics: dict[str, Any]) -> TableText:
+    shots = sorted({n for row in metrics["retrieval"].values() for n in row["few_shot"]}, key=int)
+    columns = ["embedding", "1-NN", "20-NN", "probe", "95 %", *(f"{n}-shot" for n in shots), "NMI", "silhouette"]
+    texts = []
+    for name, row in metrics["retrieval"].items():
+        cluster, probed = metrics["clustering"][name], row.get("probe", {})
+        texts.append(
+            [
+                name,
+                percent(row["knn_1"]),
+                percent(row["knn_20"]),
+                percent(probed.get("accuracy")),
+                interval_text(probed.get("interval")),
+                *(percent(row["few_shot"].get(n, {}).get("mean")) for n in shots),
+                number(cluster["nmi"], 2),
+                number(cluster["silhouette"], 2),
+            ]
+        )
+    measured = any(row["queries"] for row in metrics["retrieval"].values())
+    return "Classes from frozen embeddings, accuracy in %", columns, texts if measured else []
+
+
+def _protocols(metrics: dict[str, Any]) -> TableText:
+    columns = ["split", "embedding", "R@1", "mAP", "queries", "nearest of own recording", "R@1 without", "fit saw"]
+    texts = []
+    for split, measured in metrics["protocols"].items():
+        if split == "official":
+            continue
+        for name, row in measured["rows"].items():
+            alone = row["without_same_group"]
+            without = alone["R@1"] if alone else row["R@1"]
+            texts.append(
+                [
+                    split,
+                    name,
+                    percent(row["R@1"]),
+                    percent(row["mAP"]),
+                    f"{measured['queries']:,}",
+                    percent(row["nearest_of_same_group"]),
+                    percent(without),
+                    percent(measured["queries_that_the_fit_saw"]),
+                ]
+            )
+    for name, row in metrics["protocols"].get("official", {}).items():
+        texts.append(["official 1-3", name, _spread(row["R@1"]), _spread(row["mAP"]), "", "", "", ""])
+    return "The same embeddings on every split, % (fit saw: queries that this fit was trained on)", columns, texts
+
+
+def _health(metrics: dict[str, Any]) -> TableText:
+    columns = [
+        "embedding",
+        "eff. rank",
+        "of",
+        "alignment",
+        "uniformity",
+        "anisotropy",
+        "hubness",
+        "group probe",
+        "chance",
+    ]
+    texts = []
+    for name, row in metrics["health"].items():
+        group = row.get("group_probe", {})
+        texts.append(
+            [
+                name,
+                number(row["effective_rank"], 1),
+                f"{row['dimensions']:.0f}",
+                number(row.get("alignment"), 3),
+                number(row.get("uniformity"), 2),
+                number(row["anisotropy"], 3),
+                number(metrics["retrieval"][name]["hubness"], 2),
+                percent(group.get("accuracy")),
+                percent(group.get("chance")),
+            ]
+        )
+    return "Health of the spaces (not centred; hubness of the gallery, centred as above)", columns, texts
+
+
+def _forecast(metrics: dict[str, Any]) -> TableText:
+    trivial = ("persistence", "climatology", "chance")
+    texts = [
+        [
+            f"g = {gap}",
+            figure(row["mse"]),
+            *(figure(row[kind]["mse"]) for kind in trivial),
+            number(row["cosine"], 3),
+            number(row["r2"], 3),
+            figure(row["skill"]),
+            f"{row['n']:,}",
+        ]
+        for gap, row in metrics["forecast"]["gaps"].items()
+    ]
+    title = "Forecast (MSE of unit vectors, mean over the width; skill: against persistence, R2: against climatology)"
+    return title, ["gap, frames", "MSE", *trivial, "cosine", "R2", "skill", "n"], texts
+
+
+def _table2(metrics: dict[str, Any]) -> TableText:
+    rows = {name: row for name, row in metrics["table2"].items() if name != "named_pairs"}
+    texts = [
+        [name, number(row["mean"], 4), number(row["sd"], 4), f"{row['n']:,}", number(row["paper"], 4)]
+        for name, row in rows.items()
+    ]
+    return "Table 2 as distributions (the paper prints single pairs)", ["row", "mean", "sd", "n", "paper"], texts
+
+
+def _order(metrics: dict[str, Any]) -> TableText:
+    kinds = ("reversed", "shuffled", "half_speed", "unrelated")
+    texts = [[name, *(number(row[kind]["mean"], 4) for kind in kinds)] for name, row in metrics["order"].items()]
+    return "Cosine of a clip with itself in another order (1: blind to order)", ["embedding", *kinds], texts
+
+
+def difference_text(tested: dict[str, Any]) -> str:
+    """A paired difference with its verdict: ``+1.2 better``."""
+    if tested["verdict"] is None:
+        return "-"
+    return f"{tested['difference']:+.1f} {tested['verdict']}"
+
+
+def interval_text(interval: list[float] | None) -> str:
+    """``81.0-88.1``."""
+    return "-" if interval is None else f"{interval[0]:.1f}-{interval[1]:.1f}"
+
+
+def percent(value: float | None) -> str:
+    """One digit."""
+    return "-" if value is None else f"{value:.1f}"
+
+
+def number(value: float | None, digits: int) -> str:
+    """So many digits."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def figure(value: float | None) -> str:
+    """Three digits, however large or small."""
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _spread(row: dict[str, float]) -> str:
+    return f"{row['mean']:.1f} ± {row['sd']:.1f}"

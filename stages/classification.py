@@ -1,0 +1,70 @@
+"""Classes from embeddings that are not trained any further: nearest neighbours and few examples of each class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..data.arrays import Float32, Float64, Int64
+from .embed import unit
+from .ranking import Ranked, Sides
+
+TEMPERATURE = 0.07
+NEIGHBOURS = 20
+SHOTS = (1, 2, 4, 8, 16)
+DRAWS = 5  # of the examples
+
+
+def knn_accuracy(ranked: Ranked, sides: Sides, k: int = NEIGHBOURS, temperature: float = TEMPERATURE) -> float | None:
+    """Percent of queries whose class has the most weight among the k nearest (Wu et al. 2018, section 3.4).
+
+    A neighbour weighs exp(cosine / temperature); of equally heavy classes the first wins. All queries count, also those
+    whose class the gallery does not hold.
+    """
+    if not len(sides.queries_QE) or not len(sides.gallery_NE):
+        return None
+    vote_QC = np.zeros((len(sides.class_Q), int(max(sides.class_N.max(), sides.class_Q.max())) + 1))
+    weight_QK = np.exp((ranked.similarity_QK[:, :k].astype(np.float64) - 1.0) / temperature)
+    rows_QK = np.broadcast_to(np.arange(len(vote_QC))[:, None], weight_QK.shape)
+    np.add.at(vote_QC, (rows_QK, sides.class_N[ranked.nearest_QK[:, :k]]), weight_QK)
+    return 100.0 * float((vote_QC.argmax(axis=1) == sides.class_Q).mean())
+
+
+def few_shot(sides: Sides, seed: int) -> dict[str, Any]:
+    """Accuracy with n examples of each class: the class whose examples' mean is nearest (Snell et al. 2017, eq. 1).
+
+    Classes with fewer than n examples give all that they have. Percent of the queries whose class is in the gallery;
+    mean and standard deviation over :data:`DRAWS` draws of the examples.
+    """
+    classes = np.unique(sides.class_N)
+    known_Q = np.isin(sides.class_Q, classes)
+    if not known_Q.any():
+        return {}
+    largest = int(np.bincount(sides.class_N).max())
+    found: dict[str, Any] = {}
+    for shots in SHOTS:
+        if shots > largest:
+            break
+        rates = [
+            _one_draw(sides, classes, known_Q, shots, np.random.default_rng([seed, draw])) for draw in range(DRAWS)
+        ]
+        found[str(shots)] = {"mean": float(np.mean(rates)), "sd": float(np.std(rates)), "draws": DRAWS}
+    return found
+
+
+def _one_draw(sides: Sides, classes: Int64, known_Q: Any, shots: int, rng: np.random.Generator) -> float:
+    shuffled = rng.permutation(len(sides.class_N))
+    by_class = shuffled[np.argsort(sides.class_N[shuffled], kind="stable")]
+    first = np.searchsorted(sides.class_N[by_class], classes)
+    last = np.searchsorted(sides.class_N[by_class], classes, side="right")
+    mean_CE: Float32 = unit(
+        np.stack(
+            [
+                sides.gallery_NE[by_class[begin : min(begin + shots, end)]].mean(axis=0)
+                for begin, end in zip(first.tolist(), last.tolist(), strict=True)
+            ]
+        )
+    )
+    similarity_QC: Float64 = sides.queries_QE[known_Q] @ mean_CE.T
+    return 100.0 * float((classes[similarity_QC.argmax(axis=1)] == sides.class_Q[known_Q]).mean())

@@ -1,0 +1,54 @@
+"""Does an embedding see motion? Cosines of clips with themselves, their frames in another order.
+
+A mean over frames is the same forwards and backwards: 1, whatever it was trained for. Frames are replaced and the times
+are kept, as a film shown backwards has the same clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..data.clips import spread_views
+from ..data.settings import FitSettings
+from .embed import BLOCK_BYTES
+from .frame_memory import Clips, FrameMemory
+from .table2 import distribution
+
+VIEWS = 3
+MOST_VIDEOS = 512
+
+
+@torch.inference_mode()
+def order_sensitivity(embedder: nn.Module, memory: FrameMemory, settings: FitSettings, seed: int) -> dict[str, Any]:
+    """Cosines (mean, sd, n) of clips with themselves ``reversed``, ``shuffled``, and at ``half_speed``.
+
+    ``half_speed`` shows the first half of the clip's frames, each twice. ``unrelated`` is the reference: a clip and the
+    next video's.
+    """
+    videos = torch.linspace(0, len(memory.frames_V) - 1, min(MOST_VIDEOS, len(memory.frames_V))).round().long()
+    chosen = memory.some(videos)
+    video_B, windows = spread_views(chosen.extent_V(settings.unit), span=settings.span, views=VIEWS)
+    rows_BL = chosen.rows(video_B, windows, settings.clip_length)
+    length = rows_BL.shape[1]
+    shuffled = torch.randperm(length, generator=torch.Generator().manual_seed(seed))
+    orders = {"reversed": torch.arange(length).flip(0), "shuffled": shuffled, "half_speed": torch.arange(length) // 2}
+    plain_BE = _embedded(embedder, chosen, rows_BL, torch.arange(length))
+    found = {
+        name: distribution((plain_BE * _embedded(embedder, chosen, rows_BL, order_L)).sum(dim=1))
+        for name, order_L in orders.items()
+    }
+    return {**found, "unrelated": distribution((plain_BE * plain_BE.roll(VIEWS, dims=0)).sum(dim=1))}
+
+
+def _embedded(embedder: nn.Module, memory: FrameMemory, rows_BL: Tensor, order_L: Tensor) -> Tensor:
+    """Unit embeddings (B, E) of clips whose frames are in that order."""
+    size = max(1, BLOCK_BYTES // (4 * rows_BL.shape[1] * memory.width))
+    parts = []
+    for rows in rows_BL.split(size):
+        clips = memory.clips(rows)
+        parts.append(embedder(Clips(clips.features[:, order_L], clips.times_s_BL)))
+    return functional.normalize(torch.cat(parts), dim=1)

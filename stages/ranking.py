@@ -1,0 +1,126 @@
+"""Exact rankings of a gallery for many queries, in blocks of bounded memory.
+
+Similarities are sorted together with the rows they belong to, as one integer: the order of the float in the upper half,
+the row in the lower. So equal similarities come in the gallery's order, whatever sorts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..data.arrays import Bool, Float32, Float64, Int64
+
+BLOCK_BYTES = 64 << 20  # of similarities at a time
+KEPT = 50  # nearest that are kept of each query
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Queries and gallery: what a retrieval protocol is about.
+
+    Attributes:
+        queries_QE: unit vectors.
+        gallery_NE: unit vectors.
+        class_Q: class of each query, as a number.
+        class_N: class of each item.
+        group_Q: recording of each query, as a number of its own; None where they are not known.
+        group_N: recording of each item.
+    """
+
+    queries_QE: Float32
+    gallery_NE: Float32
+    class_Q: Int64
+    class_N: Int64
+    group_Q: Int64 | None = None
+    group_N: Int64 | None = None
+
+    def blocks(self) -> Iterator[slice]:
+        """Queries that are ranked together."""
+        size = max(1, BLOCK_BYTES // (8 * max(1, len(self.gallery_NE))))
+        return (slice(start, start + size) for start in range(0, len(self.queries_QE), size))
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """What came of ranking; K is the size of the gallery, at most :data:`KEPT`.
+
+    Attributes:
+        first_Q: rank of the first item of the query's class, from 0; -1 where the gallery holds none.
+        precision_Q: average precision over the whole ranking; nan where there is none.
+        nearest_QK: rows of the nearest.
+        similarity_QK: their cosines.
+    """
+
+    first_Q: Int64
+    precision_Q: Float64
+    nearest_QK: Int64
+    similarity_QK: Float32
+
+
+def rank(sides: Sides, *, same_group: bool = True) -> Ranked:
+    """Rank the whole gallery for each query.
+
+    Args:
+        sides: queries and gallery.
+        same_group: whether items of the query's own recording count; without them they come last and are of no class.
+    """
+    parts = [_rank_block(sides, rows, same_group=same_group) for rows in sides.blocks()]
+    if not parts:
+        kept = min(KEPT, len(sides.gallery_NE))
+        return Ranked(np.empty(0, np.int64), np.empty(0), np.empty((0, kept), np.int64), np.empty((0, kept), "f4"))
+    fields = zip(*((p.first_Q, p.precision_Q, p.nearest_QK, p.similarity_QK) for p in parts), strict=True)
+    return Ranked(*(np.concatenate(field) for field in fields))
+
+
+def order(similarity_QN: Float32) -> Int64:
+    """Rows from the most similar to the least, equal ones ascending."""
+    bits_QN = (0.0 - similarity_QN).view(np.int32)  # 0 - x: no negative zero, which would sort before zero
+    # A negative float's other bits count downwards.
+    keys_QN = (bits_QN ^ ((bits_QN >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64) << 32
+    keys_QN |= np.arange(similarity_QN.shape[1], dtype=np.int64)
+    _sort_rows(keys_QN)
+    keys_QN &= 0xFFFFFFFF
+    return keys_QN
+
+
+def average_precision(relevant_QN: Bool) -> Float64:
+    """AP (Q,) of rankings given as relevance by rank; nan where nothing is relevant."""
+    query_R, rank_R = np.nonzero(relevant_QN)
+    count_Q = np.bincount(query_R, minlength=len(relevant_QN))
+    place_R = np.arange(len(query_R)) - np.repeat(np.cumsum(count_Q) - count_Q, count_Q)
+    sums_Q = np.bincount(query_R, (place_R + 1) / (rank_R + 1), minlength=len(relevant_QN))
+    return np.asarray(np.divide(sums_Q, count_Q, out=np.full(len(count_Q), np.nan), where=count_Q > 0))
+
+
+def _rank_block(sides: Sides, rows: slice, *, same_group: bool) -> Ranked:
+    similarity_QN = sides.queries_QE[rows] @ sides.gallery_NE.T
+    relevant_QN = sides.class_N == sides.class_Q[rows, None]
+    if not same_group and sides.group_Q is not None and sides.group_N is not None:
+        own_QN = sides.group_N == sides.group_Q[rows, None]
+        similarity_QN[own_QN] = -np.inf
+        relevant_QN &= ~own_QN
+    order_QN = order(similarity_QN)
+    relevant_QN = np.take_along_axis(relevant_QN, order_QN, axis=1)
+    answerable_Q = relevant_QN.any(axis=1)
+    first_Q = np.full(len(relevant_QN), -1, np.int64)
+    if relevant_QN.size:
+        first_Q[answerable_Q] = np.argmax(relevant_QN, axis=1)[answerable_Q]
+    nearest_QK = order_QN[:, :KEPT].copy()
+    return Ranked(
+        first_Q,
+        average_precision(relevant_QN),
+        nearest_QK,
+        np.take_along_axis(similarity_QN, nearest_QK, axis=1),
+    )
+
+
+def _sort_rows(keys_QN: Int64) -> None:
+    """In place, the rows shared by as many threads as torch has."""
+    parts = np.array_split(keys_QN, torch.get_num_threads())
+    with ThreadPoolExecutor(len(parts)) as pool:
+        list(pool.map(lambda part: part.sort(axis=1), parts))
