@@ -188,21 +188,20 @@ def _difference_cells(tested: dict[str, Any]) -> list[str]:
 
 def _notes(runs: Sequence[Run]) -> list[str]:
     """What makes figures of these runs not comparable as they are."""
-    first = runs[0]
+    return [note for run in runs[1:] for note in _notes_of(run, runs[0])]
+
+
+def _notes_of(run: Run, first: Run) -> list[str]:
+    names = f"{run.name} and {first.name}"
+    mine, theirs = {*run.queries["ids"]}, {*first.queries["ids"]}
+    here, there = run.metrics["protocol"], first.metrics["protocol"]
     notes = []
-    for run in runs[1:]:
-        if run.queries["split"] != first.queries["split"]:
-            notes.append(
-                f"{run.name} is measured on split {run.queries['split']}, {first.name} on {first.queries['split']}"
-            )
-        shared = {*run.queries["ids"]} & {*first.queries["ids"]}
-        if len(shared) < len(run.queries["ids"]) or len(shared) < len(first.queries["ids"]):
-            notes.append(f"{run.name} and {first.name} share {len(shared):,} queries; differences are over these alone")
-        if run.metrics["protocol"]["gallery"] != first.metrics["protocol"]["gallery"]:
-            notes.append(f"the gallery of {run.name} is another than that of {first.name}")
-        for key in ("centered", "views"):
-            if run.metrics["protocol"][key] != first.metrics["protocol"][key]:
-                notes.append(
-                    f"index.{'center' if key == 'centered' else key} differs between {run.name} and {first.name}"
-                )
+    if run.queries["split"] != first.queries["split"]:
+        notes.append(f"{names} are measured on the splits {run.queries['split']} and {first.queries['split']}")
+    if mine != theirs:
+        notes.append(f"{names} share {len(mine & theirs):,} queries; differences are over these alone")
+    if here["gallery"] != there["gallery"]:
+        notes.append(f"{names} have galleries of {here['gallery']:,} and {there['gallery']:,} videos")
+    settings = {"centered": "index.center", "views": "index.views"}
+    notes.extend(f"{names} differ in {said}" for key, said in settings.items() if here[key] != there[key])
     return notes
