@@ -5,8 +5,9 @@ import pytest
 import torch
 from mofore.data.settings import FitSettings
 from mofore.data.types import Video
+from mofore.stages.baselines import pca_whitened
 from mofore.stages.embed import unit
-from mofore.stages.embedding_health import effective_rank, health
+from mofore.stages.embedding_health import alignment, anisotropy, effective_rank, group_probe, health
 from mofore.stages.forecast_skill import climatology, forecast_metrics, probe_gaps
 from mofore.stages.forecaster import Forecaster, make_forecaster
 from mofore.stages.frame_memory import Clips, FrameMemory
@@ -120,3 +121,42 @@ def test_the_papers_pairs_are_found_by_name() -> None:
 
 def test_an_empty_sample_has_no_mean() -> None:
     assert distribution(np.empty(0)) == {"mean": None, "sd": None, "n": 0, "paper": None}
+
+
+def test_anisotropy_is_the_mean_cosine_of_all_pairs() -> None:
+    rows = unit(np.random.default_rng(0).standard_normal((20, 5)).astype(np.float32) + 1)
+    cosines = (rows @ rows.T)[~np.eye(20, dtype=bool)]
+    assert anisotropy(rows) == pytest.approx(float(cosines.mean()), abs=1e-6)
+    assert anisotropy(rows[:1]) is None
+
+
+def test_alignment_is_the_distance_of_two_views() -> None:
+    views = unit(np.random.default_rng(0).standard_normal((7 * 3, 5)).astype(np.float32)).reshape(7, 3, 5)
+    pairs = [(a, b) for a in range(3) for b in range(3) if a != b]
+    expected = np.mean([((views[:, a] - views[:, b]) ** 2).sum(axis=1).mean() for a, b in pairs])
+    assert alignment(views) == pytest.approx(float(expected), abs=1e-5)
+    assert alignment(views[:, :1]) is None
+
+
+def test_a_recording_in_the_embedding_shows_beside_chance() -> None:
+    group = np.repeat(np.arange(8), 3)
+    labels = np.repeat([0, 1], 12)
+    recordings = unit(np.eye(8, dtype=np.float32)[group] + 0.01)
+    found = group_probe(recordings, labels, group)
+    assert found == {"accuracy": 100.0, "chance": pytest.approx(100 * 2 / 11), "n": 24}
+    blind = group_probe(unit(np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)), labels, group)
+    assert blind["accuracy"] < 50
+    assert group_probe(recordings, labels, np.arange(24)) == {"accuracy": None, "chance": None, "n": 0}
+
+
+def test_whitening_keeps_the_directions_that_hold_nine_tenths() -> None:
+    rng = np.random.default_rng(0)
+    rows = (rng.standard_normal((400, 6)) * [5, 3, 2.5, 1, 0.1, 0.01] + 3).astype(np.float32)
+    gallery = np.arange(300)
+    found, kept = pca_whitened(rows, gallery)
+    assert kept == 3, "25 + 9 + 6.25 of 41.3 are more than nine tenths, 25 + 9 are not"
+    assert found.shape == (400, 3)
+    centered = rows[gallery].astype(np.float64) - rows[gallery].mean(axis=0)
+    _, scale, axes = np.linalg.svd(centered, full_matrices=False)
+    expected = unit(((rows - rows[gallery].mean(axis=0)) @ axes[:3].T / scale[:3]).astype(np.float32))
+    assert np.allclose(np.abs(found), np.abs(expected), atol=1e-3), "up to the sign of a direction"

@@ -1,7 +1,17 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from mofore.stages.embed import center, unit
-from mofore.stages.retrieval import retrieval_metrics
+from mofore.stages.ranking import Sides, rank
+from mofore.stages.retrieval import (
+    confusions,
+    hubness,
+    per_class,
+    purity_by_distance,
+    retrieval_metrics,
+    same_group_share,
+)
 
 
 def vectors(count: int, seed: int) -> np.ndarray:
@@ -60,3 +70,56 @@ def test_centring_subtracts_the_mean_and_keeps_unit_length() -> None:
     moved = center(rows, mean)
     assert np.allclose(np.linalg.norm(moved, axis=1), 1)
     assert np.allclose(moved, (rows - mean) / np.linalg.norm(rows - mean, axis=1, keepdims=True), atol=1e-6)
+
+
+def labelled(seed: int = 0, queries: int = 40, items: int = 30) -> Sides:
+    rng = np.random.default_rng(seed)
+    codes = (rng.integers(0, 3, n) for n in (queries, items, queries, items))
+    return Sides(vectors(queries, seed), vectors(items, seed + 9), *codes)
+
+
+def test_classes_that_are_confused_are_those_of_the_nearest() -> None:
+    sides = labelled()
+    nearest = (sides.queries_QE @ sides.gallery_NE.T).argmax(axis=1)
+    taken = sides.class_N[nearest]
+    found = confusions(rank(sides), sides, ("a", "b", "c"))
+    assert sum(row["queries"] for row in found) == int((taken != sides.class_Q).sum())
+    for row in found:
+        true, other = "abc".index(row["class"]), "abc".index(row["taken_for"])
+        assert row["queries"] == int(((sides.class_Q == true) & (taken == other)).sum())
+        assert row["of"] == int((sides.class_Q == true).sum())
+    rates = per_class({"x": rank(sides)}, sides, ("a", "b", "c"))
+    assert rates["b"]["x"] == pytest.approx(100 * float((taken == 1)[sides.class_Q == 1].mean()))
+
+
+def test_purity_falls_apart_into_equally_many_queries() -> None:
+    sides = labelled()
+    bins = purity_by_distance(rank(sides))
+    assert [row["queries"] for row in bins] == [8] * 5
+    assert all(a["similarity"][1] <= b["similarity"][0] for a, b in pairwise(bins))
+    whole = sum(row["queries"] * row["R@1"] for row in bins) / 40
+    assert whole == pytest.approx(
+        retrieval_metrics(
+            sides.queries_QE, sides.gallery_NE, list(map(str, sides.class_Q)), list(map(str, sides.class_N))
+        )["R@1"]
+    )
+
+
+def test_the_leak_is_the_share_of_nearest_items_of_the_own_recording() -> None:
+    sides = labelled()
+    nearest = (sides.queries_QE @ sides.gallery_NE.T).argmax(axis=1)
+    own = sides.group_N[nearest] == sides.group_Q  # type: ignore[index]
+    assert same_group_share(rank(sides), sides) == pytest.approx(100 * float(own.mean()))
+    nameless = Sides(sides.queries_QE, sides.gallery_NE, sides.class_Q, sides.class_N)
+    assert same_group_share(rank(nameless), nameless) is None
+
+
+def test_a_hub_shows_as_skew() -> None:
+    even = Sides(np.eye(6, dtype=np.float32), np.eye(6, dtype=np.float32), *[np.zeros(6, np.int64)] * 2)
+    assert hubness(rank(even), 6, k=1) is None, "every item is nearest once: there is no spread"
+    hub = Sides(
+        unit(np.ones((12, 6), np.float32) + np.eye(12, 6, dtype=np.float32) * 0.1),
+        vectors(11, 0),
+        *(np.zeros(n, np.int64) for n in (12, 11)),
+    )
+    assert hubness(rank(hub), 11, k=1) == pytest.approx(2.846, abs=1e-3), "(n - 2) / sqrt(n - 1) of one item for all"
