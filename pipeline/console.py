@@ -203,7 +203,7 @@ def show_tables(tables: Sequence[TableText]) -> None:
     for title, columns, rows in tables:
         table = Table(box=box.SIMPLE_HEAD)
         for number, column in enumerate(columns):
-            table.add_column(column, justify="left" if number == 0 else "right")
+            table.add_column(column, justify="left" if number == 0 or column == "embedding" else "right")
         for row in rows:
             table.add_row(*row)
         click.echo(title)

@@ -199,7 +199,10 @@ def stage_reasons(
         return (FirstRun(),)
     reasons = _difference(latest, config, version)
     if latest.upstream != upstream:
-        reasons.append(_inputs_difference(world, stage, latest))
+        change = _inputs_difference(world, stage, latest)
+        # Another version reads its inputs in another way: only what is named is a change of theirs.
+        if latest.version == version or isinstance(change, InputsChanged):
+            reasons.append(change)
     return tuple(reasons)
 
 

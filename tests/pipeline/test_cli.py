@@ -122,7 +122,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_status_is_not(mofore: Co
 
 def test_metrics_have_the_promised_shape(work: Path) -> None:
     metrics = json.loads((work / "metrics.json").read_text())
-    assert set(metrics) >= {"retrieval", "table2", "forecast", "collapse", "protocol"}
+    assert set(metrics) >= {"retrieval", "protocols", "table2", "forecast", "health", "order", "protocol"}
     assert set(metrics["retrieval"]) == {"mofore", "raw_mean_pool", "untrained", "random_projection"}
     for row in metrics["retrieval"].values():
         assert set(row) >= {"R@1", "R@5", "R@10", "R@20", "R@50", "mAP"}
@@ -132,7 +132,7 @@ def test_metrics_have_the_promised_shape(work: Path) -> None:
     assert metrics["protocol"]["centered"] is True
     assert set(metrics["table2"]["same_class"]) == {"mean", "sd", "n", "paper"}
     assert metrics["forecast"]["gaps"]["0"]["persistence"]["mse"] > 0
-    assert metrics["collapse"]["mofore"]["effective_rank"] >= 1
+    assert metrics["health"]["mofore"]["effective_rank"] >= 1
 
 
 def test_search_finds_the_neighbours_of_a_video_by_name_and_by_file_alike(mofore: Command, work: Path) -> None:
