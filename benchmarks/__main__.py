@@ -6,7 +6,7 @@ import platform
 
 import torch
 
-from . import big_store, extraction, forecasting, planning
+from . import big_store, evaluation, extraction, forecasting, planning
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
     planning.main()
     forecasting.main()
     big_store.main()
+    evaluation.main()
     extraction.main()
 
 
