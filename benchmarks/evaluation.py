@@ -167,9 +167,9 @@ def _search(index_: VectorIndex, test: frozenset[str]) -> None:
             begin = time.perf_counter()
             search(queries_QE, 50)
             spent.append(time.perf_counter() - begin)
+    ratio = min(ours) / min(bare)
     print(
-        f"\n{len(rows):,} queries, 50 nearest of {len(index_.items):,}: {min(ours):.2f} s, bare FAISS {min(bare):.2f} s, "
-        f"{min(ours) / min(bare):.2f} times"
+        f"\n{len(rows):,} queries, 50 nearest of {len(index_.items):,}: {min(ours):.2f} s, {ratio:.2f} times bare FAISS"
     )
 
 
