@@ -15,6 +15,7 @@ import numpy as np
 from ..data.arrays import Float64, Int64
 
 LEVEL = 95.0  # percent
+SIGNIFICANT = 0.05
 BLOCK = 250  # resamples drawn at a time
 
 
@@ -71,27 +72,29 @@ def paired(
     """The mean difference, its intervals, a p-value and a verdict.
 
     The p-value is of the paired randomisation test (signs of the differences flipped at random, of whole groups where
-    they are known). The verdict is "better" or "worse" where every interval leaves out 0, else "no difference".
+    they are known). The verdict is "better" or "worse" where every interval leaves out 0 and p is below 0.05, else "no
+    difference".
     """
     difference_Q = values_Q - other_Q
     if np.isnan(difference_Q).all():
         return {"difference": None, "interval": None, "interval_by_group": None, "p": None, "verdict": None, "n": 0}
     found = intervals(difference_Q, videos, groups, scale=scale)
     mean = scale * float(np.nanmean(difference_Q))
+    p = _randomisation(difference_Q, groups or videos)
     return {
         "difference": mean,
         **found,
-        "p": _randomisation(difference_Q, groups or videos),
-        "verdict": _verdict([found["interval"], found["interval_by_group"]]),
+        "p": p,
+        "verdict": _verdict([found["interval"], found["interval_by_group"]], p),
         "n": int((~np.isnan(difference_Q)).sum()),
     }
 
 
-def _verdict(found: list[list[float] | None]) -> str:
+def _verdict(found: list[list[float] | None], p: float) -> str:
     known = [interval for interval in found if interval is not None]
-    if all(low > 0 for low, _ in known):
+    if p < SIGNIFICANT and all(low > 0 for low, _ in known):
         return "better"
-    return "worse" if all(high < 0 for _, high in known) else "no difference"
+    return "worse" if p < SIGNIFICANT and all(high < 0 for _, high in known) else "no difference"
 
 
 def _randomisation(difference_Q: Float64, resampling: Resampling) -> float:
