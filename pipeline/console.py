@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ MOST_NAMES = 20  # of the videos that a damaged shard loses
 PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
 LONG_S = 12 * 3600.0  # extraction that takes longer wants advice
 WINDOW_S = 5.0  # that the present rate is taken over
+TableText = tuple[str, list[str], list[list[str]]]  # title, columns, rows
 
 
 class Console:
@@ -188,12 +189,22 @@ def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
 
 def show_metrics(metrics: dict[str, Any]) -> None:
     """The metrics of an index, each beside its baselines."""
+    _show_tables(_metric_tables(metrics))
+
+
+def show_prices(prices: Sequence[Mapping[str, Any]]) -> None:
+    """What the indexes cost."""
+    if prices:
+        _show_tables([_price_table(prices)])
+
+
+def _show_tables(tables: Sequence[TableText]) -> None:
     from rich import box
     from rich.console import Console as RichConsole
     from rich.table import Table
 
     console = RichConsole(width=None if sys.stdout.isatty() else 112)
-    for title, columns, rows in _metric_tables(metrics):
+    for title, columns, rows in tables:
         table = Table(box=box.SIMPLE_HEAD)
         for number, column in enumerate(columns):
             table.add_column(column, justify="left" if number == 0 else "right")
@@ -201,9 +212,6 @@ def show_metrics(metrics: dict[str, Any]) -> None:
             table.add_row(*row)
         click.echo(title)
         console.print(table)
-
-
-TableText = tuple[str, list[str], list[list[str]]]
 
 
 def _metric_tables(metrics: dict[str, Any]) -> list[TableText]:
@@ -254,6 +262,24 @@ def _table2(metrics: dict[str, Any]) -> TableText:
         for name, row in rows.items()
     ]
     return "Table 2 as distributions (the paper prints single pairs)", ["row", "mean", "sd", "n", "paper"], texts
+
+
+def _price_table(prices: Sequence[Mapping[str, Any]]) -> TableText:
+    texts = [
+        [
+            f"{price['space']}, {price['level']}",
+            price["factory"],
+            f"{price['vectors']:,}",
+            *(_number(share, 3) for share in price["agreement"].values()),
+            _number(price["build_s"], 2),
+            f"{price['bytes_per_vector']:,.0f}",
+            _short(round(price["single_qps"])),
+            _short(round(price["many_qps"])),
+        ]
+        for price in prices
+    ]
+    title = "Indexes (agreement with exact search at 1, 10, 50; queries a second one at a time, and many at once)"
+    return title, ["index", "kind", "vectors", "@1", "@10", "@50", "build s", "B each", "1 by 1", "many"], texts
 
 
 def show_neighbours(query: str, neighbours: Sequence[Any]) -> None:
