@@ -116,11 +116,11 @@ def trained(factory: str, vectors_NE: Float32, seed: int, place: Place = "cpu") 
     return index
 
 
-def fill(index: Any, vectors_NE: Float32) -> Any:
-    """Add vectors, block by block; returns the portable index."""
+def fill(index: Any, vectors_NE: Float32, *, first: int = 0) -> Any:
+    """Add vectors, block by block, under labels from ``first`` on; returns the portable index."""
     with _one_thread_for_graphs(index):
         for block in blocks(len(vectors_NE), BLOCK_ROWS):
-            append(index, vectors_NE[block], np.arange(block.start, block.stop))
+            append(index, vectors_NE[block], np.arange(first + block.start, first + block.stop))
     return to_cpu(index)
 
 

@@ -97,6 +97,12 @@ def set_search(index: Any, search: Mapping[str, int]) -> None:
         inner.hnsw.efSearch = search["efSearch"]
 
 
+def candidates(k: int, search: Mapping[str, int], count: int) -> int:
+    """Rows of ``count`` to look at for ``k``: for few as many as for the number that was tuned at."""
+    factor = search.get("k_factor", 1)
+    return min(max(k, TUNED_AT + 1 if factor > 1 else 1) * factor, count)
+
+
 def tune(index: Any, propose: Propose, vectors_NE: Float32, trial: Trial, recall: float) -> Tuned:
     """The cheapest parameters that reach ``recall`` at 10, or the best there are.
 
@@ -111,8 +117,7 @@ def tune(index: Any, propose: Propose, vectors_NE: Float32, trial: Trial, recall
 
     def reached(**given: int) -> float:
         set_search(index, given)
-        candidates = min(k * given.get("k_factor", 1), len(vectors_NE))
-        found = approximate(propose, vectors_NE.__getitem__, trial.queries_QE, k, candidates)
+        found = approximate(propose, vectors_NE.__getitem__, trial.queries_QE, k, candidates(k, given, len(vectors_NE)))
         return trial.agreement(found, TUNED_AT)
 
     lossy = {"k_factor": MOST_FACTOR} if is_lossy(index, propose, vectors_NE, trial) else {}

@@ -30,7 +30,7 @@ from .embed import unit
 from .faiss_library import faiss
 from .index_device import Place, gpu_search, torch_search
 from .index_search import Found, Propose, approximate, flat_vectors, is_exact, nearest, scan, selection
-from .index_tuning import set_search
+from .index_tuning import candidates, set_search
 
 VECTORS, ITEMS, EMBEDDINGS, ABOUT = "vectors.faiss", "items.json", "embeddings.safetensors", "index.json"
 PRICE = "price.json"
@@ -144,8 +144,8 @@ class VectorIndex:
         propose = self.proposer(allowed_N)
         if is_exact(self.faiss_index):
             return nearest(propose, self.vectors, queries_QE, wanted, count)
-        candidates = min(wanted * self.about.search.get("k_factor", 1), count)
-        similarity_QK, row_QK = approximate(propose, self.vectors, queries_QE, wanted, candidates)
+        asked = candidates(wanted, self.about.search, count)
+        similarity_QK, row_QK = approximate(propose, self.vectors, queries_QE, wanted, asked)
         short_Q = np.flatnonzero((row_QK < 0).any(axis=1))
         if len(short_Q):
             similarity_QK[short_Q], row_QK[short_Q] = self._scanned(queries_QE[short_Q], wanted, allowed_N)
