@@ -19,7 +19,7 @@ from ..data.arrays import Float32, Int64
 from ..data.errors import StageError
 from ..data.settings import INDEX_KINDS, IndexSettings
 from .faiss_library import faiss
-from .index_device import Place, to_cpu, to_gpu
+from .index_device import Place, on_gpu, to_cpu, to_gpu
 from .index_kinds import Limits, choose
 from .index_search import Propose, blocks, core, is_exact, selects
 from .index_tuning import QUERIES, Trial, Tuned, held_out, tune
@@ -118,10 +118,12 @@ def trained(factory: str, vectors_NE: Float32, seed: int, place: Place = "cpu") 
 
 def fill(index: Any, vectors_NE: Float32, *, first: int = 0) -> Any:
     """Add vectors, block by block, under labels from ``first`` on; returns the portable index."""
+    if on_gpu(index):
+        return to_cpu(_filled_there(index, vectors_NE))
     with _one_thread_for_graphs(index):
         for block in blocks(len(vectors_NE), BLOCK_ROWS):
             append(index, vectors_NE[block], np.arange(first + block.start, first + block.stop))
-    return to_cpu(index)
+    return index
 
 
 def append(index: Any, vectors_ME: Float32, labels_M: Int64) -> None:
@@ -207,6 +209,13 @@ def _quantizer(rotation: Any) -> Any:
         quantizer.this.disown()  # nobody else keeps it alive: a few kB are never freed
         rotation.pq = quantizer
     return rotation.pq
+
+
+def _filled_there(index: Any, vectors_NE: Float32) -> Any:
+    """Add vectors on the GPU, which numbers them from 0."""
+    for block in blocks(len(vectors_NE), BLOCK_ROWS):
+        index.add(np.ascontiguousarray(vectors_NE[block]))
+    return index
 
 
 def _has_lists(index: Any) -> bool:

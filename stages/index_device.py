@@ -39,11 +39,14 @@ def faiss_has_gpu() -> bool:
 
 
 def to_gpu(index: Any, *, devices: int = -1) -> Any:
-    """The index on so many GPUs (-1: all); as it is where FAISS has no such kind there (a graph)."""
+    """The index on so many GPUs (-1: all); as it is where FAISS has no such kind there, a graph or codes of few bits."""
     library = faiss()
     if not isinstance(core(index), library.IndexFlat | library.IndexIVF):
         return index
-    return library.index_cpu_to_all_gpus(index, ngpu=devices)
+    try:
+        return library.index_cpu_to_all_gpus(index, ngpu=devices)
+    except RuntimeError:
+        return index
 
 
 def gpu_search(index: Any) -> Propose | None:
@@ -59,10 +62,14 @@ def gpu_search(index: Any) -> Propose | None:
     return propose
 
 
+def on_gpu(index: Any) -> bool:
+    """Whether an index, or the index inside it, is on a GPU."""
+    return "Gpu" in type(index).__name__ or "Gpu" in type(core(index)).__name__
+
+
 def to_cpu(index: Any) -> Any:
     """The index as every FAISS can read it."""
-    library = faiss()
-    return library.index_gpu_to_cpu(index) if "Gpu" in type(index).__name__ or _is_replicated(index) else index
+    return faiss().index_gpu_to_cpu(index)
 
 
 def torch_search(vectors_NE: Float32, device: torch.device) -> Propose:
@@ -76,7 +83,3 @@ def torch_search(vectors_NE: Float32, device: torch.device) -> Propose:
         return torch.from_numpy(vectors_NE[some]).to(device)
 
     return lambda queries_QE, k: scan(tensors_of, rows, queries_QE, k)
-
-
-def _is_replicated(index: Any) -> bool:
-    return isinstance(index, faiss().IndexReplicas | faiss().IndexShards)

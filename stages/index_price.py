@@ -63,18 +63,17 @@ class Price:
 
 def measure(index: VectorIndex, folder: Path, build_s: float, *, place: Place = "cpu", seed: int = 0) -> Price:
     """The price of an index that was saved in ``folder``."""
-    count, width = len(index.items), len(index.mean_E)
-    vectors_NE = index.centered(index.embeddings_NE)
-    asked = index.on(place)
-    rows_Q = held_out(count, seed)
-    trial = Trial.of(vectors_NE, rows_Q if not is_exact(index.faiss_index) else rows_Q[:0])
-    queries_QE = vectors_NE[rows_Q]
+    count, exact = len(index.items), is_exact(index.faiss_index)
+    rows_Q, asked = held_out(count, seed), index.on(place)
+    vectors_NE = np.empty((0, len(index.mean_E)), np.float32) if exact else index.centered(index.embeddings_NE)
+    trial = Trial.of(vectors_NE, rows_Q[:0] if exact else rows_Q)
+    queries_QE = index.vectors(rows_Q)
     return Price(
         space=index.about.space,
         level=index.about.level,
         factory=index.about.factory,
         vectors=count,
-        width=width,
+        width=len(index.mean_E),
         agreement=trial.agreements(asked.search),
         queries=len(rows_Q),
         build_s=round(build_s, 3),

@@ -93,5 +93,5 @@ def _tuned(index: VectorIndex, settings: IndexSettings) -> VectorIndex:
     vectors_NE = index.centered(index.embeddings_NE)
     search, how = tuned(index.faiss_index, index.proposer(), vectors_NE, settings)
     about = index.about
-    why = f"not trained anew: {about.added:,} items added and {about.removed:,} removed since it was; {how}"
+    why = f"not trained anew (items added since it was: {about.added:,}, removed: {about.removed:,}); {how}"
     return replace(index, about=replace(about, kind=settings.kind, search=search, why=why))

@@ -47,7 +47,7 @@ def test_a_new_video_is_added_to_what_was_trained(mofore: Command, work: Path) -
     assert mofore("run", "-w", work, *kind).exit_code == 0
     shutil.copy(work / "videos/Orbit/v_Orbit_g01_c01.avi", work / "videos/Orbit/v_Orbit_g01_c02.avi")
     assert mofore("run", "-w", work, *kind).exit_code == 0
-    assert about(work, "frames")["why"].startswith("not trained anew: 1 items added and 0 removed since it was")
+    assert about(work, "frames")["why"].startswith("not trained anew (items added since it was: 1, removed: 0); ")
     assert about(work, "frames")["provenance"]["fit"] == about(work, "mofore")["provenance"]["fit"]
     assert about(work, "mofore")["added"] == 0, "another fit, hence another model"
     found = mofore("search", "v_Orbit_g01_c02", "-w", work, "-k", "1", *kind)

@@ -40,7 +40,7 @@ def test_rows_are_in_the_new_order(kind: str, tmp_path: Path) -> None:
     assert agreement(index, queries, 10) > 0.9
     added, removed = int((numbers >= 1000).sum()), 1000 - int((numbers < 1000).sum())
     assert (index.about.added, index.about.removed) == (added, removed)
-    assert index.about.why.startswith(f"not trained anew: {added} items added and {removed} removed since it was; ")
+    assert index.about.why.startswith(f"not trained anew (items added since it was: {added}, removed: {removed}); ")
 
 
 def test_the_mean_stays() -> None:

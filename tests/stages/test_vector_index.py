@@ -1,5 +1,4 @@
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +6,6 @@ import pytest
 from mofore.data.errors import StaleError, StoreError
 from mofore.stages.embed import unit
 from mofore.stages.faiss_library import faiss
-from mofore.stages.index_device import pick_place, torch_search
 from mofore.stages.vector_index import VectorIndex
 
 from .vectors import agreement, brute_force, clustered, indexed, items
@@ -134,18 +132,3 @@ def test_an_exact_index_that_was_changed_is_the_one_built_anew() -> None:
     anew = indexed(embeddings[30:], center=False)
     for mine, theirs in zip(changed.search(embeddings, 15), anew.search(embeddings, 15), strict=True):
         assert np.array_equal(mine, theirs)
-
-
-def test_torch_in_blocks_finds_what_faiss_finds() -> None:
-    import torch
-
-    vectors = np.repeat(clustered(100), 3, axis=0)
-    index = indexed(vectors, center=False)
-    other = replace(index, fast=torch_search(vectors, torch.device("cpu")))
-    assert np.array_equal(other.search(vectors[:40], 10)[1], index.search(vectors[:40], 10)[1])
-
-
-def test_without_a_gpu_everything_is_on_the_processor() -> None:
-    assert pick_place("cpu") == "cpu"
-    index = indexed(clustered(20))
-    assert index.on("cpu") is index
