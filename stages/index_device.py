@@ -39,7 +39,7 @@ def faiss_has_gpu() -> bool:
 
 
 def to_gpu(index: Any, *, devices: int = -1) -> Any:
-    """The index on so many GPUs (-1: all); as it is where FAISS has no such kind there, a graph or codes of few bits."""
+    """The index on so many GPUs (-1: all); as it is where FAISS has no such kind there (graphs, codes of few bits)."""
     library = faiss()
     if not isinstance(core(index), library.IndexFlat | library.IndexIVF):
         return index
@@ -51,8 +51,7 @@ def to_gpu(index: Any, *, devices: int = -1) -> Any:
 
 def gpu_search(index: Any) -> Propose | None:
     """A search by FAISS on all GPUs; what is beyond its limit of rows stays with the processor."""
-    moved = to_gpu(index)
-    if moved is index:
+    if getattr(core(index), "nprobe", 1) > MOST_ON_GPU or (moved := to_gpu(index)) is index:
         return None
 
     def propose(queries_QE: Float32, k: int) -> Found:
