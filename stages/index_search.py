@@ -37,7 +37,7 @@ def nearest(propose: Propose, vectors_of: VectorsOf, queries_QE: Float32, k: int
     Args:
         propose: an exact search, up to rounding and the order of ties.
         vectors_of: the vectors of some rows.
-        queries_QE: unit vectors.
+        queries_QE: to compare with unit vectors.
         k: at most ``count``.
         count: rows that may be found.
     """
@@ -149,13 +149,18 @@ def _settled(propose: Propose, vectors_of: VectorsOf, queries_QE: Float32, k: in
     similarity_QK, best_QK = ranked(vectors_of, queries_QE, row_QK, k)
     if asked == count:
         return similarity_QK, best_QK
-    slack = 4 * ROUNDING * queries_QE.shape[1]  # the error of a sum of E products of unit vectors, twice
-    open_Q = np.flatnonzero(proposed_QK[:, k - 1] - proposed_QK[:, -1] <= slack)
+    slack_Q = _slack(queries_QE)
+    open_Q = np.flatnonzero(proposed_QK[:, k - 1] - proposed_QK[:, -1] <= slack_Q)
     asked = min(4 * asked, count)
     for block in blocks(len(open_Q), max(1, BLOCK_PROPOSED // asked)):
         some = open_Q[block]
         similarity_QK[some], best_QK[some] = _settled(propose, vectors_of, queries_QE[some], k, asked, count)
     return similarity_QK, best_QK
+
+
+def _slack(queries_QE: Float32) -> Float32:
+    """Twice the largest error of a similarity to a unit vector: a sum of E products, in float32, in any order."""
+    return np.asarray(4 * ROUNDING * queries_QE.shape[1] * np.linalg.norm(queries_QE, axis=1), np.float32)
 
 
 def _joined(parts: list[Found], k: int) -> Found:

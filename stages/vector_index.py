@@ -262,7 +262,7 @@ class VectorIndex:
         times = [tensors[name].numpy() if name in tensors else None for name in ("start_s_N", "end_s_N")]
         items = Items(videos, tensors["video_N"].numpy(), *times)
         label_N = tensors["label_N"].numpy() if "label_N" in tensors else None
-        if index.ntotal != len(items) and label_N is None:
+        if index.ntotal < len(items) or (index.ntotal > len(items) and label_N is None):
             raise StoreError(
                 f"the index '{folder}' holds {index.ntotal} vectors of {len(items)} items: run `mofore index --force`"
             )
