@@ -6,13 +6,14 @@ import platform
 
 import torch
 
-from . import big_store, evaluation, extraction, forecasting, planning
+from . import big_store, evaluation, extraction, forecasting, index_scale, planning
 
 
 def main() -> None:
     """Run all benchmarks on this machine."""
     print(f"Python {platform.python_version()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     planning.main()
+    index_scale.main()
     forecasting.main()
     big_store.main()
     evaluation.main()

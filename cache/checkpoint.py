@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +15,8 @@ from .atomic import write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ..data.arrays import Float32, Int64
 
 _META = "mofore"
 _NUMBERED = "resume-{:09d}.safetensors"
@@ -39,6 +43,27 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load_file(path), read_meta(path)
     except (OSError, SafetensorError) as error:
         raise StoreError(f"the checkpoint '{path}' cannot be read ({error}): run `mofore fit --force`") from error
+
+
+def read_rows(path: Path, name: str, rows: Int64) -> Float32:
+    """Some rows (M, E) of a float32 matrix of a checkpoint; the others stay on the disk.
+
+    Raises:
+        StoreError: if the file is damaged or missing, or holds no such matrix.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as handle:
+            (size,) = struct.unpack("<Q", handle.read(8))
+            tensor = json.loads(handle.read(size))[name]
+            if tensor["dtype"] != "F32":
+                raise ValueError(f"{name} is {tensor['dtype']}, not F32")
+            width, start = math.prod(tensor["shape"][1:]), 8 + size + tensor["data_offsets"][0]
+            pieces = [os.pread(handle.fileno(), 4 * width, start + 4 * width * row) for row in rows.tolist()]
+        return np.frombuffer(b"".join(pieces), "<f4").reshape(len(rows), width)
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise StoreError(f"the rows of '{path}' cannot be read ({error}): see `mofore verify`") from error
 
 
 def save_numbered(

@@ -187,9 +187,15 @@ def finetune(only: bool, force: bool, workdir: Path, overrides: tuple[str, ...])
 
 @cli.command()
 @stage_options
+@click.option(
+    "--recall",
+    type=click.FloatRange(0, 1),
+    help="Agreement with exact search that an approximate index is tuned to, as --set index.recall=SHARE.",
+)
 @workdir_option
-def index(only: bool, force: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
+def index(only: bool, force: bool, recall: float | None, workdir: Path, overrides: tuple[str, ...]) -> None:
     """Embeddings, FAISS index and metrics -> index/<key>/, metrics.json."""
+    overrides = overrides if recall is None else (*overrides, f"index.recall={recall}")
     _run_stage("index", only, force, workdir, overrides)
 
 
@@ -384,6 +390,13 @@ def _look(workspace: Workspace, config: Config) -> World:
     return observe(workspace, config, Ledger.open(workspace.ledger))
 
 
+def _prices(workspace: Workspace) -> list[dict[str, Any]]:
+    """What the latest indexes cost."""
+    latest = Ledger.open(workspace.ledger).latest("index")
+    paths = [path for path in latest.outputs if path.endswith("/price.json")] if latest else []
+    return [json.loads((workspace.root / path).read_text()) for path in paths]
+
+
 def _run_stage(
     stage: str,
     only: bool,
@@ -403,6 +416,7 @@ def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = True) -> Non
     """Show the metrics if they are new, then what could not be read."""
     if show and "index" in outcome.ran:
         console.show_metrics(json.loads(workspace.metrics.read_text()))
+        console.show_prices(_prices(workspace))
     console.show_failures(outcome.failures)
     if outcome.failures:
         raise click.exceptions.Exit(UNREADABLE)

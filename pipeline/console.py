@@ -9,14 +9,14 @@ import json
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..data.types import Failure
-from .metric_tables import TableText, metric_tables
+from .metric_tables import TableText, metric_tables, price_table
 from .plan import Plan, StagePlan
 
 if TYPE_CHECKING:
@@ -191,6 +191,12 @@ def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
 def show_metrics(metrics: dict[str, Any]) -> None:
     """The metrics of an index, each beside its baselines."""
     show_tables(metric_tables(metrics))
+
+
+def show_prices(prices: Sequence[Mapping[str, Any]]) -> None:
+    """What the indexes cost."""
+    if prices:
+        show_tables([price_table(prices)])
 
 
 def show_tables(tables: Sequence[TableText]) -> None:

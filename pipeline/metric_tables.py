@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 TableText = tuple[str, list[str], list[list[str]]]
@@ -150,6 +151,25 @@ def _order(metrics: dict[str, Any]) -> TableText:
     kinds = ("reversed", "shuffled", "half_speed", "unrelated")
     texts = [[name, *(number(row[kind]["mean"], 4) for kind in kinds)] for name, row in metrics["order"].items()]
     return "Cosine of a clip with itself in another order (1: blind to order)", ["embedding", *kinds], texts
+
+
+def price_table(prices: Sequence[Mapping[str, Any]]) -> TableText:
+    """What indexes cost and miss, of ``price.json``."""
+    texts = [
+        [
+            f"{price['space']}, {price['level']}",
+            price["factory"],
+            f"{price['vectors']:,}",
+            *(number(share, 3) for share in price["agreement"].values()),
+            number(price["build_s"], 2),
+            f"{price['bytes_per_vector']:,.0f}",
+            f"{price['single_qps']:,.0f}",
+            f"{price['many_qps']:,.0f}",
+        ]
+        for price in prices
+    ]
+    title = "Indexes (agreement with exact search at 1, 10, 50; queries a second one at a time, and many at once)"
+    return title, ["index", "kind", "vectors", "@1", "@10", "@50", "build s", "B each", "1 by 1", "many"], texts
 
 
 def difference_text(tested: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from ..cache.atomic import remove_leftovers, write_bytes, write_json
-from ..cache.fingerprint import file_state
+from ..cache.fingerprint import KEY_LENGTH, file_state
 from ..cache.ledger import Ledger, StageRecord
 from ..cache.lock import exclusive
 from ..data.errors import StageError, StaleError, StoreError
@@ -189,7 +189,7 @@ def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> st
     return f"{result.steps_run:,} steps on {result.videos:,} videos{short}, cosine {result.last['cosine']:.3f}"
 
 
-def _run_index(world: World, plan: Plan, _request: Request, watcher: Watcher) -> str:
+def _run_index(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
     chosen = plan["index"]
     folder = world.workspace.stage("index", chosen.key)
     if chosen.action == "partial":
@@ -211,7 +211,16 @@ def _run_index(world: World, plan: Plan, _request: Request, watcher: Watcher) ->
     }
     fit_folder = world.workspace.stage("fit", plan["fit"].key)
     table = _load(world, ids, replace(world.config.fit, device="cpu", processes=1), watcher)
-    inputs = index.IndexInputs(world.videos(ids), table, world.split, fit_folder, provenance, world.other_splits())
+    latest = None if "index" in request.force else world.ledger.latest("index")
+    inputs = index.IndexInputs(
+        videos=world.videos(ids),
+        table=table,
+        split=world.split,
+        fit_folder=fit_folder,
+        provenance=provenance,
+        others=world.other_splits(),
+        previous=world.workspace.stage("index", latest.fingerprint[:KEY_LENGTH]) if latest else None,
+    )
     index.run(world.config.index, inputs, folder, progress=watcher)
     write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
     outputs = [folder / name for name in index.files(world.config.index)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from ..data.errors import StageError
 from ..data.progress import Progress
 from ..data.settings import IndexSettings
 from ..data.types import Split, Video
-from .build_index import build
+from .build_index import build, check
 from .embed import center, embed_views, embedder_of, mean_pool, pool_views
 from .evaluate import Evaluation, evaluate
 from .fit import load_forecaster
 from .frame_memory import FrameMemory
+from .index_device import REMARKS, pick_place
+from .index_price import measure
+from .index_update import find_previous, updated
 from .spaces import Space, center_of, clip_items, open_space, video_items
-from .vector_index import About, Items, VectorIndex, folder_name, outputs
+from .vector_index import PRICE, About, Items, VectorIndex, folder_name, outputs
 
 METRICS, QUERIES = "metrics.json", "queries.json"
 
@@ -33,7 +37,8 @@ class IndexInputs:
     """V videos, their frames in the same order, the splits, and the folder of the fit.
 
     ``split`` is the settings'; ``others`` are further ones to measure on. ``provenance`` goes into the metrics and
-    beside each index: which encoder and which fit they are of.
+    beside each index: which encoder and which fit they are of. ``previous`` is the folder of an earlier run, whose
+    approximate indexes are updated where that is possible.
     """
 
     videos: tuple[Video, ...]
@@ -42,6 +47,7 @@ class IndexInputs:
     fit_folder: Path
     provenance: dict[str, Any]
     others: tuple[Split, ...] = ()
+    previous: Path | None = None
 
 
 def files(settings: IndexSettings) -> list[str]:
@@ -62,13 +68,16 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
         spaces = [open_space(name, settings, inputs.fit_folder, store_key) for name in settings.space_names()]
         forecaster, fit = load_forecaster(inputs.fit_folder)
         memory = FrameMemory.of(inputs.table, torch.device("cpu"))
+        for space in spaces:
+            check(settings, memory.width if space.embedder is None else space.fit.embedding_width)
+        progress.note(REMARKS[pick_place(settings.device)])
         views_VKE = embed_views(embedder_of(forecaster, settings.embed_from, fit), memory, fit, views=settings.views)
         embeddings = {"mofore": pool_views(views_VKE), "frames": mean_pool(memory)}
         if not np.isfinite(embeddings["mofore"]).all():
             raise StageError("an embedding is not finite: run `mofore fit --force`")
         embeddings |= {space.name: space.of_videos(memory) for space in spaces if space.name not in embeddings}
-        for index, embeddings_NE in _indexes(settings, inputs, spaces, memory, embeddings):
-            index.save(folder / folder_name(index.about.space, index.about.level), embeddings_NE)
+        for index, embeddings_NE, seconds in _indexes(settings, inputs, spaces, memory, embeddings):
+            _publish(settings, index, embeddings_NE, seconds, folder)
         evaluation = Evaluation(inputs.videos, memory, forecaster, fit, settings, inputs.split, inputs.others)
         evaluated = evaluate(evaluation, views_VKE, embeddings)
         write_json(folder / QUERIES, evaluated.queries)
@@ -86,8 +95,8 @@ def _indexes(
     spaces: list[Space],
     memory: FrameMemory,
     embeddings: dict[str, Float32],
-) -> Iterator[tuple[VectorIndex, Float32]]:
-    """Every index with its embeddings, one after another."""
+) -> Iterator[tuple[VectorIndex, Float32, float]]:
+    """Every index with its embeddings and the seconds that it took, one after another."""
     for space in spaces:
         videos = video_items(inputs.videos, inputs.split)
         embeddings_VE = embeddings[space.name]
@@ -97,10 +106,24 @@ def _indexes(
             if level == "clip":
                 items, video_B, windows = clip_items(inputs.videos, inputs.split, memory, space.fit, settings.clip_hop)
                 embeddings_NE = space.of_clips(memory, video_B, windows)
-            yield _indexed(settings, inputs, space, level, items, embeddings_NE, mean_E), embeddings_NE
+            begin = time.perf_counter()
+            index = _updated(settings, inputs, space, level, items, embeddings_NE)
+            index = index or _built(settings, inputs, space, level, items, embeddings_NE, mean_E)
+            yield index, embeddings_NE, time.perf_counter() - begin
 
 
-def _indexed(
+def _updated(
+    settings: IndexSettings, inputs: IndexInputs, space: Space, level: str, items: Items, embeddings_NE: Float32
+) -> VectorIndex | None:
+    """The index of the previous run with the videos of this one, if that can be had."""
+    if inputs.previous is None:
+        return None
+    previous = find_previous(inputs.previous / folder_name(space.name, level), space.model, settings)
+    index = None if previous is None else updated(previous, items, embeddings_NE, settings)
+    return index and replace(index, about=replace(index.about, provenance=inputs.provenance))
+
+
+def _built(
     settings: IndexSettings,
     inputs: IndexInputs,
     space: Space,
@@ -109,8 +132,16 @@ def _indexed(
     embeddings_NE: Float32,
     mean_E: Float32,
 ) -> VectorIndex:
-    built = build(center(embeddings_NE, mean_E), settings)
+    built = build(center(embeddings_NE, mean_E), settings, place=pick_place(settings.device))
     about = About(
         space.name, level, space.model, settings.kind, built.factory, built.search, built.why, inputs.provenance
     )
-    return VectorIndex(built.index, items, mean_E, about)
+    return VectorIndex(built.index, items, mean_E, about, embeddings=embeddings_NE)
+
+
+def _publish(settings: IndexSettings, index: VectorIndex, embeddings_NE: Float32, seconds: float, folder: Path) -> None:
+    """Write an index's files, and what it costs when it is read from them."""
+    own = folder / folder_name(index.about.space, index.about.level)
+    index.save(own, embeddings_NE)
+    price = measure(VectorIndex.load(own), own, seconds, place=pick_place(settings.device), seed=settings.seed)
+    write_json(own / PRICE, asdict(price))

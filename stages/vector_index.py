@@ -1,14 +1,19 @@
 """A FAISS index together with what its rows are and where they come from: one folder.
 
 Files: ``vectors.faiss``; ``items.json``, the videos; ``embeddings.safetensors``: the unit vectors before centring, the
-mean that was subtracted, and of clips the video and the seconds of each row; ``index.json``, everything else.
+mean that was subtracted, of clips the video and the seconds of each row, and FAISS's label of each row where they
+differ; ``index.json``, everything else; ``price.json``, what an approximate search costs and misses.
+
+What a search promises: similarities are true cosines, rounded to float32, whatever the kind of index; equal ones go by
+row, of an exact index also where the k nearest end; equal vectors are as similar to the bit; ``k`` beyond the number of
+rows gives all of them; an empty index gives no column.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,14 +22,19 @@ import numpy as np
 import torch
 
 from ..cache.atomic import published, write_json
-from ..cache.checkpoint import load_checkpoint, save_checkpoint
+from ..cache.checkpoint import load_checkpoint, read_rows, save_checkpoint
 from ..data.arrays import Bool, Float32, Float64, Int64
 from ..data.errors import StaleError, StoreError
+from .build_index import append, forget
 from .embed import unit
 from .faiss_library import faiss
+from .index_device import Place, gpu_search, torch_search
+from .index_search import Found, Propose, approximate, flat_vectors, is_exact, nearest, scan, selection
+from .index_tuning import candidates, set_search
 
 VECTORS, ITEMS, EMBEDDINGS, ABOUT = "vectors.faiss", "items.json", "embeddings.safetensors", "index.json"
-FILES = (VECTORS, ITEMS, EMBEDDINGS, ABOUT)
+PRICE = "price.json"
+FILES = (VECTORS, ITEMS, EMBEDDINGS, ABOUT, PRICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,19 @@ class Items:
         """The video of a row."""
         return self.videos[int(self.video_N[row])]
 
+    def taken(self, rows: Int64) -> Items:
+        """Some of the rows, and only their videos."""
+        used, video_M = np.unique(self.video_N[rows], return_inverse=True)
+        times = [None if seconds is None else seconds[rows] for seconds in (self.start_s_N, self.end_s_N)]
+        return Items(tuple(self.videos[video] for video in used), video_M.astype(np.int64), *times)
+
+    def followed_by(self, more: Items) -> Items:
+        """These rows, then those of ``more``, whose videos are others."""
+        video_N = np.concatenate([self.video_N, more.video_N + len(self.videos)])
+        pairs = ((self.start_s_N, more.start_s_N), (self.end_s_N, more.end_s_N))
+        times = [None if one is None or other is None else np.concatenate([one, other]) for one, other in pairs]
+        return Items((*self.videos, *more.videos), video_N, *times)
+
 
 @dataclass(frozen=True, slots=True)
 class About:
@@ -61,9 +84,11 @@ class About:
         model: digest of what made the vectors; a query must come from the same.
         kind: as it was asked for.
         factory: what FAISS built.
-        search: parameters of the search, such as {"nprobe": 8}.
+        search: parameters of the search, such as {"nprobe": 8}; ``k_factor`` candidates for each wanted row.
         why: how kind and parameters were chosen, one line.
         provenance: store, encoder, fit and settings.
+        added: items that came since it was trained.
+        removed: items that went since then.
     """
 
     space: str
@@ -74,6 +99,8 @@ class About:
     search: Mapping[str, int]
     why: str
     provenance: Mapping[str, Any]
+    added: int = 0
+    removed: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +113,9 @@ class VectorIndex:
         mean_E: what was subtracted from every embedding; zeros where the space is not centred.
         about: where it comes from.
         folder: where it was read from, if it was.
+        label_N: FAISS's label of each row; None where it is the row itself. Labels of no row were removed.
+        embeddings: unit vectors of all rows before centring, where they are in memory.
+        fast: another search for candidates among all rows (a GPU's).
     """
 
     faiss_index: Any
@@ -93,36 +123,113 @@ class VectorIndex:
     mean_E: Float32
     about: About
     folder: Path | None = None
+    label_N: Int64 | None = None
+    embeddings: Float32 | None = field(default=None, repr=False)
+    fast: Propose | None = field(default=None, repr=False)
 
-    def search(self, queries_QE: Float32, k: int, allowed_N: Bool | None = None) -> tuple[Float32, Int64]:
+    def search(self, queries_QE: Float32, k: int, allowed_N: Bool | None = None) -> Found:
         """Similarities and rows (Q, K) of the nearest, best first; equal similarities by row.
 
         Args:
             queries_QE: unit vectors, centred as the index is (:meth:`centered`).
-            k: at most so many; fewer columns where fewer rows are allowed. Where an approximate index finds fewer
-                for one query, its last rows are -1.
+            k: at most so many; fewer columns where fewer rows are allowed. There is always a row in every column: where
+                an approximate index finds too few, every allowed row is looked at.
             allowed_N: rows that may be found; None = all.
         """
-        wanted = min(k, len(self.items) if allowed_N is None else int(allowed_N.sum()))
-        if not wanted:
-            return np.empty((len(queries_QE), 0), np.float32), np.empty((len(queries_QE), 0), np.int64)
-        given = {} if allowed_N is None else {"sel": faiss().IDSelectorBatch(np.flatnonzero(allowed_N))}
-        parameters = _parameters(self.about.search, given)
-        similarity_QK, row_QK = self.faiss_index.search(np.ascontiguousarray(queries_QE), wanted, params=parameters)
-        order_QK = np.lexsort((row_QK, -similarity_QK), axis=1)
-        return np.take_along_axis(similarity_QK, order_QK, 1), np.take_along_axis(row_QK, order_QK, 1)
+        count = len(self.items) if allowed_N is None else int(allowed_N.sum())
+        wanted = max(0, min(k, count))
+        if not wanted or not len(queries_QE):
+            return np.empty((len(queries_QE), wanted), np.float32), np.empty((len(queries_QE), wanted), np.int64)
+        queries_QE = np.ascontiguousarray(queries_QE, np.float32)
+        propose = self.proposer(allowed_N)
+        if is_exact(self.faiss_index):
+            return nearest(propose, self.vectors, queries_QE, wanted, count)
+        asked = candidates(wanted, self.about.search, count)
+        similarity_QK, row_QK = approximate(propose, self.vectors, queries_QE, wanted, asked)
+        short_Q = np.flatnonzero((row_QK < 0).any(axis=1))
+        if len(short_Q):
+            similarity_QK[short_Q], row_QK[short_Q] = self._scanned(queries_QE[short_Q], wanted, allowed_N)
+        return similarity_QK, row_QK
+
+    def proposer(self, allowed_N: Bool | None = None) -> Propose:
+        """A search for candidates: FAISS's similarities, and rows; -1 where it finds no more."""
+        if allowed_N is None and self.faiss_index.ntotal == len(self.items):
+            find, parameters = self.fast or self.faiss_index.search, None
+        else:
+            find, parameters = self.faiss_index.search, selection(self.faiss_index, self._allowed_labels(allowed_N))
+
+        def propose(queries_QE: Float32, k: int) -> Found:
+            given = {} if parameters is None else {"params": parameters}
+            similarity_QK, label_QK = find(np.ascontiguousarray(queries_QE), k, **given)
+            return similarity_QK, label_QK if self.label_N is None else self._row_of_label[label_QK]
+
+        return propose
+
+    def on(self, place: Place) -> VectorIndex:
+        """The index, searched at a place; a search among some rows stays on the processor."""
+        if place == "faiss-gpu":
+            return replace(self, fast=gpu_search(self.faiss_index))
+        if place == "torch" and is_exact(self.faiss_index):
+            return replace(self, fast=torch_search(flat_vectors(self.faiss_index), torch.device("cuda")))
+        return self
+
+    def added(self, embeddings_ME: Float32, items: Items) -> VectorIndex:
+        """The index with further rows at its end, not trained anew; its mean stays.
+
+        Args:
+            embeddings_ME: unit vectors, not centred.
+            items: what they are; videos that the index does not hold yet.
+        """
+        index, labels = faiss().clone_index(self.faiss_index), self._labels
+        first = max(index.ntotal, int(labels.max(initial=-1)) + 1)
+        more = np.arange(first, first + len(items))
+        append(index, self.centered(embeddings_ME), more)
+        return replace(
+            self,
+            faiss_index=index,
+            items=self.items.followed_by(items),
+            label_N=None if is_exact(index) else np.concatenate([labels, more]),
+            embeddings=np.concatenate([self.embeddings_NE, embeddings_ME]),
+            about=replace(self.about, added=self.about.added + len(items)),
+            folder=None,
+            fast=None,
+        )
+
+    def without(self, gone_N: Bool) -> VectorIndex:
+        """The index less some rows, not trained anew.
+
+        Lists forget them. A graph cannot: it keeps them as way-marks and does not answer with them.
+        """
+        index, kept = faiss().clone_index(self.faiss_index), np.flatnonzero(~gone_N)
+        forget(index, self._labels[gone_N])
+        return replace(
+            self,
+            faiss_index=index,
+            items=self.items.taken(kept),
+            label_N=None if is_exact(index) else self._labels[kept],
+            embeddings=self.embeddings_NE[kept],
+            about=replace(self.about, removed=self.about.removed + int(gone_N.sum())),
+            folder=None,
+            fast=None,
+        )
 
     def centered(self, embeddings_QE: Float32) -> Float32:
         """Embeddings as queries: the mean subtracted, unit length."""
         return unit(embeddings_QE - self.mean_E)
 
     def vectors(self, rows: Int64) -> Float32:
-        """The indexed vectors of some rows, exact whatever the kind of index is."""
-        return self.centered(self.embeddings_NE[rows])
+        """The indexed vectors of some rows, exact whatever the kind of index is; only they are read."""
+        if is_exact(self.faiss_index):
+            return np.asarray(flat_vectors(self.faiss_index)[rows])
+        if self.embeddings is not None or self.folder is None:
+            return self.centered(self.embeddings_NE[rows])
+        return self.centered(read_rows(self.folder / EMBEDDINGS, "embeddings_NE", rows))
 
     @cached_property
     def embeddings_NE(self) -> Float32:
         """Unit vectors of all rows, not centred; read when first asked for."""
+        if self.embeddings is not None:
+            return self.embeddings
         if self.folder is None:
             raise StoreError("this index was not read from a folder: its embeddings are where it was built")
         tensors, _ = load_checkpoint(self.folder / EMBEDDINGS)
@@ -154,11 +261,13 @@ class VectorIndex:
             raise StoreError(f"the index '{folder}' cannot be read ({error}): run `mofore index --force`") from error
         times = [tensors[name].numpy() if name in tensors else None for name in ("start_s_N", "end_s_N")]
         items = Items(videos, tensors["video_N"].numpy(), *times)
-        if index.ntotal != len(items):
+        label_N = tensors["label_N"].numpy() if "label_N" in tensors else None
+        if index.ntotal < len(items) or (index.ntotal > len(items) and label_N is None):
             raise StoreError(
                 f"the index '{folder}' holds {index.ntotal} vectors of {len(items)} items: run `mofore index --force`"
             )
-        return cls(index, items, tensors["mean_E"].numpy(), about, folder)
+        set_search(index, about.search)
+        return cls(index, items, tensors["mean_E"].numpy(), about, folder, label_N)
 
     def save(self, folder: Path, embeddings_NE: Float32) -> None:
         """Publish the folder's files."""
@@ -166,12 +275,37 @@ class VectorIndex:
         with published(folder / VECTORS) as temporary:
             faiss().write_index(self.faiss_index, str(temporary))
         items = self.items
-        optional = {"start_s_N": items.start_s_N, "end_s_N": items.end_s_N}
+        optional = {"start_s_N": items.start_s_N, "end_s_N": items.end_s_N, "label_N": self.label_N}
         arrays = {"embeddings_NE": embeddings_NE, "mean_E": self.mean_E, "video_N": items.video_N, **optional}
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items() if array is not None}
         save_checkpoint(folder / EMBEDDINGS, tensors, {"space": self.about.space, "level": self.about.level})
         write_json(folder / ITEMS, list(items.videos))
         write_json(folder / ABOUT, asdict(self.about))
+
+    @property
+    def _labels(self) -> Int64:
+        return np.arange(len(self.items)) if self.label_N is None else self.label_N
+
+    @cached_property
+    def _row_of_label(self) -> Int64:
+        """Row of each label; -1 for those that were removed, and at the end for FAISS's -1."""
+        row_L = np.full(int(self._labels.max(initial=-1)) + 2, -1)
+        row_L[self._labels] = np.arange(len(self.items))
+        return row_L
+
+    def _allowed_labels(self, allowed_N: Bool | None) -> Bool:
+        allowed_L = np.zeros(int(self._labels.max(initial=-1)) + 1, bool)
+        allowed_L[self._labels if allowed_N is None else self._labels[allowed_N]] = True
+        return allowed_L
+
+    def _scanned(self, queries_QE: Float32, k: int, allowed_N: Bool | None) -> Found:
+        """Exact, from the embeddings."""
+        rows = np.arange(len(self.items)) if allowed_N is None else np.flatnonzero(allowed_N)
+
+        def propose(some_QE: Float32, asked: int) -> Found:
+            return scan(lambda block: torch.from_numpy(self.vectors(block)), rows, some_QE, asked)
+
+        return nearest(propose, self.vectors, queries_QE, k, len(rows))
 
 
 def folder_name(space: str, level: str) -> str:
@@ -193,15 +327,3 @@ def _small_tensors(path: Path) -> dict[str, torch.Tensor]:
             return {name: file.get_tensor(name) for name in file.keys() if name != "embeddings_NE"}  # noqa: SIM118
     except SafetensorError as error:
         raise StoreError(f"'{path}' cannot be read ({error}): run `mofore index --force`") from error
-
-
-def _parameters(search: Mapping[str, int], given: Mapping[str, Any]) -> Any:
-    """FAISS's parameters for this search, or None where it needs none."""
-    if not search and not given:
-        return None
-    library = faiss()
-    if "nprobe" in search:
-        return library.SearchParametersIVF(**search, **given)
-    if "efSearch" in search:
-        return library.SearchParametersHNSW(**search, **given)
-    return library.SearchParameters(**given)
