@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,22 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load_file(path), read_meta(path)
     except (OSError, SafetensorError) as error:
         raise StoreError(f"the checkpoint '{path}' cannot be read ({error}): run `mofore fit --force`") from error
+
+
+def load_arrays(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Some tensors of a checkpoint, those of ``names`` that it holds, as numpy arrays: without torch.
+
+    Raises:
+        StoreError: if the file is damaged or missing.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            held = set(file.keys())
+            return {name: file.get_tensor(name) for name in names if name in held}
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"'{path}' cannot be read ({error}): run `mofore index --force`") from error
 
 
 def save_numbered(

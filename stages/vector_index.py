@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..cache.atomic import published, write_json
-from ..cache.checkpoint import load_checkpoint, save_checkpoint
+from ..cache.checkpoint import load_arrays, save_checkpoint
 from ..data.arrays import Bool, Float32, Float64, Int64
 from ..data.errors import StaleError, StoreError
-from .embed import unit
 from .faiss_library import faiss
+from .unit_vectors import unit
 
 VECTORS, ITEMS, EMBEDDINGS, ABOUT = "vectors.faiss", "items.json", "embeddings.safetensors", "index.json"
 FILES = (VECTORS, ITEMS, EMBEDDINGS, ABOUT)
+SMALL = ("mean_E", "video_N", "start_s_N", "end_s_N")  # all but the embeddings, which a search by FAISS does not need
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,7 @@ class VectorIndex:
         """Unit vectors of all rows, not centred; read when first asked for."""
         if self.folder is None:
             raise StoreError("this index was not read from a folder: its embeddings are where it was built")
-        tensors, _ = load_checkpoint(self.folder / EMBEDDINGS)
-        return np.asarray(tensors["embeddings_NE"].numpy())
+        return np.asarray(load_arrays(self.folder / EMBEDDINGS, ["embeddings_NE"])["embeddings_NE"])
 
     @classmethod
     def load(cls, folder: Path, *, model: str | None = None) -> VectorIndex:
@@ -149,19 +148,20 @@ class VectorIndex:
                 )
             videos = tuple(json.loads((folder / ITEMS).read_text()))
             index = faiss().read_index(str(folder / VECTORS))
-            tensors = _small_tensors(folder / EMBEDDINGS)
+            arrays = load_arrays(folder / EMBEDDINGS, SMALL)
         except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
             raise StoreError(f"the index '{folder}' cannot be read ({error}): run `mofore index --force`") from error
-        times = [tensors[name].numpy() if name in tensors else None for name in ("start_s_N", "end_s_N")]
-        items = Items(videos, tensors["video_N"].numpy(), *times)
+        items = Items(videos, arrays["video_N"], arrays.get("start_s_N"), arrays.get("end_s_N"))
         if index.ntotal != len(items):
             raise StoreError(
                 f"the index '{folder}' holds {index.ntotal} vectors of {len(items)} items: run `mofore index --force`"
             )
-        return cls(index, items, tensors["mean_E"].numpy(), about, folder)
+        return cls(index, items, arrays["mean_E"], about, folder)
 
     def save(self, folder: Path, embeddings_NE: Float32) -> None:
         """Publish the folder's files."""
+        import torch  # what only searches does not wait for it
+
         folder.mkdir(parents=True, exist_ok=True)
         with published(folder / VECTORS) as temporary:
             faiss().write_index(self.faiss_index, str(temporary))
@@ -182,17 +182,6 @@ def folder_name(space: str, level: str) -> str:
 def outputs(spaces: Sequence[str], levels: Sequence[str]) -> list[str]:
     """Files of all indexes, relative to the index's folder."""
     return [f"{folder_name(space, level)}/{name}" for space in spaces for level in levels for name in FILES]
-
-
-def _small_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """All but the embeddings themselves, which a search by FAISS does not need."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys() if name != "embeddings_NE"}  # noqa: SIM118
-    except SafetensorError as error:
-        raise StoreError(f"'{path}' cannot be read ({error}): run `mofore index --force`") from error
 
 
 def _parameters(search: Mapping[str, int], given: Mapping[str, Any]) -> Any:

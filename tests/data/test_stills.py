@@ -38,7 +38,10 @@ def seen(path: Path, sampling: Sampling) -> list[tuple[float, int]]:
     return [(time_s, round(float(rgb(frame).mean()))) for frame, time_s in decode(path, sampling)]
 
 
-@pytest.mark.parametrize(("suffix", "codec"), [(".avi", "mpeg4"), (".mp4", "libx264"), (".ts", "libx264"), (".mpg", "mpeg2video")])  # fmt: skip
+CODECS = [(".avi", "mpeg4"), (".mp4", "libx264"), (".ts", "libx264"), (".mpg", "mpeg2video")]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), CODECS)
 @pytest.mark.parametrize("span", [Span(0.4, 1.0), Span(13.0, 14.2), Span(15.0), Span(99.0)])
 def test_a_span_is_the_same_frames_as_of_the_whole_video(tmp_path: Path, suffix: str, codec: str, span: Span) -> None:
     path = write(tmp_path / f"video{suffix}", codec)

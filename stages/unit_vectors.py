@@ -1,0 +1,13 @@
+"""Unit vectors, apart from what needs torch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data.arrays import Float32
+
+
+def unit(rows: Float32) -> Float32:
+    """Rows divided by their Euclidean length; rows of zeros stay zeros."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(length, 1e-12), dtype=np.float32)
