@@ -225,9 +225,7 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """How to search, and what may be found."""
     options = [
         click.option("-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours."),
-        click.option(
-            "--space", help="mofore, frames, predict or fit:KEY. [default: mofore; images and texts: frames]"
-        ),
+        click.option("--space", help="mofore, frames, predict or fit:KEY. [default: mofore; images and texts: frames]"),
         click.option(
             "--level", type=click.Choice(LEVELS), default="video", show_default=True, help="Whole videos, or moments."
         ),

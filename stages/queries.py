@@ -124,7 +124,7 @@ def read_query(text: str, names: Names, *, span: Span | None = None, template: s
     path = Path(text).expanduser()
     if is_image_file(text):
         return _without_span(ImageFile(path), span)
-    if _exists(path):
+    if text and _exists(path):
         return VideoFile(path, span)
     near = names.near(text)
     hint = f"did you mean {' or '.join(near)}?" if near else "a text begins with text:"
