@@ -1,8 +1,10 @@
-"""What re-ranking by sequences does to retrieval: python -m benchmarks.reranking WORK [WORK ...]
+"""What re-ranking by sequences does to retrieval.
 
-Each WORK is a finished work folder (`mofore demo`, UCF101 clips, imported features): gallery, queries, features, networks
-and centring are its own. Queries are ranked by the index's vectors, then the first 100 of each by sequences, plain
-(less the gallery's mean, as the vectors are) or changes (less the video's own mean).
+python -m benchmarks.reranking WORK [WORK ...]
+
+Each WORK is a finished work folder (of `mofore demo`, of UCF101 clips, of imported features): gallery, queries,
+features, networks and centring are its own. Queries are ranked by the index's vectors, then the first 100 of each by
+sequences, plain (less the gallery's mean, as the vectors are) or changes (less the video's own mean).
 """
 
 from __future__ import annotations

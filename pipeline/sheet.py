@@ -31,7 +31,10 @@ def write_answer(world: World, answer: Answer, path: Path) -> None:
 
 def _heading(answer: Answer) -> str:
     what = "moments" if answer.level == "clip" else "videos"
-    return f"Nearest {what} in the space {answer.space}, with their similarity"
+    known = [found.right for found in answer.neighbours if found.right is not None]
+    right = f": {sum(known)} of {len(known)} have the query's class" if known else ""
+    order = ", re-ranked by how they unfold" if any(found.distance is not None for found in answer.neighbours) else ""
+    return f"Nearest {what} in the space {answer.space}{order}{right}"
 
 
 def _query_strip(world: World, query: Query, label: str | None) -> Strip:
@@ -51,7 +54,8 @@ def _query_strip(world: World, query: Query, label: str | None) -> Strip:
 def _strip(world: World, found: Neighbour) -> Strip:
     pictures, reason = _pictured(world, _path(world, found.video_id), found.span)
     name = found.video_id if found.span is None else f"{found.video_id}, {found.span}"
-    return Strip(f"{found.rank}   {found.similarity:.3f}   {found.label or ''}", name, found.right, pictures, reason)
+    title = f"{found.rank}   similarity {found.similarity:.3f}   {found.label or ''}"
+    return Strip(title, name, found.right, pictures, reason)
 
 
 def _pictured(world: World, path: Path | None, span: Span | None) -> Pictured:
