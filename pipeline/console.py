@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -303,6 +304,8 @@ def typed_queries() -> Iterator[str]:
     """Lines that are typed, or come through a pipe, until Ctrl-D; empty ones are passed over."""
     prompt = "search> " if sys.stdin.isatty() else ""
     if prompt:
+        with suppress(ImportError):
+            import readline  # noqa: F401 - gives input() a history and arrow keys
         say('a video of the index, a file, "text: ..."; several with " + " between; Ctrl-D ends')
     while True:
         try:

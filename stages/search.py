@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Protocol
@@ -116,6 +116,21 @@ class Request:
     steps: int = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Rows of an index, best first.
+
+    Attributes:
+        row_K: the rows.
+        similarity_K: of each.
+        distance_K: of the sequences of the first ones, where they were re-ranked.
+    """
+
+    row_K: Int64
+    similarity_K: Float32
+    distance_K: Float32 | None = None
+
+
 class Embedding(Protocol):
     """What makes vectors of queries, by the road that the indexed videos took."""
 
@@ -158,33 +173,27 @@ class Searcher:
             UsageError: if a filter names nothing or leaves nothing, or the query cannot be searched for so.
             VideoError: if a file cannot be read.
         """
-        own = _own_videos(self.index.items, queries)
-        allowed_N = allowed_rows(self.index.items, request.filters, queries)
-        similarity_K, row_K = self._nearest(queries, max(request.count, TOP * bool(request.rerank)), allowed_N)
-        distance_K: Float32 | None = None
+        items, about = self.index.items, self.index.about
+        allowed_N = allowed_rows(items, request.filters, queries)
         if request.rerank:
-            row_K, similarity_K, distance_K = self._reranked(queries, request, row_K, similarity_K)
+            ranking = self._reranked(queries, request, self._nearest(queries, max(request.count, TOP), allowed_N))
+        else:
+            ranking = self._nearest(queries, request.count, allowed_N)
+        own = _own_videos(items, queries)
         label = _common([video["label"] for video in own]) if len(own) == len(queries) else None
-        found = [
-            self._neighbour(rank, int(row), float(similarity), label)
-            for rank, (row, similarity) in enumerate(zip(row_K, similarity_K, strict=True), 1)
-        ]
-        if distance_K is not None:
-            head = [replace(one, distance=float(far)) for one, far in zip(found, distance_K, strict=False)]
-            found[: len(head)] = head
-        notes = _notes(self.index.items, allowed_N, label, request.count)
-        about = self.index.about
-        return Answer(tuple(queries), about.space, about.level, label, tuple(found[: request.count]), notes)
+        found = tuple(self._neighbour(ranking, place, label) for place in range(min(request.count, len(ranking.row_K))))
+        notes = _notes(items, allowed_N, label, request.count)
+        return Answer(tuple(queries), about.space, about.level, label, found, notes)
 
-    def _nearest(self, queries: Sequence[Query], count: int, allowed_N: Bool) -> tuple[Float32, Int64]:
-        """Similarities and rows (K,) of the nearest; to a text of vectors that are not centred, by brute force."""
+    def _nearest(self, queries: Sequence[Query], count: int, allowed_N: Bool) -> Ranking:
+        """The nearest rows; to a text those of vectors that are not centred, by brute force."""
         if any(isinstance(query, Phrase) for query in queries):
             query_E = _mean([self._vector(query, centered=False) for query in queries])
             return nearest_uncentered(self.index, query_E, count, allowed_N)
         query_E = _mean([self._vector(query, centered=True) for query in queries])
         similarity_1K, row_1K = self.index.search(query_E[None], count, allowed_N)
         found_K = row_1K[0] >= 0
-        return similarity_1K[0][found_K], row_1K[0][found_K]
+        return Ranking(row_1K[0][found_K], similarity_1K[0][found_K])
 
     def _vector(self, query: Query, *, centered: bool) -> Float32:
         """Unit vector (E,) of a query; of a video of the index the mean of its rows."""
@@ -195,33 +204,36 @@ class Searcher:
         query_E = self.embedding.vector(query)
         return self.index.centered(query_E[None])[0] if centered else query_E
 
-    def _reranked(
-        self, queries: Sequence[Query], request: Request, row_K: Int64, similarity_K: Float32
-    ) -> tuple[Int64, Float32, Float32]:
-        """The same rows and similarities in the new order, and the distances of the first ones."""
-        query = queries[0]
+    def _reranked(self, queries: Sequence[Query], request: Request, ranking: Ranking) -> Ranking:
+        """The same rows, the first ones in the order of their distance."""
+        query, items = queries[0], self.index.items
         if len(queries) > 1 or isinstance(query, Phrase | ImageFile):
             raise UsageError("--rerank compares how two videos unfold: it takes one query, a video")
-        head, items = min(TOP, len(row_K)), self.index.items
-        if not head:
-            return row_K, similarity_K, np.empty(0, np.float32)
-        places = [(items.of(row)["id"], _span(items, row)) for row in row_K[:head]]
+        places = [(items.of(row)["id"], _span(items, row)) for row in ranking.row_K[:TOP]]
         found_KSE = self._centered(self.embedding.stored_sequences(places, request.steps))
-        asked_SE = self._centered(self.embedding.sequence(query, request.steps)[None])
-        ranked_1K = np.arange(len(row_K))[None]
-        order_1K, distance_1K = rerank(asked_SE, found_KSE, ranked_1K, request.rerank or "")
-        return row_K[order_1K[0]], similarity_K[order_1K[0]], distance_1K[0]
+        asked_1SE = self._centered(self.embedding.sequence(query, request.steps)[None])
+        place_1K = np.arange(len(ranking.row_K))[None]
+        order_1K, distance_1K = rerank(asked_1SE, found_KSE, place_1K, request.rerank or "")
+        return Ranking(ranking.row_K[order_1K[0]], ranking.similarity_K[order_1K[0]], distance_1K[0])
 
     def _centered(self, sequences_NSE: Float32) -> Float32:
         flat = sequences_NSE.reshape(-1, sequences_NSE.shape[-1])
         return self.index.centered(flat).reshape(sequences_NSE.shape)
 
-    def _neighbour(self, rank: int, row: int, similarity: float, label: str | None) -> Neighbour:
-        items = self.index.items
-        video, span = items.of(row), _span(items, row)
-        right = None if label is None or video["label"] is None else video["label"] == label
-        start_s, end_s = (None, None) if span is None else (span.start_s, span.end_s)
-        return Neighbour(rank, video["id"], video["label"], video["group"], similarity, right, start_s, end_s)
+    def _neighbour(self, ranking: Ranking, place: int, label: str | None) -> Neighbour:
+        row, distance_K = int(ranking.row_K[place]), ranking.distance_K
+        video, span = self.index.items.of(row), _span(self.index.items, row)
+        return Neighbour(
+            rank=place + 1,
+            video_id=video["id"],
+            label=video["label"],
+            group=video["group"],
+            similarity=float(ranking.similarity_K[place]),
+            right=None if label is None or video["label"] is None else video["label"] == label,
+            start_s=None if span is None else span.start_s,
+            end_s=None if span is None else span.end_s,
+            distance=float(distance_K[place]) if distance_K is not None and place < len(distance_K) else None,
+        )
 
 
 def allowed_rows(items: Items, filters: Filters, queries: Sequence[Query]) -> Bool:
@@ -246,15 +258,15 @@ def allowed_rows(items: Items, filters: Filters, queries: Sequence[Query]) -> Bo
     return np.asarray(allowed_V[items.video_N])
 
 
-def nearest_uncentered(index: VectorIndex, query_E: Float32, count: int, allowed_N: Bool) -> tuple[Float32, Int64]:
-    """Cosines and rows (K,) of the embeddings as they are, before centring; equal cosines by row.
+def nearest_uncentered(index: VectorIndex, query_E: Float32, count: int, allowed_N: Bool) -> Ranking:
+    """The nearest of the embeddings as they are, before centring; equal cosines by row.
 
     A text's vector is no picture's: the mean of the pictures is nothing that could be subtracted from it.
     """
     rows = np.flatnonzero(allowed_N)
     cosine_R = index.embeddings_NE[rows] @ query_E
     order_K = np.argsort(-cosine_R, kind="stable")[:count]
-    return np.asarray(cosine_R[order_K]), rows[order_K]
+    return Ranking(rows[order_K], np.asarray(cosine_R[order_K]))
 
 
 def _own_videos(items: Items, queries: Sequence[Query]) -> list[Any]:
@@ -287,7 +299,7 @@ def _described(filters: Filters) -> str:
     parts = [f"--class {name}" for name in filters.classes]
     parts += [f"--split {filters.role}"] if filters.role else []
     parts += ["--exclude-same-group"] if filters.exclude_same_group else []
-    return " with ".join([*parts[:1], " ".join(parts[1:])]).removesuffix(" with ") or "leaving out the query itself"
+    return " ".join(parts) or "leaving out the query itself"
 
 
 def _notes(items: Items, allowed_N: Bool, label: str | None, count: int) -> tuple[str, ...]:

@@ -6,20 +6,25 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from mofore.data.motion import Start, appearance, draw, write_video
 from mofore.data.stills import stills
 from mofore.pipeline.cli import cli
 from mofore.stages.contact_sheet import HEIGHT, PICTURES, TILE, WIDTH
 from mofore.stages.queries import Phrase
-from mofore.stages.query_encoder import QueryEncoder
+from mofore.stages.text_tower import open_clip
 from mofore.stages.vector_index import VectorIndex
 from PIL import Image
+
+from ..conftest import TINY
+from ..small_clip import NAME, small_open_clip
 
 Command = Callable[..., Result]
 ORBIT = "Orbit/v_Orbit_g01_c01.avi"
@@ -336,23 +341,35 @@ def test_interactive_loads_the_encoder_once(searchable: Path, monkeypatch: pytes
     assert len(loads) == 1
 
 
-def test_a_text_goes_to_the_text_tower_in_its_template(
+def test_a_text_is_searched_for_with_an_open_clip_backbone(mofore: Command, videos: Path, tmp_path: Path) -> None:
+    weights, model = small_open_clip(tmp_path)
+    work = tmp_path / "work"
+    made = ("--backbone", f"open_clip:{NAME}", "--weights", weights, "--no-estimate", "-w", work, *TINY)
+    assert mofore("init", videos, *made).exit_code == 0
+    assert mofore("run", "-w", work).exit_code == 0
+    said = mofore("search", "text: a dot", "--template", "a drawing of {}", "-k", "20", "--json", "-w", work)
+    answer = json.loads(said.stdout)
+    assert (answer["space"], answer["query"]) == ("frames", str(Phrase("a drawing of a dot")))
+    with torch.inference_mode():
+        tokens = open_clip.get_tokenizer(NAME)(["a drawing of a dot"])
+        text_E = model.encode_text(tokens, normalize=True)[0].numpy()  # type: ignore[operator]
+    index = VectorIndex.load(next(work.glob("index/*/frames.video")))
+    expected = {index.items.of(row)["id"]: float(index.embeddings_NE[row] @ text_E) for row in range(20)}
+    assert {found["video_id"]: found["similarity"] for found in answer["neighbours"]} == pytest.approx(
+        expected, abs=1e-4
+    )
+    assert ids(answer) == sorted(ids(answer), key=lambda name: -expected[name])
+    wrong = mofore("search", "text: a dot", "--space", "mofore", "-w", work)
+    assert (wrong.exit_code, "leave out --space" in wrong.stderr) == (2, True)
+
+
+def test_an_encoder_with_other_weights_than_the_stores_is_refused(
     mofore: Command, searchable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The backbone has no text tower, so one is put in its place: the vector of a video of the index."""
-    index = VectorIndex.load(next(searchable.glob("index/*/frames.video")))
-    said: list[str] = []
+    from mofore.stages import query_encoder
 
-    def of_text(_encoder: QueryEncoder, text: str) -> Any:
-        said.append(text)
-        return index.embeddings_NE[3]
-
-    monkeypatch.setattr(QueryEncoder, "of_text", of_text)
-    monkeypatch.setattr("mofore.pipeline.search.refuse_phrase", lambda _backbone, _space: None)
-    result = mofore("search", "text: a dot", "--template", "a drawing of {}", "--json", "-w", searchable)
-    answer = json.loads(result.stdout)
-    assert said == ["a drawing of a dot"]
-    assert answer["space"] == "frames"
-    assert answer["query"] == str(Phrase("a drawing of a dot"))
-    assert answer["neighbours"][0]["video_id"] == index.items.of(3)["id"]
-    assert answer["neighbours"][0]["similarity"] == pytest.approx(1)
+    load = query_encoder.load_encoder
+    monkeypatch.setattr(query_encoder, "load_encoder", lambda settings, *rest: load(replace(settings, seed=1), *rest))
+    result = mofore("search", searchable / "videos" / ORBIT, "-w", searchable)
+    assert result.exit_code == 2
+    assert re.search(r"were made with weights \w{12} of random:test_efficientnet, which are now \w{12}", result.stderr)

@@ -162,7 +162,7 @@ def test_a_query_without_another_of_its_class_is_told(tmp_path: Path) -> None:
     [
         ({"classes": ("run",)}, "--class run: no video of the index has this class; did you mean Run"),
         ({"classes": ("Xyz",)}, "there are: Alone, Run, Swim, Walk"),
-        ({"classes": ("Alone",), "role": "train"}, "--class Alone with --split train leaves none of the 30 videos"),
+        ({"classes": ("Alone",), "role": "train"}, "--class Alone --split train leaves none of the 30 videos"),
         ({"role": "unassigned"}, "--split unassigned leaves none"),
     ],
 )

@@ -1,39 +1,23 @@
 """Texts beside pictures: a small open_clip model with random weights, the library's own tokenizer and towers."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from mofore.data.errors import StageError
 from mofore.data.settings import ExtractSettings
 from mofore.stages import text_tower
-from mofore.stages.encoders import Encoder, load_encoder, open_clip
-from mofore.stages.text_tower import encode_text
-from safetensors.torch import save_file
+from mofore.stages.encoders import Encoder, load_encoder
+from mofore.stages.text_tower import encode_text, open_clip
 
-NAME = "small-for-tests"
-SMALL = {
-    "embed_dim": 32,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
-}
+from ..small_clip import NAME, small_open_clip
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Encoder, torch.nn.Module]:
     """An encoder that loaded the weights of a model, and that model."""
-    folder = tmp_path_factory.mktemp("open_clip")
-    (folder / f"{NAME}.json").write_text(json.dumps(SMALL))
-    open_clip.add_model_config(folder / f"{NAME}.json")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = open_clip.create_model(NAME, pretrained=None, load_weights=False).eval()
-    weights = folder / "weights.safetensors"
-    save_file(model.state_dict(), weights)
+    weights, model = small_open_clip(tmp_path_factory.mktemp("open_clip"))
     settings = ExtractSettings(backbone=f"open_clip:{NAME}", weights=str(weights))
-    return load_encoder(settings, Path(weights), torch.device("cpu")), model
+    return load_encoder(settings, weights, torch.device("cpu")), model
 
 
 def test_a_text_has_the_models_own_vector(small: tuple[Encoder, torch.nn.Module]) -> None:
