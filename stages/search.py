@@ -23,6 +23,7 @@ from .rerank import TOP, rerank
 from .unit_vectors import unit
 from .vector_index import Items, VectorIndex
 
+FEW_HIDDEN = 256  # rows that may not be found and are cheaper to ask for and drop than to hide from FAISS
 FAINT = 1e-4  # length of the mean of unit vectors, below which it is rounding
 
 
@@ -191,9 +192,13 @@ class Searcher:
             query_E = _mean([self._vector(query, centered=False) for query in queries])
             return nearest_uncentered(self.index, query_E, count, allowed_N)
         query_E = _mean([self._vector(query, centered=True) for query in queries])
-        similarity_1K, row_1K = self.index.search(query_E[None], count, allowed_N)
-        found_K = row_1K[0] >= 0
-        return Ranking(row_1K[0][found_K], similarity_1K[0][found_K])
+        hidden = int((~allowed_N).sum())
+        if hidden <= FEW_HIDDEN:
+            similarity_1K, row_1K = self.index.search(query_E[None], count + hidden)
+        else:
+            similarity_1K, row_1K = self.index.search(query_E[None], count, allowed_N)
+        found_K = (row_1K[0] >= 0) & allowed_N[row_1K[0]]
+        return Ranking(row_1K[0][found_K][:count], similarity_1K[0][found_K][:count])
 
     def _vector(self, query: Query, *, centered: bool) -> Float32:
         """Unit vector (E,) of a query; of a video of the index the mean of its rows."""
