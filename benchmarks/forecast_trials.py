@@ -15,12 +15,13 @@ from mofore.cache.store import FeatureStore, FrameTable, row_offsets
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
 from mofore.stages import fit
-from mofore.stages.embed import center, embed_views, embedder_of, mean_pool, pool_views
+from mofore.stages.embed import embed_views, embedder_of, mean_pool, pool_views
 from mofore.stages.embedding_health import effective_rank
 from mofore.stages.forecast_skill import climatology, forecast_metrics
 from mofore.stages.forecaster import Forecaster
 from mofore.stages.frame_memory import FrameMemory
 from mofore.stages.retrieval import retrieval_metrics
+from mofore.stages.unit_vectors import center
 
 VIEWS = 6
 SOURCES = ("teacher", "student", "predictor")

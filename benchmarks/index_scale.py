@@ -25,11 +25,11 @@ import numpy as np
 from mofore.data.arrays import Float32, Int64
 from mofore.data.settings import IndexSettings
 from mofore.stages.build_index import build, trained
-from mofore.stages.embed import unit
 from mofore.stages.faiss_library import faiss
 from mofore.stages.index_parts import LISTS, Shards, merge, read_merged, write_parts
 from mofore.stages.index_price import measure
 from mofore.stages.index_search import Found, merged, ranked
+from mofore.stages.unit_vectors import unit
 from mofore.stages.vector_index import About, Items, VectorIndex
 
 KINDS = ("flat", "ivf", "hnsw", "ivfpq")

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,22 @@ def read_rows(path: Path, name: str, rows: Int64) -> Float32:
         return np.frombuffer(b"".join(pieces), "<f4").reshape(len(rows), width)
     except (OSError, ValueError, KeyError, struct.error) as error:
         raise StoreError(f"the rows of '{path}' cannot be read ({error}): see `mofore verify`") from error
+
+
+def load_arrays(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Some tensors of a checkpoint, those of ``names`` that it holds, as numpy arrays: without torch.
+
+    Raises:
+        StoreError: if the file is damaged or missing.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            held = set(file.keys())
+            return {name: file.get_tensor(name) for name in names if name in held}
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"'{path}' cannot be read ({error}): run `mofore index --force`") from error
 
 
 def save_numbered(

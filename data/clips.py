@@ -140,6 +140,26 @@ def spread_views(extent_V: Tensor, *, span: float, views: int) -> tuple[Tensor, 
     return item_B, Windows(_spread(extent_V - span_V, views).flatten(), span_V[item_B])
 
 
+def spread_parts(extent_V: Tensor, *, span: float, parts: int) -> tuple[Tensor, Windows]:
+    """A window in the middle of each of so many equal parts of each video, no longer than the part, nor ``span``.
+
+    A part of less than a frame holds the frame that it begins in.
+
+    Returns:
+        The video (B,) of each window, B = V x parts, and the windows, video after video.
+    """
+    whole = not extent_V.is_floating_point()
+    part_V = (extent_V // parts).clamp(min=1) if whole else extent_V / parts
+    span_V = torch.clamp(part_V, max=_like(span, extent_V))
+    step_P = torch.arange(parts, device=extent_V.device)
+    bounds_VP = step_P * extent_V[:, None]
+    begin_VP = bounds_VP // parts if whole else bounds_VP / parts
+    spare_V1 = (part_V - span_V)[:, None]
+    start_VP = begin_VP + (spare_V1 // 2 if whole else spare_V1 / 2)
+    item_B = torch.arange(len(extent_V), device=extent_V.device).repeat_interleave(parts)
+    return item_B, Windows(start_VP.flatten(), span_V[item_B])
+
+
 def every_window(extent_V: Tensor, *, span: float, hop: float) -> tuple[Tensor, Windows]:
     """All windows of each video, ``hop`` apart, the last ending where the video ends; no chance.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +28,7 @@ from .images import folder_of, frame_names, is_frame_folder, read_image
 from .sampling import EVERY_FRAME, Sampling
 
 IMAGE_FPS = 25.0
+WORTH_SEEKING_S = 10.0  # a key frame may be as far back
 
 
 def decode(
@@ -39,7 +41,8 @@ def decode(
     """The frames that ``sampling`` keeps, and their presentation times in seconds, as FFmpeg gives them.
 
     A frame without a time of its own takes the next one at the stream's average rate. Frames may differ in
-    size. An image that ``sampling`` passes over is not even opened.
+    size. An image that ``sampling`` passes over is not even opened; a file is entered in its middle where
+    ``sampling`` wants nothing before.
 
     Args:
         path: a video file, or a folder of frame images.
@@ -53,22 +56,32 @@ def decode(
     """
     if is_frame_folder(path):
         return _image_frames(path, sampling, image_fps)
-    return sampling.select(_frames(path, tick))
+    return sampling.select(_frames(path, tick, sampling.seek_s))
 
 
 def expected_frames(path: Path, sampling: Sampling = EVERY_FRAME, *, image_fps: float = IMAGE_FPS) -> int:
     """How many frames the container promises, 0 if nothing: a forecast for progress views, often wrong."""
+    return sampling.expected(*_promised(path, image_fps))
+
+
+def duration_s(path: Path, *, image_fps: float = IMAGE_FPS) -> float:
+    """How long the container says that the video lasts, 0 if nothing: good enough to spread pictures over it."""
+    return _promised(path, image_fps)[1]
+
+
+def _promised(path: Path, image_fps: float) -> tuple[int, float]:
+    """Frames and seconds of the container, 0 for what it does not say."""
     try:
         if is_frame_folder(path):
             images = len(frame_names(path))
-            return sampling.expected(images, images / image_fps)
+            return images, images / image_fps
         with av.open(_plain(path), metadata_errors="replace") as container:
             stream = _video_stream(container)
-            duration_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-            frames = stream.frames or round(duration_s * float(stream.average_rate or 0))
+            seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+            seconds = seconds or (container.duration or 0) / av.time_base
+            return stream.frames or round(seconds * float(stream.average_rate or 0)), seconds
     except (FFmpegError, OSError, VideoError):
-        return 0
-    return sampling.expected(frames, duration_s)
+        return 0, 0.0
 
 
 def rgb(frame: VideoFrame) -> UInt8:
@@ -107,7 +120,20 @@ def _is_mirrored(frame: VideoFrame) -> bool:
     return bool(matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0)
 
 
-def _frames(path: Path, tick: Callable[[], None]) -> Iterator[tuple[VideoFrame, float]]:
+def picture(path: Path) -> UInt8:
+    """An image file as RGB, uint8 (H, W, 3), upright.
+
+    Raises:
+        VideoError: if it cannot be read.
+    """
+    try:
+        return rgb(_image(path.name, read_image(path.parent, path.name)))
+    except OSError as error:
+        raise VideoError(f"cannot be opened: {error.strerror or error}") from error
+
+
+def _frames(path: Path, tick: Callable[[], None], seek_s: float = 0.0) -> Iterator[tuple[VideoFrame, float]]:
+    """All frames; or the first one, and then those from a key frame on that is no later than ``seek_s`` after it."""
     frames = 0
     time_s = 0.0
     try:
@@ -115,7 +141,7 @@ def _frames(path: Path, tick: Callable[[], None]) -> Iterator[tuple[VideoFrame, 
         with av.open(_plain(path), metadata_errors="replace") as container:
             stream = _video_stream(container)
             step_s = float(1 / stream.average_rate) if stream.average_rate else 0.04
-            for frame in container.decode(stream):
+            for frame in _entered(path, container, stream, seek_s):
                 tick()
                 time_s = frame.time if frame.time is not None else time_s + step_s * (frames > 0)
                 yield frame, time_s
@@ -127,6 +153,36 @@ def _frames(path: Path, tick: Callable[[], None]) -> Iterator[tuple[VideoFrame, 
         raise VideoError(f"cannot be opened: {error.strerror or error}") from error
     if frames == 0:
         raise VideoError("no frame could be decoded")
+
+
+def _entered(path: Path, container: InputContainer, stream: VideoStream, seek_s: float) -> Iterator[VideoFrame]:
+    """The first frame, then those from the last key frame before ``seek_s`` on, if it is worth to go there."""
+    frames = container.decode(stream)
+    first = next(frames, None)
+    if first is None:
+        return
+    yield first
+    if seek_s > WORTH_SEEKING_S and first.time is not None and stream.time_base is not None:
+        frames = _after_key_frame(container, stream, first.time + seek_s) or _all_but_first(path)
+    yield from frames
+
+
+def _after_key_frame(container: InputContainer, stream: VideoStream, time_s: float) -> Iterator[VideoFrame] | None:
+    """The frames from a key frame on; None where the container leads past ``time_s``, or nowhere."""
+    try:
+        container.seek(round(time_s / (stream.time_base or 1)), stream=stream)
+        frames = container.decode(stream)
+        entry = next(frames, None)
+    except FFmpegError:
+        return None
+    if entry is None or entry.time is None or entry.time > time_s:
+        return None
+    return chain([entry], frames)
+
+
+def _all_but_first(path: Path) -> Iterator[VideoFrame]:
+    with av.open(_plain(path), metadata_errors="replace") as container:
+        yield from islice(container.decode(_video_stream(container)), 1, None)
 
 
 def _image_frames(path: Path, sampling: Sampling, image_fps: float) -> Iterator[tuple[VideoFrame, float]]:

@@ -53,6 +53,11 @@ def is_frame_folder(path: Path) -> bool:
     return "*" in path.name and not os.path.lexists(path) and os.path.isdir(path.parent)  # noqa: PTH112
 
 
+def is_image(path: Path) -> bool:
+    """Whether the path is of one picture, by its suffix."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_frame_folder(path)
+
+
 def folder_of(path: Path) -> Path:
     """The folder that the images of ``path`` are in."""
     return _parts(path)[0]

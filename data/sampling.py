@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .errors import ConfigError
+from .errors import ConfigError, UsageError
 
 Frame = TypeVar("Frame")
 ROUNDING_S = 0.002  # containers round times to their ticks, of 1/600 s at the coarsest
@@ -32,6 +32,11 @@ class Sampling:
             raise ConfigError(f"stride = {self.stride} and fps = {self.fps:g}: at least 1 and 0 are needed")
         if self.stride > 1 and self.fps > 0:
             raise ConfigError(f"extract.stride = {self.stride} and extract.fps = {self.fps:g}: give one of them")
+
+    @property
+    def seek_s(self) -> float:
+        """So many seconds from the first frame nothing is wanted, nor needed to tell what is."""
+        return 0.0
 
     def select(self, frames: Iterator[tuple[Frame, float]]) -> Iterator[tuple[Frame, float]]:
         """Those of ``frames``, given with their times in seconds, that are kept."""
@@ -81,6 +86,83 @@ class Picked(Sampling):
                 if number == position:
                     yield found
                     break
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a video: the frames from ``start_s`` to before ``end_s``, seconds from the first frame.
+
+    Raises:
+        UsageError: if it has no length, or begins before the video.
+    """
+
+    start_s: float = 0.0
+    end_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_s < self.end_s:
+            raise UsageError(
+                f"from {self.start_s:g} s to {self.end_s:g} s: seconds from the first frame are needed, the start "
+                "at 0 or later and the end after it"
+            )
+
+    def __contains__(self, passed_s: float) -> bool:
+        """Whether a frame that is shown so many seconds after the first one belongs to it."""
+        return self.start_s - ROUNDING_S <= passed_s < self.end_s - ROUNDING_S
+
+    def __str__(self) -> str:
+        return f"{self.start_s:.2f}-{self.end_s:.2f} s" if self.end_s < math.inf else f"from {self.start_s:.2f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Within(Sampling):
+    """Of the frames that are kept otherwise, those of a span; nothing after it is decoded."""
+
+    span: Span = Span()
+
+    @property
+    def seek_s(self) -> float:
+        """The start; but which frames a stride or a rate keeps is counted from the first frame."""
+        return self.span.start_s if self.stride == 1 and self.fps == 0 else 0.0
+
+    def select(self, frames: Iterator[tuple[Frame, float]]) -> Iterator[tuple[Frame, float]]:
+        """Those of ``frames`` that are kept."""
+        first_s: float | None = None
+        for frame, time_s in Sampling(self.stride, self.fps).select(frames):
+            first_s = time_s if first_s is None else first_s
+            if time_s - first_s in self.span:
+                yield frame, time_s
+            elif time_s - first_s >= self.span.end_s:
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class Moments(Sampling):
+    """For each of some moments the first frame that is not before it; the last frame for those after the end.
+
+    Attributes:
+        moments_s: seconds from the first frame, ascending.
+    """
+
+    moments_s: tuple[float, ...] = ()
+
+    @property
+    def seek_s(self) -> float:
+        """The first moment, if it is one."""
+        return self.moments_s[0] if self.moments_s[0] < math.inf else 0.0
+
+    def select(self, frames: Iterator[tuple[Frame, float]]) -> Iterator[tuple[Frame, float]]:
+        """One frame for each moment."""
+        waiting, first_s = list(self.moments_s), None
+        for last in frames:
+            first_s = last[1] if first_s is None else first_s
+            while waiting and last[1] - first_s >= waiting[0] - ROUNDING_S:
+                yield last
+                del waiting[0]
+            if not waiting:
+                return
+        for _ in waiting if first_s is not None else ():
+            yield last
 
 
 EVERY_FRAME = Sampling()

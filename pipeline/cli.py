@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ import click
 from .._version import __version__
 from ..cache.ledger import Ledger
 from ..data.errors import MoforeError
+from ..data.settings import LEVELS
+from ..stages.queries import TEMPLATE
 from . import console
 from .config import Config, load_config
 from .finetune import begun, plan_finetune
@@ -226,20 +227,67 @@ def status(as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
         console.show_plan(plan, failures)
 
 
-@cli.command()
-@click.argument("query")
-@click.option("-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours to show.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@workdir_option
-def search(query: str, count: int, as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
-    """The neighbours of QUERY: a video of the index (its id or name), or any video file."""
-    from .search import find_neighbours
+def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How to search, and what may be found."""
+    options = [
+        click.option("-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours."),
+        click.option("--space", help="mofore, frames, predict or fit:KEY. [default: mofore; images and texts: frames]"),
+        click.option(
+            "--level", type=click.Choice(LEVELS), default="video", show_default=True, help="Whole videos, or moments."
+        ),
+        click.option("--from", "start", type=float, metavar="SECONDS", help="Where in the query's video to begin."),
+        click.option("--to", "end", type=float, metavar="SECONDS", help="Where in it to end."),
+        click.option("--class", "classes", multiple=True, metavar="NAME", help="Find this class alone (repeatable)."),
+        click.option("--exclude-same-group", is_flag=True, help="Find nothing of the query's group."),
+        click.option(
+            "--split", "role", type=click.Choice(["train", "test", "unassigned"]), help="Find this side alone."
+        ),
+        click.option("--rerank", type=click.Choice(["aligned", "dtw"]), help="Order the first 100 by how they unfold."),
+        click.option(
+            "--steps", type=click.IntRange(2, 64), default=8, show_default=True, help="Parts that --rerank compares."
+        ),
+        click.option("--template", default=TEMPLATE, show_default=True, help="What a text is put into."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
-    neighbours = find_neighbours(_look(*_open(workdir, overrides)), query, count)
-    if as_json:
-        click.echo(json.dumps({"query": query, "neighbours": [asdict(n) for n in neighbours]}, indent=2))
+
+@cli.command()
+@click.argument("queries", nargs=-1)
+@search_options
+@click.option("--json", "as_json", is_flag=True, help="For scripts; with --interactive an object a line.")
+@click.option("--csv", "as_csv", is_flag=True, help="A row for each neighbour.")
+@click.option("--sheet", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw query and neighbours.")
+@click.option("--interactive", is_flag=True, help="Keep everything loaded and ask for one query after another.")
+@workdir_option
+def search(
+    queries: tuple[str, ...],
+    as_json: bool,
+    as_csv: bool,
+    sheet: Path | None,
+    interactive: bool,
+    workdir: Path,
+    overrides: tuple[str, ...],
+    **asked: Any,
+) -> None:
+    """The neighbours of a query, or of the mean of several.
+
+    \b
+    A query is
+      the id or the name of a video of the index,
+      a video file, a folder of frame images or an image file,
+      or "text: a person playing the guitar", where the backbone is of open_clip.
+    """  # noqa: D301 - click wants the control character that backslash b stands for
+    from .search import Asked, Session, converse, refuse_wrong_usage, show_answer
+
+    refuse_wrong_usage(queries, as_json=as_json, as_csv=as_csv, interactive=interactive)
+    session = Session(_look(*_open(workdir, overrides)), Asked(**asked), sheet)
+    form = "json" if as_json else "csv" if as_csv else "table"
+    if interactive:
+        converse(session, console.typed_queries(), form)
     else:
-        console.show_neighbours(query, neighbours)
+        show_answer(session, session.answer(queries), form)
 
 
 @cli.command()

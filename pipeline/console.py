@@ -5,11 +5,14 @@ rich is imported where a bar or a table is drawn; the lines of a run with nothin
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from ..stages.estimate import Estimate
+    from ..stages.search import Answer
     from .gc import Listing
     from .verify import Findings
 
@@ -31,6 +35,7 @@ MOST_NAMES = 20  # of the videos that a damaged shard loses
 PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
 LONG_S = 12 * 3600.0  # extraction that takes longer wants advice
 WIDE = 132  # columns of a table where there is no terminal
+COLUMNS = ("rank", "video_id", "label", "group", "start_s", "end_s", "similarity", "distance", "right")  # of --csv
 WINDOW_S = 5.0  # that the present rate is taken over
 
 
@@ -216,12 +221,59 @@ def show_tables(tables: Sequence[TableText]) -> None:
         console.print(table)
 
 
-def show_neighbours(query: str, neighbours: Sequence[Any]) -> None:
+def show_answer(answer: Answer) -> None:
     """The answer of a search."""
-    click.echo(f"nearest to {_printable(query)}")
-    width = max((len(_printable(n.video_id)) for n in neighbours), default=0)
-    for n in neighbours:
-        click.echo(f"{n.rank:4d}  {n.similarity:7.4f}  {_printable(n.video_id):<{width}}  {n.label or ''}".rstrip())
+    for note in answer.notes:
+        say(f"note: {_printable(note)}")
+    click.echo(f"nearest to {_printable(answer.query)}")
+    width = max((len(_printable(found.video_id)) for found in answer.neighbours), default=0)
+    for found in answer.neighbours:
+        name, label = _printable(found.video_id), _printable(found.label or "")
+        seconds = "" if found.start_s is None else f"{found.start_s:8.2f} -{found.end_s or 0:8.2f} s  "
+        distance = "" if found.distance is None else f"{found.distance:7.4f}  "
+        wrong = "  (other class)" if found.right is False else ""
+        click.echo(
+            f"{found.rank:4d}  {found.similarity:7.4f}  {distance}{seconds}{name:<{width}}  {label}{wrong}".rstrip()
+        )
+
+
+def answer_as_json(answer: Answer, *, indent: int | None = 2) -> str:
+    """`mofore search --json`; in one line, where ``indent`` is None."""
+    found = [asdict(neighbour) for neighbour in answer.neighbours]
+    head = {"query": answer.query, "label": answer.label, "space": answer.space, "level": answer.level}
+    return json.dumps({**head, "notes": answer.notes, "neighbours": found}, indent=indent)
+
+
+def answer_as_csv(answer: Answer) -> str:
+    """`mofore search --csv`: a row for each neighbour."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["query", *COLUMNS])
+    for found in answer.neighbours:
+        row = asdict(found)
+        table.writerow([answer.query, *(row[name] for name in COLUMNS)])
+    return text.getvalue()
+
+
+def write_text(text: str) -> None:
+    """To stdout as it is, names that are no valid text with their own bytes."""
+    click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
+
+
+def typed_queries() -> Iterator[str]:
+    """Lines that are typed, or come through a pipe, until Ctrl-D; empty ones are passed over."""
+    prompt = "search> " if sys.stdin.isatty() else ""
+    if prompt:
+        with suppress(ImportError):
+            import readline  # noqa: F401 - gives input() a history and arrow keys
+        say('a video of the index, a file, "text: ..."; several with " + " between; Ctrl-D ends')
+    while True:
+        try:
+            line = input(prompt).strip()
+        except EOFError:
+            return
+        if line:
+            yield line
 
 
 def say(message: str) -> None:

@@ -1,60 +1,248 @@
-"""``mofore search``: find the index that belongs to the settings, then ask it."""
+"""``mofore search``: find the index that belongs to the settings, then ask it, once or many times."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..cache.fingerprint import KEY_LENGTH
-from ..data.errors import StaleError, UsageError
+from ..data.errors import MoforeError, StaleError, UsageError
+from ..data.sampling import Span
+from ..data.settings import SPACES
+from ..stages.queries import is_image_file, is_phrase, read_query, refuse_phrase
 from . import console
 from .plan import Plan, make_plan
 from .world import World
 
 if TYPE_CHECKING:
-    from ..stages.search import Neighbour
+    from ..cache.store import FrameTable
+    from ..stages.query_embedding import QueryEmbedding
+    from ..stages.query_encoder import QueryEncoder
+    from ..stages.search import Answer, Searcher
+    from ..stages.vector_index import VectorIndex
+
+AND = " + "  # between queries that are averaged, in a line that is typed
 
 
-def find_neighbours(world: World, query: str, count: int) -> list[Neighbour]:
-    """The nearest videos of a video of the index, or of a video file.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How to search, as the command line says it.
+
+    Attributes:
+        count: neighbours wanted.
+        space: mofore, frames, predict or fit:KEY; None for what suits the query.
+        level: video or clip.
+        start: of the span of each query, seconds; None for its beginning.
+        end: of the span; None for its end.
+        classes: that may be found; empty for all.
+        role: side of the split that may be found; None for all.
+        exclude_same_group: leave out the query's group.
+        rerank: aligned, dtw, or None.
+        steps: of the sequences that re-ranking compares.
+        template: what texts are put into.
+    """
+
+    count: int
+    space: str | None
+    level: str
+    start: float | None
+    end: float | None
+    classes: tuple[str, ...]
+    role: str | None
+    exclude_same_group: bool
+    rerank: str | None
+    steps: int
+    template: str
+
+    @property
+    def span(self) -> Span | None:
+        """Of each query; None for all of it."""
+        if self.start is None and self.end is None:
+            return None
+        return Span(self.start or 0.0, *([] if self.end is None else [self.end]))
+
+
+class Session:
+    """An index that stays open: what a query needs is loaded when the first one does, and kept."""
+
+    def __init__(self, world: World, asked: Asked, sheet: Path | None = None) -> None:
+        """Find the index.
+
+        Args:
+            world: of the work folder.
+            asked: how to search.
+            sheet: where each answer is drawn, one in place of the other; None for nowhere.
+
+        Raises:
+            StaleError: if there is none for these settings yet.
+            UsageError: if no sheet can be drawn.
+        """
+        self.world, self.asked, self.sheet = world, asked, sheet
+        if sheet is not None:
+            from .sheet import refuse_sheet
+
+            refuse_sheet(world, sheet)
+        self.index_key, self.fit_key = _index_and_fit(world, make_plan(world))
+        self._searchers: dict[str, Searcher] = {}
+        self._encoder: QueryEncoder | None = None
+
+    def answer(self, texts: Sequence[str]) -> Answer:
+        """The nearest of a query, or of the mean of several.
+
+        Raises:
+            UsageError: if a text stands for nothing, or cannot be searched for so.
+            StaleError: if the space is not indexed, or by another model.
+            VideoError: if a file cannot be read.
+        """
+        from ..stages.search import Filters, Request
+
+        asked, space = self.asked, self.asked.space or _suitable_space(texts)
+        if any(map(is_phrase, texts)):
+            refuse_phrase(self.world.config.extract.backbone, space)
+        searcher = self._searcher(space)
+        queries = [read_query(text, searcher.names, span=asked.span, template=asked.template) for text in texts]
+        filters = Filters(asked.classes, asked.role, asked.exclude_same_group)
+        return searcher.answer(queries, Request(asked.count, filters, asked.rerank, asked.steps))
+
+    def _searcher(self, space: str) -> Searcher:
+        if space not in self._searchers:
+            from ..stages.search import Searcher
+            from ..stages.vector_index import VectorIndex
+
+            index = VectorIndex.load(self._index_folder(space))
+            self._searchers[space] = Searcher(index, lambda: self._open_embedding(index))
+        return self._searchers[space]
+
+    def _index_folder(self, space: str) -> Path:
+        """Folder of a space at the level that was asked for.
+
+        Raises:
+            StaleError: if it was not indexed, with the command that would.
+        """
+        from ..stages.vector_index import ABOUT, folder_name
+
+        whole = self.world.workspace.stage("index", self.index_key)
+        folder = whole / folder_name(space, self.asked.level)
+        if (folder / ABOUT).exists():
+            return folder
+        there = ", ".join(sorted(path.parent.name for path in whole.glob(f"*/{ABOUT}")))
+        raise StaleError(
+            f"the space {space!r} is not indexed at the level of {self.asked.level}s (there are: {there}); "
+            f"{_how_to_index(self.world, space, self.asked.level)}"
+        )
+
+    def _open_embedding(self, index: VectorIndex) -> QueryEmbedding:
+        """The networks of a space.
+
+        Raises:
+            StaleError: if the index was made by others.
+        """
+        from ..stages.query_embedding import QueryEmbedding
+        from ..stages.spaces import open_space
+
+        fit_folder = self.world.workspace.stage("fit", self.fit_key)
+        space = open_space(index.about.space, self.world.config.index, fit_folder, self.world.store_key)
+        if space.model != index.about.model:
+            raise StaleError(
+                f"the index '{index.folder}' was made by the model {index.about.model[:12]}, the query would be made "
+                f"by {space.model[:12]}: run `mofore index`"
+            )
+        return QueryEmbedding(space, self._stored, self._open_encoder)
+
+    def _open_encoder(self) -> QueryEncoder:
+        """The backbone.
+
+        Raises:
+            UsageError: if the features were imported.
+            StaleError: if the store does not say how its features were made.
+        """
+        if self._encoder is None:
+            from ..cache.store import FeatureStore
+            from ..stages.query_encoder import QueryEncoder
+
+            world = self.world
+            if world.catalog.digests is not None:
+                raise UsageError(
+                    "files cannot be searched for, videos of the index can (by id or name): these features were "
+                    f"imported ({world.config.extract.backbone}), the encoder that made them is not here"
+                )
+            pinned = FeatureStore(world.workspace.store(world.store_key)).encoder()
+            if pinned is None:
+                raise StaleError("the store does not say how its features were made: run `mofore extract --force`")
+            self._encoder = QueryEncoder(world.config.extract, world.weights, pinned)
+        return self._encoder
+
+    def _stored(self, ids: Sequence[str]) -> FrameTable:
+        """The stored frames of videos, left in their shards."""
+        from ..cache.store import FeatureStore
+
+        gone = [video_id for video_id in ids if video_id not in self.world.stored]
+        if gone:
+            raise StaleError(f"the features of {gone[0]} are not there any more: run `mofore index`")
+        places = [self.world.stored[video_id] for video_id in ids]
+        store = FeatureStore(self.world.workspace.store(self.world.store_key))
+        return store.attach([(place.shard, place.row, place.video) for place in places])
+
+
+def refuse_wrong_usage(queries: Sequence[str], *, as_json: bool, as_csv: bool, interactive: bool) -> None:
+    """Options that do not go together.
 
     Raises:
-        StaleError: if there is no index of this encoder yet.
-        UsageError: if ``query`` is neither a video of the index nor a file, or no encoder is there for a file.
-        VideoError: if the file cannot be read.
+        UsageError: saying which.
     """
-    index_key, fit_key = _index_and_fit(world, make_plan(world))
-    from ..stages import search  # torch and faiss, only once it is clear that there is something to ask
-    from ..stages.vector_index import VectorIndex, folder_name
-
-    index = VectorIndex.load(world.workspace.stage("index", index_key) / folder_name("mofore", "video"))
-    row = search.find(index.items, query)
-    if row is not None:
-        return search.nearest_to_video(index, row, count)
-    if world.catalog.digests is not None:
+    if as_json and as_csv:
+        raise UsageError("--json and --csv: give one of them")
+    if bool(queries) is interactive:
         raise UsageError(
-            f"{query!r} is not in the index (a video's id or name), and files cannot be searched for: these features "
-            f"were imported ({world.config.extract.backbone}), the encoder that made them is not here"
+            "--interactive asks for the queries itself: leave them out"
+            if interactive
+            else 'what is to be searched for? A video of the index, a file, "text: ...", or --interactive'
         )
-    path = Path(query).expanduser()
-    if not path.exists():
-        raise UsageError(
-            f"{query!r} is neither a video of the index (its id or file name) nor a file or a folder of images"
-        )
-    from ..cache.store import FeatureStore
 
-    pinned = FeatureStore(world.workspace.store(world.store_key)).encoder()
-    if pinned is None:
-        raise StaleError("the store does not say how its features were made: run `mofore extract --force`")
-    embedding_E = search.embed_file(
-        path,
-        world.config.extract,
-        world.weights,
-        pinned=pinned,
-        fit_folder=world.workspace.stage("fit", fit_key),
-        index=world.config.index,
-    )
-    return search.nearest_to_file(index, embedding_E, count)
+
+def show_answer(session: Session, answer: Answer, form: str, *, indent: int | None = 2) -> None:
+    """Draw the sheet if one is wanted, and show the answer as json, csv or table."""
+    if session.sheet is not None:
+        from .sheet import write_answer
+
+        write_answer(session.world, answer, session.sheet)
+    if form == "json":
+        console.write_text(console.answer_as_json(answer, indent=indent) + "\n")
+    elif form == "csv":
+        console.write_text(console.answer_as_csv(answer))
+    else:
+        console.show_answer(answer)
+
+
+def converse(session: Session, lines: Iterable[str], form: str) -> None:
+    """Answer one line after another; what is wrong with one of them is said, and the next one read."""
+    for line in lines:
+        try:
+            show_answer(session, session.answer([text.strip() for text in line.split(AND)]), form, indent=None)
+        except (MoforeError, OSError) as error:
+            console.show_error(str(error))
+            if form == "json":  # whoever counts lines gets one for each query
+                console.write_text(json.dumps({"query": line, "error": str(error)}) + "\n")
+
+
+def _suitable_space(texts: Sequence[str]) -> str:
+    """Pictures and texts are compared with frames, videos in the learnt space."""
+    return "frames" if any(is_phrase(text) or is_image_file(text) for text in texts) else "mofore"
+
+
+def _how_to_index(world: World, space: str, level: str) -> str:
+    """The command that makes an index of a space and level too."""
+    if space not in SPACES and not space.startswith("fit:"):
+        return f"spaces are {', '.join(SPACES)} and fit:KEY"
+    settings = world.config.index
+    spaces = ", ".join(dict.fromkeys([*settings.space_names(), space]))
+    levels = ", ".join(dict.fromkeys([*settings.level_names(), level]))
+    values = {"index.spaces": (settings.spaces, spaces), "index.levels": (settings.levels, levels)}
+    sets = " ".join(f'--set {key}="{new}"' for key, (old, new) in values.items() if old != new)
+    return f"`mofore index {sets}` makes it (with the same --set here, or the setting in mofore.toml)"
 
 
 def _index_and_fit(world: World, plan: Plan) -> tuple[str, str]:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..data.arrays import Float32, Int64
 from ..data.settings import FitSettings, IndexSettings
-from .embed import embed_views, embedder_of, random_projection, unit
+from .embed import embed_views, embedder_of, random_projection
 from .forecaster import make_forecaster
 from .frame_memory import FrameMemory
+from .unit_vectors import unit
 
 # Share of the gallery's variance that the kept directions hold. More directions lose, since all weigh the same: on real
 # features (docs/findings.md) half retrieves best, nine tenths loses half of the mAP.

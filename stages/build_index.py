@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..data.arrays import Float32, Int64
 from ..data.errors import StageError
@@ -23,7 +22,7 @@ from .index_device import Place, on_gpu, to_cpu, to_gpu
 from .index_kinds import Limits, choose
 from .index_search import Propose, blocks, core, is_exact, selects
 from .index_tuning import QUERIES, Trial, Tuned, held_out, tune
-from .machine_memory import total_memory
+from .machine_memory import machine_bytes
 
 BLOCK_ROWS = 65_536
 POINTS_PER_LIST = 64
@@ -89,7 +88,7 @@ def build(vectors_NE: Float32, settings: IndexSettings, *, place: Place = "cpu")
 
 def limits(settings: IndexSettings) -> Limits:
     """Of kind = auto."""
-    memory = settings.memory_mb * 1e6 or total_memory(torch.device("cpu")) / 2
+    memory = settings.memory_mb * 1e6 or machine_bytes() / 2
     return Limits(memory, settings.latency_ms)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..data.arrays import Float32, Float64, Int64
-from .embed import unit
 from .ranking import Ranked, Sides
+from .unit_vectors import unit
 
 TEMPERATURE = 0.07
 NEIGHBOURS = 20

@@ -14,6 +14,7 @@ from ..data.clips import Windows, spread_views
 from ..data.settings import FitSettings
 from .forecaster import Forecaster, Foreseen
 from .frame_memory import Clips, FrameMemory
+from .unit_vectors import unit
 
 BLOCK_BYTES = 64 << 20  # of gathered frames at a time
 
@@ -80,17 +81,6 @@ def random_projection(embeddings_VD: Float32, width: int, seed: int) -> Float32:
     """Unit vectors (V, width) after a seeded Gaussian matrix: what a projection does without learning."""
     matrix_DE = np.random.default_rng(seed).standard_normal((embeddings_VD.shape[1], width), np.float32)
     return unit(embeddings_VD @ matrix_DE)
-
-
-def center(embeddings_VE: Float32, mean_E: Float32) -> Float32:
-    """Subtract the mean and make unit vectors again."""
-    return unit(embeddings_VE - mean_E)
-
-
-def unit(rows: Float32) -> Float32:
-    """Rows divided by their Euclidean length; rows of zeros stay zeros."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(length, 1e-12), dtype=np.float32)
 
 
 def _blocks(total: int, size: int) -> Iterator[slice]:

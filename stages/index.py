@@ -19,7 +19,7 @@ from ..data.progress import Progress
 from ..data.settings import IndexSettings
 from ..data.types import Split, Video
 from .build_index import build, check
-from .embed import center, embed_views, embedder_of, mean_pool, pool_views
+from .embed import embed_views, embedder_of, mean_pool, pool_views
 from .evaluate import Evaluation, evaluate
 from .fit import load_forecaster
 from .frame_memory import FrameMemory
@@ -27,6 +27,7 @@ from .index_device import REMARKS, pick_place
 from .index_price import measure
 from .index_update import find_previous, updated
 from .spaces import Space, center_of, clip_items, open_space, video_items
+from .unit_vectors import center
 from .vector_index import PRICE, About, Items, VectorIndex, folder_name, outputs
 
 METRICS, QUERIES = "metrics.json", "queries.json"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 
 from ..data.arrays import Float32, Int64
-from .device import pick_device
 from .faiss_library import faiss
 from .index_search import Found, Propose, core, scan
 from .machine_memory import total_memory
+
+if TYPE_CHECKING:
+    import torch
 
 MOST_ON_GPU = 2048  # rows that FAISS answers with there, and lists that it looks into
 Place = Literal["cpu", "faiss-gpu", "torch"]
@@ -28,6 +29,8 @@ def pick_place(wish: str) -> Place:
     Raises:
         ConfigError: if cuda is asked for and there is none.
     """
+    from .device import pick_device  # torch
+
     if pick_device(wish).type != "cuda":
         return "cpu"
     return "faiss-gpu" if faiss_has_gpu() else "torch"
@@ -73,6 +76,8 @@ def to_cpu(index: Any) -> Any:
 
 def torch_search(vectors_NE: Float32, device: torch.device) -> Propose:
     """Exact search by torch in blocks; the vectors stay on the device if they take no more than half of it."""
+    import torch
+
     rows = np.arange(len(vectors_NE))
     resident = torch.from_numpy(vectors_NE).to(device) if vectors_NE.nbytes <= total_memory(device) // 2 else None
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..data.arrays import Bool, Float32, Int64
 from .faiss_library import faiss
@@ -21,7 +20,7 @@ from .faiss_library import faiss
 Found = tuple[Float32, Int64]  # similarities (Q, K) and rows (Q, K), best first
 Propose = Callable[[Float32, int], Found]  # queries (Q, E) and k to candidates
 VectorsOf = Callable[[Int64], Float32]  # rows (M) to vectors (M, E)
-TensorsOf = Callable[[Int64], torch.Tensor]  # the same, on whatever device they are
+TensorsOf = Callable[[Int64], Any]  # the same, as an array or as a tensor on whatever device
 
 SPARE = 16  # rows proposed beyond k
 BLOCK_PAIRS = 4096  # of query and row at a time
@@ -77,9 +76,11 @@ def merged(found: list[Found], k: int) -> Found:
 
 def scan(tensors_of: TensorsOf, rows: Int64, queries_QE: Float32, k: int) -> Found:
     """An exact search by torch, block by block, where the vectors are: where FAISS has no GPU, or no exact index."""
+    import torch  # a search that FAISS answers needs none
+
     best = best_row = queries = None
     for block in blocks(len(rows), BLOCK_ROWS):
-        vectors = tensors_of(rows[block])
+        vectors = torch.as_tensor(tensors_of(rows[block]))
         if best is None or best_row is None or queries is None:
             queries = torch.from_numpy(np.ascontiguousarray(queries_QE)).to(vectors.device)
             best, best_row = queries[:, :0], torch.empty(len(queries), 0, dtype=torch.int64, device=vectors.device)

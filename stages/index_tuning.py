@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..data.arrays import Bool, Float32, Int64
 from .faiss_library import faiss
@@ -44,7 +43,7 @@ class Trial:
             return cls(rows_Q, queries_QE, np.empty((0, 0), np.float32))
 
         def propose(some_QE: Float32, asked: int) -> Found:
-            return scan(lambda rows: torch.from_numpy(vectors_NE[rows]), everything, some_QE, asked)
+            return scan(vectors_NE.__getitem__, everything, some_QE, asked)
 
         found = nearest(propose, vectors_NE.__getitem__, queries_QE, k, count)
         return cls(rows_Q, queries_QE, _without_self(found, rows_Q))

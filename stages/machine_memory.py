@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -14,7 +16,14 @@ CGROUPS = Path("/sys/fs/cgroup")
 def total_memory(device: torch.device) -> int:
     """Bytes: of the GPU, or of the machine as far as the process may use it."""
     if device.type == "cuda":
+        import torch
+
         return int(torch.cuda.mem_get_info(device)[1])
+    return machine_bytes()
+
+
+def machine_bytes() -> int:
+    """Memory of the machine, as far as the process may use it."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([physical, *_limits(CGROUPS, _memberships(Path("/proc/self/cgroup")))])
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..data.arrays import Float32, Int64
 from ..data.types import Split, Video
-from .embed import center
 from .ranking import Sides
+from .unit_vectors import center
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,119 +1,343 @@
-"""Search: the nearest videos of an index, of a video that is in it or of any file."""
+"""Search: the nearest videos, or moments, of an index; exact bookkeeping of what may be found and how it is shown.
+
+Nothing here needs torch: a query by the id of an indexed video is answered from the index alone. What needs the
+networks comes through :class:`Embedding`, which is opened when it is first asked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 
-from ..cache.fingerprint import stat_of
-from ..cache.store import FrameTable, row_offsets
-from ..data.arrays import Bool, Float16, Float32
-from ..data.errors import UsageError, VideoError
-from ..data.settings import ExtractSettings, IndexSettings
-from ..data.types import Failure, Video
-from .arithmetic import Arithmetic
-from .device import pick_device
-from .embed import embed_views, embedder_of, pool_views
-from .encoders import load_encoder
-from .fit import load_forecaster
-from .frame_memory import FrameMemory
-from .frame_source import Frames, Reading, read_video
+from ..data.arrays import Bool, Float32, Int64
+from ..data.errors import UsageError
+from ..data.sampling import Span
+from .queries import ImageFile, IndexedVideo, Names, Phrase, Query
+from .rerank import TOP, rerank
+from .unit_vectors import unit
 from .vector_index import Items, VectorIndex
+
+FEW_HIDDEN = 256  # rows that may not be found and are cheaper to ask for and drop than to hide from FAISS
+FAINT = 1e-4  # length of the mean of unit vectors, below which it is rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What may be found.
+
+    Attributes:
+        classes: any of them; empty for all.
+        role: side of the split: train, test or unassigned; None for all.
+        exclude_same_group: nothing of a group of the query's name, of whatever class.
+    """
+
+    classes: tuple[str, ...] = ()
+    role: str | None = None
+    exclude_same_group: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """One answer: its rank (from 1), video, class, and cosine to the query (centred as the index is)."""
+    """One answer.
+
+    Attributes:
+        rank: from 1.
+        video_id: its id.
+        label: its class.
+        group: its recording.
+        similarity: cosine to the query, centred as the index is (not for texts).
+        right: whether its class is the query's; None where either is not known.
+        start_s: where the clip begins, seconds from the first frame; None at the level of videos.
+        end_s: where it ends.
+        distance: of the sequences, where neighbours were re-ranked by it.
+    """
 
     rank: int
     video_id: str
     label: str | None
+    group: str | None
     similarity: float
+    right: bool | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    distance: float | None = None
+
+    @property
+    def span(self) -> Span | None:
+        """The clip."""
+        return None if self.start_s is None or self.end_s is None else Span(self.start_s, self.end_s)
 
 
-def find(items: Items, name: str) -> int | None:
-    """Position of the video called ``name``: its id, or its file name with or without suffix.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The neighbours of a query.
+
+    Attributes:
+        queries: as they were understood.
+        space: that was searched.
+        level: video or clip.
+        label: class of the query, where its videos have one in common.
+        neighbours: the nearest first.
+        notes: what is worth knowing.
+    """
+
+    queries: tuple[Query, ...]
+    space: str
+    level: str
+    label: str | None
+    neighbours: tuple[Neighbour, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def query(self) -> str:
+        """All of them in one line."""
+        return " + ".join(map(str, self.queries))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """How to search.
+
+    Attributes:
+        count: neighbours wanted.
+        filters: what may be found.
+        rerank: aligned, dtw, or None.
+        steps: of the sequences that re-ranking compares.
+    """
+
+    count: int = 10
+    filters: Filters = field(default_factory=Filters)
+    rerank: str | None = None
+    steps: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Rows of an index, best first.
+
+    Attributes:
+        row_K: the rows.
+        similarity_K: of each.
+        distance_K: of the sequences of the first ones, where they were re-ranked.
+    """
+
+    row_K: Int64
+    similarity_K: Float32
+    distance_K: Float32 | None = None
+
+
+class Embedding(Protocol):
+    """What makes vectors of queries, by the road that the indexed videos took."""
+
+    def vector(self, query: Query) -> Float32:
+        """Unit vector (E,), not centred."""
+
+    def sequence(self, query: Query, steps: int) -> Float32:
+        """Unit vectors (S, E), not centred."""
+
+    def stored_sequences(self, places: Sequence[tuple[str, Span | None]], steps: int) -> Float32:
+        """Unit vectors (N, S, E) of indexed videos, or spans of them, not centred."""
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """An index that is ready to be asked.
+
+    Attributes:
+        index: to search.
+        open_embedding: called when the first query needs it.
+    """
+
+    index: VectorIndex
+    open_embedding: Callable[[], Embedding]
+
+    @cached_property
+    def names(self) -> Names:
+        """Of the videos."""
+        return Names(self.index.items)
+
+    @cached_property
+    def embedding(self) -> Embedding:
+        """The networks."""
+        return self.open_embedding()
+
+    def answer(self, queries: Sequence[Query], request: Request) -> Answer:
+        """The nearest of a query, or of the mean of several; the queries' own videos are left out.
+
+        Raises:
+            UsageError: if a filter names nothing or leaves nothing, or the query cannot be searched for so.
+            VideoError: if a file cannot be read.
+        """
+        items, about = self.index.items, self.index.about
+        allowed_N = allowed_rows(items, request.filters, queries)
+        if request.rerank:
+            ranking = self._reranked(queries, request, self._nearest(queries, max(request.count, TOP), allowed_N))
+        else:
+            ranking = self._nearest(queries, request.count, allowed_N)
+        own = _own_videos(items, queries)
+        label = _common([video["label"] for video in own]) if len(own) == len(queries) else None
+        found = tuple(self._neighbour(ranking, place, label) for place in range(min(request.count, len(ranking.row_K))))
+        notes = _notes(items, allowed_N, label, request.count)
+        return Answer(tuple(queries), about.space, about.level, label, found, notes)
+
+    def _nearest(self, queries: Sequence[Query], count: int, allowed_N: Bool) -> Ranking:
+        """The nearest rows; to a text those of vectors that are not centred, by brute force."""
+        if any(isinstance(query, Phrase) for query in queries):
+            query_E = _mean([self._vector(query, centered=False) for query in queries])
+            return nearest_uncentered(self.index, query_E, count, allowed_N)
+        query_E = _mean([self._vector(query, centered=True) for query in queries])
+        hidden = int((~allowed_N).sum())
+        if hidden <= FEW_HIDDEN:
+            similarity_1K, row_1K = self.index.search(query_E[None], count + hidden)
+        else:
+            similarity_1K, row_1K = self.index.search(query_E[None], count, allowed_N)
+        found_K = (row_1K[0] >= 0) & allowed_N[row_1K[0]]
+        return Ranking(row_1K[0][found_K][:count], similarity_1K[0][found_K][:count])
+
+    def _vector(self, query: Query, *, centered: bool) -> Float32:
+        """Unit vector (E,) of a query; of a video of the index the mean of its rows."""
+        if isinstance(query, IndexedVideo) and query.span is None:
+            rows = np.flatnonzero(self.index.items.video_N == query.video)
+            rows_RE = self.index.vectors(rows) if centered else self.index.embeddings_NE[rows]
+            return _mean(list(rows_RE))
+        query_E = self.embedding.vector(query)
+        return self.index.centered(query_E[None])[0] if centered else query_E
+
+    def _reranked(self, queries: Sequence[Query], request: Request, ranking: Ranking) -> Ranking:
+        """The same rows, the first ones in the order of their distance."""
+        query, items = queries[0], self.index.items
+        if len(queries) > 1 or isinstance(query, Phrase | ImageFile):
+            raise UsageError("--rerank compares how two videos unfold: it takes one query, a video")
+        places = [(items.of(row)["id"], _span(items, row)) for row in ranking.row_K[:TOP]]
+        found_KSE = self._centered(self.embedding.stored_sequences(places, request.steps))
+        asked_1SE = self._centered(self.embedding.sequence(query, request.steps)[None])
+        place_1K = np.arange(len(ranking.row_K))[None]
+        order_1K, distance_1K = rerank(asked_1SE, found_KSE, place_1K, request.rerank or "")
+        return Ranking(ranking.row_K[order_1K[0]], ranking.similarity_K[order_1K[0]], distance_1K[0])
+
+    def _centered(self, sequences_NSE: Float32) -> Float32:
+        flat = sequences_NSE.reshape(-1, sequences_NSE.shape[-1])
+        return self.index.centered(flat).reshape(sequences_NSE.shape)
+
+    def _neighbour(self, ranking: Ranking, place: int, label: str | None) -> Neighbour:
+        row, distance_K = int(ranking.row_K[place]), ranking.distance_K
+        video, span = self.index.items.of(row), _span(self.index.items, row)
+        return Neighbour(
+            rank=place + 1,
+            video_id=video["id"],
+            label=video["label"],
+            group=video["group"],
+            similarity=float(ranking.similarity_K[place]),
+            right=None if label is None or video["label"] is None else video["label"] == label,
+            start_s=None if span is None else span.start_s,
+            end_s=None if span is None else span.end_s,
+            distance=float(distance_K[place]) if distance_K is not None and place < len(distance_K) else None,
+        )
+
+
+def allowed_rows(items: Items, filters: Filters, queries: Sequence[Query]) -> Bool:
+    """Rows (N,) that may be found: what the filters leave, without the videos of the queries.
 
     Raises:
-        UsageError: if several videos in different folders have that name.
+        UsageError: if a class is not there, the group of a query is not known, or nothing is left.
     """
-    exact = [row for row, video in enumerate(items.videos) if video["id"] == name]
-    rows = exact or [row for row, video in enumerate(items.videos) if name in _names(video["id"])]
-    if len(rows) > 1:
-        names = ", ".join(items.videos[row]["id"] for row in rows[:5])
-        raise UsageError(f"{name!r} is the name of {len(rows)} videos ({names}): give one with its folder")
-    return rows[0] if rows else None
+    allowed_V = np.ones(len(items.videos), bool)
+    own = [query.video for query in queries if isinstance(query, IndexedVideo)]
+    allowed_V[own] = False
+    if filters.classes:
+        _refuse_unknown(items, filters.classes)
+        allowed_V &= [video["label"] in filters.classes for video in items.videos]
+    if filters.role:
+        allowed_V &= [video["role"] == filters.role for video in items.videos]
+    if filters.exclude_same_group:
+        groups = _groups(items, queries)
+        allowed_V &= [video["group"] not in groups for video in items.videos]
+    if not allowed_V.any():
+        raise UsageError(f"{_described(filters)} leaves none of the {len(items.videos):,} videos to be found")
+    return np.asarray(allowed_V[items.video_N])
 
 
-def neighbours(index: VectorIndex, query_E: Float32, k: int, allowed_N: Bool | None = None) -> list[Neighbour]:
-    """The ``k`` nearest of a centred unit vector."""
-    similarity_1K, row_1K = index.search(query_E[None], k, allowed_N)
-    return [
-        Neighbour(rank, index.items.of(row)["id"], index.items.of(row)["label"], similarity)
-        for rank, (similarity, row) in enumerate(zip(similarity_1K[0].tolist(), row_1K[0].tolist(), strict=True), 1)
-    ]
+def nearest_uncentered(index: VectorIndex, query_E: Float32, count: int, allowed_N: Bool) -> Ranking:
+    """The nearest of the embeddings as they are, before centring; equal cosines by row.
+
+    A text's vector is no picture's: the mean of the pictures is nothing that could be subtracted from it.
+    """
+    rows = np.flatnonzero(allowed_N)
+    cosine_R = index.embeddings_NE[rows] @ query_E
+    order_K = np.argsort(-cosine_R, kind="stable")[:count]
+    return Ranking(rows[order_K], np.asarray(cosine_R[order_K]))
 
 
-def nearest_to_video(index: VectorIndex, video: int, k: int) -> list[Neighbour]:
-    """The ``k`` nearest of a video of the index, itself left out."""
-    rows = np.flatnonzero(index.items.video_N == video)
-    return neighbours(index, index.vectors(rows)[0], k, index.items.video_N != video)
+def _own_videos(items: Items, queries: Sequence[Query]) -> list[Any]:
+    return [items.videos[query.video] for query in queries if isinstance(query, IndexedVideo)]
 
 
-def embed_file(
-    path: Path,
-    settings: ExtractSettings,
-    weights: Path | None,
-    pinned: dict[str, Any],
-    fit_folder: Path,
-    index: IndexSettings,
-) -> Float32:
-    """Unit embedding (E,) of a video file, by the road that the indexed videos took.
+def _groups(items: Items, queries: Sequence[Query]) -> set[str]:
+    own = _own_videos(items, queries)
+    groups = {video["group"] for video in own} - {None}
+    if len(own) < len(queries) or not groups:
+        raise UsageError(
+            "--exclude-same-group: the group of the query is not known; it is of videos of the index that have one "
+            "(v_<Class>_gNN_cNN)"
+        )
+    return groups
 
-    Args:
-        path: the file.
-        settings: of the extraction.
-        weights: local weights of the backbone.
-        pinned: what the store was made with; not compiled here, which would take longer than it saves.
-        fit_folder: whose networks embed.
-        index: which of them, and how many temporal views are averaged.
+
+def _refuse_unknown(items: Items, classes: Sequence[str]) -> None:
+    known = sorted({video["label"] for video in items.videos} - {None})
+    for name in classes:
+        if name not in known:
+            by_case = {label.casefold(): label for label in known}
+            near = [by_case[text] for text in get_close_matches(name.casefold(), by_case, 3, 0.5)]
+            few = f"; there are: {', '.join(known[:8]) or 'none'}{', ...' if len(known) > 8 else ''}"
+            hint = f"; did you mean {' or '.join(near)}?" if near else few
+            raise UsageError(f"--class {name}: no video of the index has this class{hint}")
+
+
+def _described(filters: Filters) -> str:
+    parts = [f"--class {name}" for name in filters.classes]
+    parts += [f"--split {filters.role}"] if filters.role else []
+    parts += ["--exclude-same-group"] if filters.exclude_same_group else []
+    return " ".join(parts) or "leaving out the query itself"
+
+
+def _notes(items: Items, allowed_N: Bool, label: str | None, count: int) -> tuple[str, ...]:
+    notes = []
+    if label is not None:
+        videos = {int(video) for video in np.unique(items.video_N[allowed_N])}
+        if not any(items.videos[video]["label"] == label for video in videos):
+            notes.append(f"nothing that may be found has the query's class, {label}")
+    if count > int(allowed_N.sum()):
+        notes.append(f"{count:,} were asked for, {int(allowed_N.sum()):,} may be found")
+    return tuple(notes)
+
+
+def _span(items: Items, row: int) -> Span | None:
+    if items.start_s_N is None or items.end_s_N is None:
+        return None
+    start_s, end_s = float(items.start_s_N[row]), float(items.end_s_N[row])
+    return Span(start_s, end_s if end_s > start_s else math.inf)  # a single frame lasts as long as nothing else comes
+
+
+def _mean(vectors: Sequence[Float32]) -> Float32:
+    """The unit vector in the direction of the mean.
 
     Raises:
-        VideoError: if the file cannot be read.
+        UsageError: if there is none.
     """
-    encoder = load_encoder(settings, weights, pick_device(settings.device))
-    arithmetic = Arithmetic(pinned["precision"], pinned["folded"])
-    size, mtime_ns = stat_of(path)
-    reading = Reading(encoder.preprocess, settings.sampling(), settings.image_fps)
-    pieces: list[Float16] = []
-    times: list[float] = []
-    for event in read_video(path, Video(str(path), None, None, size, mtime_ns), reading):
-        if isinstance(event, Failure):
-            raise VideoError(f"'{path}': {event.reason}")
-        if isinstance(event, Frames):
-            frames_BCHW = event.pixels.permute(0, 3, 1, 2)
-            if not pieces:
-                encoder = encoder.at(arithmetic, frames_BCHW)
-            pieces.append(encoder.encode(frames_BCHW).half().numpy())
-            times.extend(event.times_s)
-    features_TD = np.concatenate(pieces)
-    table = FrameTable(features_TD, np.array(times), row_offsets([len(features_TD)]), (str(path),))
-    forecaster, fit = load_forecaster(fit_folder)
-    memory = FrameMemory.of(table, torch.device("cpu"))
-    views_VKE = embed_views(embedder_of(forecaster, index.embed_from, fit), memory, fit, views=index.views)
-    return np.asarray(pool_views(views_VKE)[0])
+    if len(vectors) == 1:
+        return vectors[0]
+    mean_E: Float32 = np.asarray(np.mean(vectors, axis=0), np.float32)
+    if np.linalg.norm(mean_E) < FAINT:
+        raise UsageError("the queries are each other's opposite: their mean is like nothing; ask for one at a time")
+    return np.asarray(unit(mean_E[None])[0])
 
 
-def nearest_to_file(index: VectorIndex, embedding_E: Float32, k: int) -> list[Neighbour]:
-    """The ``k`` nearest of an embedding that is not centred yet."""
-    return neighbours(index, index.centered(embedding_E[None])[0], k)
-
-
-def _names(video_id: str) -> Sequence[str]:
-    name = video_id.rsplit("/", 1)[-1]
-    return name, name.rsplit(".", 1)[0]
+def _common(labels: Sequence[str | None]) -> str | None:
+    return labels[0] if labels and len(set(labels)) == 1 else None

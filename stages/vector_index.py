@@ -19,22 +19,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..cache.atomic import published, write_json
-from ..cache.checkpoint import load_checkpoint, read_rows, save_checkpoint
+from ..cache.checkpoint import load_arrays, read_rows, save_checkpoint
 from ..data.arrays import Bool, Float32, Float64, Int64
 from ..data.errors import StaleError, StoreError
 from .build_index import append, forget
-from .embed import unit
 from .faiss_library import faiss
 from .index_device import Place, gpu_search, torch_search
 from .index_search import Found, Propose, approximate, flat_vectors, is_exact, nearest, scan, selection
 from .index_tuning import candidates, set_search
+from .unit_vectors import unit
 
 VECTORS, ITEMS, EMBEDDINGS, ABOUT = "vectors.faiss", "items.json", "embeddings.safetensors", "index.json"
 PRICE = "price.json"
 FILES = (VECTORS, ITEMS, EMBEDDINGS, ABOUT, PRICE)
+SMALL = ("mean_E", "video_N", "start_s_N", "end_s_N", "label_N")  # all but the embeddings, which FAISS does not need
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +170,8 @@ class VectorIndex:
         if place == "faiss-gpu":
             return replace(self, fast=gpu_search(self.faiss_index))
         if place == "torch" and is_exact(self.faiss_index):
+            import torch
+
             return replace(self, fast=torch_search(flat_vectors(self.faiss_index), torch.device("cuda")))
         return self
 
@@ -232,8 +234,7 @@ class VectorIndex:
             return self.embeddings
         if self.folder is None:
             raise StoreError("this index was not read from a folder: its embeddings are where it was built")
-        tensors, _ = load_checkpoint(self.folder / EMBEDDINGS)
-        return np.asarray(tensors["embeddings_NE"].numpy())
+        return np.asarray(load_arrays(self.folder / EMBEDDINGS, ["embeddings_NE"])["embeddings_NE"])
 
     @classmethod
     def load(cls, folder: Path, *, model: str | None = None) -> VectorIndex:
@@ -256,21 +257,22 @@ class VectorIndex:
                 )
             videos = tuple(json.loads((folder / ITEMS).read_text()))
             index = faiss().read_index(str(folder / VECTORS))
-            tensors = _small_tensors(folder / EMBEDDINGS)
+            arrays = load_arrays(folder / EMBEDDINGS, SMALL)
         except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
             raise StoreError(f"the index '{folder}' cannot be read ({error}): run `mofore index --force`") from error
-        times = [tensors[name].numpy() if name in tensors else None for name in ("start_s_N", "end_s_N")]
-        items = Items(videos, tensors["video_N"].numpy(), *times)
-        label_N = tensors["label_N"].numpy() if "label_N" in tensors else None
+        items = Items(videos, arrays["video_N"], arrays.get("start_s_N"), arrays.get("end_s_N"))
+        label_N = arrays.get("label_N")
         if index.ntotal < len(items) or (index.ntotal > len(items) and label_N is None):
             raise StoreError(
                 f"the index '{folder}' holds {index.ntotal} vectors of {len(items)} items: run `mofore index --force`"
             )
         set_search(index, about.search)
-        return cls(index, items, tensors["mean_E"].numpy(), about, folder, label_N)
+        return cls(index, items, arrays["mean_E"], about, folder, label_N)
 
     def save(self, folder: Path, embeddings_NE: Float32) -> None:
         """Publish the folder's files."""
+        import torch  # what only searches does not wait for it
+
         folder.mkdir(parents=True, exist_ok=True)
         with published(folder / VECTORS) as temporary:
             faiss().write_index(self.faiss_index, str(temporary))
@@ -303,7 +305,7 @@ class VectorIndex:
         rows = np.arange(len(self.items)) if allowed_N is None else np.flatnonzero(allowed_N)
 
         def propose(some_QE: Float32, asked: int) -> Found:
-            return scan(lambda block: torch.from_numpy(self.vectors(block)), rows, some_QE, asked)
+            return scan(self.vectors, rows, some_QE, asked)
 
         return nearest(propose, self.vectors, queries_QE, k, len(rows))
 
@@ -316,14 +318,3 @@ def folder_name(space: str, level: str) -> str:
 def outputs(spaces: Sequence[str], levels: Sequence[str]) -> list[str]:
     """Files of all indexes, relative to the index's folder."""
     return [f"{folder_name(space, level)}/{name}" for space in spaces for level in levels for name in FILES]
-
-
-def _small_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """All but the embeddings themselves, which a search by FAISS does not need."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys() if name != "embeddings_NE"}  # noqa: SIM118
-    except SafetensorError as error:
-        raise StoreError(f"'{path}' cannot be read ({error}): run `mofore index --force`") from error

@@ -570,6 +570,12 @@ def test_a_file_cannot_be_searched_for(mofore: Command, work: Path, videos: Path
     assert "the encoder that made them is not here" in result.stderr
 
 
+def test_a_sheet_needs_videos(mofore: Command, work: Path, tmp_path: Path) -> None:
+    result = mofore("search", "v_Run_g01_c01", "--sheet", tmp_path / "sheet.png", "-w", work)
+    assert result.exit_code == 2
+    assert "there are no videos to take pictures of" in result.stderr
+
+
 def test_force_extracts_nothing(mofore: Command, work: Path) -> None:
     assert "up to date (imported" in mofore("extract", "--force", "-w", work).stderr
     forced = mofore("run", "--force", "-w", work)

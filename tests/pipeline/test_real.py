@@ -13,8 +13,8 @@ from click.testing import Result
 from mofore.data.decode import decode
 from mofore.data.splits import official_split
 from mofore.data.types import Video
-from mofore.stages.embed import center, unit
 from mofore.stages.retrieval import retrieval_metrics
+from mofore.stages.unit_vectors import center, unit
 
 pytestmark = pytest.mark.real
 Command = Callable[..., Result]

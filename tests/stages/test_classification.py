@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from mofore.stages.classification import few_shot, knn_accuracy
-from mofore.stages.embed import unit
 from mofore.stages.ranking import Sides, rank
+from mofore.stages.unit_vectors import unit
 from sklearn.neighbors import KNeighborsClassifier
 
 

@@ -6,12 +6,12 @@ import torch
 from mofore.data.settings import FitSettings
 from mofore.data.types import Video
 from mofore.stages.baselines import pca_whitened
-from mofore.stages.embed import unit
 from mofore.stages.embedding_health import alignment, anisotropy, effective_rank, group_probe, health
 from mofore.stages.forecast_skill import climatology, forecast_metrics, probe_gaps
 from mofore.stages.forecaster import Forecaster, make_forecaster
 from mofore.stages.frame_memory import Clips, FrameMemory
 from mofore.stages.table2 import different_pairs, distribution, named_pairs, same_class_pairs
+from mofore.stages.unit_vectors import unit
 from torch import Tensor, nn
 
 from .memory import table

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from mofore.data.types import Split, Video
-from mofore.stages.embed import unit
 from mofore.stages.protocols import Protocol, mean_and_sd
+from mofore.stages.unit_vectors import unit
 
 
 def video(name: str, label: str | None, group: str | None) -> Video:

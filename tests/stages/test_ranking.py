@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from mofore.stages import ranking
-from mofore.stages.embed import unit
 from mofore.stages.ranking import Sides, average_precision, order, rank
+from mofore.stages.unit_vectors import unit
 from sklearn.metrics import average_precision_score
 
 

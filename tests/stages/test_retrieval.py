@@ -2,7 +2,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from mofore.stages.embed import center, unit
 from mofore.stages.ranking import Sides, rank
 from mofore.stages.retrieval import (
     confusions,
@@ -12,6 +11,7 @@ from mofore.stages.retrieval import (
     retrieval_metrics,
     same_group_share,
 )
+from mofore.stages.unit_vectors import center, unit
 
 
 def vectors(count: int, seed: int) -> np.ndarray:

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mofore.data.errors import StaleError, StoreError
-from mofore.stages.embed import unit
 from mofore.stages.faiss_library import faiss
+from mofore.stages.unit_vectors import unit
 from mofore.stages.vector_index import VectorIndex
 
 from .vectors import agreement, brute_force, clustered, indexed, items

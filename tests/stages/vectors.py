@@ -2,9 +2,10 @@
 
 import numpy as np
 from mofore.data.settings import IndexSettings
+from mofore.stages import unit_vectors
 from mofore.stages.build_index import build
-from mofore.stages.embed import unit
-from mofore.stages.spaces import center_of, centered
+from mofore.stages.spaces import center_of
+from mofore.stages.unit_vectors import unit
 from mofore.stages.vector_index import About, Items, VectorIndex
 
 
@@ -33,7 +34,7 @@ def indexed(embeddings: np.ndarray, kind: str = "flat", *, center: bool = True, 
     chosen = IndexSettings(kind=kind, center=center, **settings)  # type: ignore[arg-type]
     rows = items(len(embeddings))
     mean = center_of(embeddings, rows, wanted=center)
-    built = build(centered(embeddings, mean), chosen)
+    built = build(unit_vectors.center(embeddings, mean), chosen)
     provenance = {"index_settings": chosen.identity()}
     about = About("mofore", "video", "model", kind, built.factory, built.search, built.why, provenance)
     return VectorIndex(built.index, rows, mean, about, embeddings=embeddings)

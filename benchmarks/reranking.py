@@ -1,0 +1,116 @@
+"""What re-ranking by sequences does to retrieval.
+
+python -m benchmarks.reranking WORK [WORK ...]
+
+Each WORK is a finished work folder (of `mofore demo`, of UCF101 clips, of imported features): gallery, queries,
+features, networks and centring are its own. Queries are ranked by the index's vectors, then the first 100 of each by
+sequences, plain (less the gallery's mean, as the vectors are) or changes (less the video's own mean).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mofore.cache.ledger import Ledger
+from mofore.cache.store import FeatureStore
+from mofore.pipeline.config import load_config
+from mofore.pipeline.plan import make_plan
+from mofore.pipeline.workspace import Workspace
+from mofore.pipeline.world import World, observe
+from mofore.stages.frame_memory import FrameMemory
+from mofore.stages.rerank import METHODS, TOP, rerank
+from mofore.stages.retrieval import average_precision
+from mofore.stages.sequences import changes, less, sequences
+from mofore.stages.spaces import Space, open_space
+from mofore.stages.vector_index import VectorIndex, folder_name
+
+STEPS = (8, 16)
+SPACES = ("frames", "mofore")
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A space of a work folder, and its queries' rankings."""
+
+    index: VectorIndex
+    space: Space
+    memory: FrameMemory
+    query_Q: Array
+    gallery_N: Array
+    ranked_QN: Array
+
+    def scores(self, ranked_QN: Array) -> tuple[float, float]:
+        """R@1 and mAP, percent."""
+        labels = np.array([video["label"] for video in self.index.items.videos])
+        right_QN = labels[self.gallery_N][ranked_QN] == labels[self.query_Q][:, None]
+        return 100 * float(right_QN[:, 0].mean()), 100 * float(average_precision(right_QN).mean())
+
+    def reranked(self, steps: int, *, frame: bool) -> Iterator[tuple[str, tuple[float, float]]]:
+        """Scores of each kind of sequence and each distance."""
+        space = self.space if not frame else replace(self.space, fit=replace(self.space.fit, clip_length=1))
+        found_VSE = sequences(space, self.memory, steps)
+        for kind, made_VSE in (("plain", less(found_VSE, self.index.mean_E)), ("changes", changes(found_VSE))):
+            for method in METHODS:
+                queries_QSE, gallery_NSE = made_VSE[self.query_Q], made_VSE[self.gallery_N]
+                ranked_QN, _ = rerank(queries_QSE, gallery_NSE, self.ranked_QN, method)
+                yield f"{kind}, {method}", self.scores(ranked_QN)
+
+
+def open_folder(root: Path, name: str) -> Ranked:
+    """A space of a work folder that is up to date."""
+    workspace = Workspace.open(root)
+    config = load_config(workspace.config)
+    world = observe(workspace, config, Ledger.open(workspace.ledger))
+    plan = make_plan(world)
+    folder = workspace.stage("index", plan["index"].key) / folder_name(name, "video")
+    space = open_space(name, config.index, workspace.stage("fit", plan["fit"].key), world.store_key)
+    index = VectorIndex.load(folder, model=space.model)
+    vectors_VE = index.vectors(np.arange(len(index.items)))
+    sides = {role: _rows(index, role) for role in ("test", "train")}
+    similarity_QN = vectors_VE[sides["test"]] @ vectors_VE[sides["train"]].T
+    ranked_QN = np.argsort(-similarity_QN, axis=1, kind="stable")
+    return Ranked(index, space, _memory(world, index), sides["test"], sides["train"], ranked_QN)
+
+
+def main() -> None:
+    """Print a table for each folder."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folders", nargs="+", type=Path)
+    for root in parser.parse_args().folders:
+        first = open_folder(root, SPACES[0])
+        print(f"\n### {root.name}: {len(first.query_Q)} queries, {len(first.gallery_N)} in the gallery, top {TOP}\n")
+        print("| space | order | R@1 | mAP |\n|---|---|---|---|")
+        for name in SPACES:
+            ranked = open_folder(root, name)
+            _print(name, "vectors alone", ranked.scores(ranked.ranked_QN))
+            for steps in STEPS:
+                for length, frame in (("clips", False), ("frames", True)):
+                    for what, scores in ranked.reranked(steps, frame=frame):
+                        _print(name, f"{steps} {length}, {what}", scores)
+
+
+def _print(space: str, order: str, scores: tuple[float, float]) -> None:
+    print(f"| {space} | {order} | {scores[0]:.1f} | {scores[1]:.1f} |", flush=True)
+
+
+def _rows(index: VectorIndex, role: str) -> Array:
+    videos = index.items.videos
+    return np.array([row for row, video in enumerate(videos) if video["role"] == role and video["label"]])
+
+
+def _memory(world: World, index: VectorIndex) -> FrameMemory:
+    places = [world.stored[str(video["id"])] for video in index.items.videos]
+    store = FeatureStore(world.workspace.store(world.store_key))
+    table = store.load([(place.shard, place.row, place.video) for place in places])
+    return FrameMemory.of(table, torch.device("cpu"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The backbone as queries need it: frames of files, pictures and texts, by the road that the store's frames took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..cache.store import FrameTable, row_offsets
+from ..data.arrays import Float16, Float32
+from ..data.decode import picture
+from ..data.errors import StaleError, UsageError, VideoError
+from ..data.sampling import Span, Within
+from ..data.settings import ExtractSettings
+from .arithmetic import Arithmetic
+from .device import pick_device
+from .encoders import Encoder, load_encoder
+from .frame_source import Pieces, Reading
+from .text_tower import encode_text
+
+WHOLE = Span()
+
+
+@dataclass(frozen=True)
+class QueryEncoder:
+    """A backbone that is loaded when it is first needed, and then kept.
+
+    Attributes:
+        settings: of the extraction.
+        weights: local weights of the backbone.
+        pinned: what the store was made with; not compiled here, which would take longer than it saves.
+    """
+
+    settings: ExtractSettings
+    weights: Path | None
+    pinned: Mapping[str, Any]
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """In plain fp32.
+
+        Raises:
+            StaleError: if its weights are not those that made the store.
+        """
+        encoder = load_encoder(self.settings, self.weights, pick_device(self.settings.device))
+        made, here = self.pinned.get("weights_sha256"), encoder.provenance["weights_sha256"]
+        if made is not None and made != here:
+            raise StaleError(
+                f"the features were made with weights {made[:12]} of {self.settings.backbone}, which are now "
+                f"{here[:12]}: run `mofore extract --force`, or bring back the weights"
+            )
+        return encoder
+
+    @cached_property
+    def _at_work(self) -> Encoder:
+        """In the arithmetic of the store."""
+        height, width = self.encoder.preprocess.size
+        example_BCHW = torch.zeros(1, 3, height, width, dtype=torch.uint8)
+        return self.encoder.at(Arithmetic(self.pinned["precision"], self.pinned["folded"]), example_BCHW)
+
+    def of_file(self, path: Path, span: Span | None) -> FrameTable:
+        """Features of the frames of a video file, or of a span of it, with their true times.
+
+        Raises:
+            VideoError: if the file cannot be read.
+            UsageError: if it holds no frame of the span.
+        """
+        preprocess = self.encoder.preprocess
+        sampling = Within(self.settings.stride, self.settings.fps, span or WHOLE)
+        pieces: list[Float16] = []
+        times_s: list[float] = []
+        try:
+            for piece in Pieces(path, Reading(preprocess, sampling, self.settings.image_fps), 0, lambda: None):
+                pieces.append(self._features(piece.pixels.permute(0, 3, 1, 2)))
+                times_s.extend(piece.times_s)
+        except VideoError as error:
+            raise VideoError(f"'{path}': {error}") from error
+        if not pieces:
+            raise UsageError(f"'{path}' has no frame {span}: it is shorter")
+        return _table(np.concatenate(pieces), times_s, str(path))
+
+    def of_image(self, path: Path) -> FrameTable:
+        """The features of a picture, as a video of one frame.
+
+        Raises:
+            VideoError: if the file cannot be read.
+        """
+        try:
+            frames_1HWC = torch.from_numpy(picture(path).copy())[None]
+        except VideoError as error:
+            raise VideoError(f"'{path}': {error}") from error
+        return _table(self._features(self.encoder.preprocess(frames_1HWC)), [0.0], str(path))
+
+    def of_text(self, text: str) -> Float32:
+        """Unit vector (D,) of a text.
+
+        Raises:
+            StageError: if the backbone's tokenizer cannot be had.
+        """
+        return encode_text(self.encoder, text)
+
+    def _features(self, frames_BCHW: Tensor) -> Float16:
+        return np.asarray(self._at_work.encode(frames_BCHW).half().numpy())
+
+
+def _table(features_TD: Float16, times_s: list[float], name: str) -> FrameTable:
+    return FrameTable(features_TD, np.array(times_s), row_offsets([len(features_TD)]), (name,))

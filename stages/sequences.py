@@ -1,0 +1,36 @@
+"""Sequences: what a video is like in each of S parts, for comparing how videos unfold.
+
+Step s is a clip in the middle of the s-th of S equal parts, as long as a clip of the fit but no longer than the part:
+steps do not overlap, since what they share would be alike whatever happens. A part shorter than a frame is its frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data.arrays import Float32
+from ..data.clips import spread_parts
+from .frame_memory import FrameMemory
+from .spaces import Space
+from .unit_vectors import unit
+
+
+def sequences(space: Space, memory: FrameMemory, steps: int) -> Float32:
+    """Unit embeddings (V, S, E) of the steps of each video, not centred."""
+    video_B, windows = spread_parts(memory.extent_V(space.fit.unit), span=space.fit.span, parts=steps)
+    embeddings_BE = space.of_clips(memory, video_B, windows)
+    return embeddings_BE.reshape(len(memory.frames_V), steps, -1)
+
+
+def less(sequences_VSE: Float32, mean_E: Float32) -> Float32:
+    """A mean subtracted from every step, as indexes are centred; unit vectors again."""
+    return _unit(sequences_VSE - mean_E)
+
+
+def changes(sequences_VSE: Float32) -> Float32:
+    """Each video's own mean subtracted: what changes in it, without what it looks like; unit vectors again."""
+    return _unit(sequences_VSE - sequences_VSE.mean(axis=1, keepdims=True))
+
+
+def _unit(sequences_VSE: Float32) -> Float32:
+    return np.asarray(unit(sequences_VSE.reshape(-1, sequences_VSE.shape[-1])).reshape(sequences_VSE.shape))

@@ -1,0 +1,27 @@
+"""A small open_clip model with random weights, made without a hub."""
+
+import json
+from pathlib import Path
+
+import torch
+from mofore.stages.text_tower import open_clip
+from safetensors.torch import save_file
+
+NAME = "small-for-tests"
+SMALL = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
+
+
+def small_open_clip(folder: Path) -> tuple[Path, torch.nn.Module]:
+    """Make its name known to open_clip; the file of its weights, and the model."""
+    (folder / f"{NAME}.json").write_text(json.dumps(SMALL))
+    open_clip.add_model_config(folder / f"{NAME}.json")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = open_clip.create_model(NAME, pretrained=None, load_weights=False).eval()
+    weights = folder / "weights.safetensors"
+    save_file(model.state_dict(), weights)
+    return weights, model
