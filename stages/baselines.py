@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
+from torch import nn
 
 from ..data.arrays import Float32, Int64
 from ..data.settings import FitSettings, IndexSettings
-from .embed import embed_views, embedder_of, random_projection
+from .embed import embedder_of, random_projection
 from .forecaster import make_forecaster
-from .frame_memory import FrameMemory
 from .unit_vectors import unit
 
 # Share of the gallery's variance that the kept directions hold. More directions lose, since all weigh the same: on real
@@ -70,10 +69,9 @@ def rows_to_compare(
     ]
 
 
-def untrained_views(memory: FrameMemory, fit: FitSettings, settings: IndexSettings) -> Tensor:
-    """Views (V, views, E) of the network that the fit began with."""
-    forecaster = make_forecaster(memory.width, fit).to(memory.device).eval()
-    return embed_views(embedder_of(forecaster, settings.embed_from, fit), memory, fit, views=settings.views)
+def untrained(width: int, fit: FitSettings, embed_from: str) -> nn.Module:
+    """The network that a fit on features of that width begins with."""
+    return embedder_of(make_forecaster(width, fit).eval(), embed_from, fit)
 
 
 def pca_whitened(embeddings_VD: Float32, gallery: Int64) -> tuple[Float32, int]:

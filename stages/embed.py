@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -47,13 +48,56 @@ def embed_clips(
     return functional.normalize(torch.cat([embedder(part) for part in memory.ahead(clips)]), dim=1)
 
 
-def embed_views(
-    embedder: nn.Module, memory: FrameMemory, settings: FitSettings, *, views: int, means: bool = False
-) -> Tensor:
+def embed_views(embedder: nn.Module, memory: FrameMemory, settings: FitSettings, *, views: int) -> Tensor:
     """Unit embeddings (V, views, E) of evenly spread windows of each video."""
     video_B, windows = spread_views(memory.extent_V(settings.unit), span=settings.span, views=views)
-    embeddings_BE = embed_clips(embedder, memory, video_B, windows, settings, means=means)
+    embeddings_BE = embed_clips(embedder, memory, video_B, windows, settings)
     return embeddings_BE.view(len(memory.frames_V), views, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The views of V videos through one embedder, as far as they are kept.
+
+    Attributes:
+        mean_VE: mean of the views' unit embeddings, not normalised.
+        first_VE: unit embedding of the first view.
+        last_VE: of the last one.
+        count: views of a video.
+    """
+
+    mean_VE: Tensor
+    first_VE: Tensor
+    last_VE: Tensor
+    count: int
+
+    def pooled(self) -> Float32:
+        """One unit vector (V, E) per video."""
+        return functional.normalize(self.mean_VE, dim=1).cpu().numpy()
+
+
+@torch.inference_mode()
+def embed_videos(
+    embedders: Mapping[str, nn.Module], memory: FrameMemory, settings: FitSettings, *, views: int
+) -> dict[str, Views]:
+    """Evenly spread windows of each video through every embedder: frames are read once, in blocks of bounded memory."""
+    video_B, windows = spread_views(memory.extent_V(settings.unit), span=settings.span, views=views)
+    size = views * max(1, BLOCK_BYTES // (4 * settings.clip_length * memory.width * views))  # whole videos
+    clips = (take_clips(memory, video_B[rows], windows[rows], settings) for rows in _blocks(len(video_B), size))
+    parts: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in embedders}
+    for part in memory.ahead(clips):
+        for name, embedder in embedders.items():
+            unit_VKE = functional.normalize(embedder(part), dim=1).view(len(part) // views, views, -1)
+            parts[name].append((unit_VKE.mean(dim=1), unit_VKE[:, 0].clone(), unit_VKE[:, -1].clone()))
+    return {name: _joined(found, views) for name, found in parts.items()}
+
+
+class FramesMean(nn.Module):
+    """The mean of a clip's frames: an embedder that nothing has trained."""
+
+    def forward(self, clips: Clips) -> Tensor:
+        """(B, D)."""
+        return clips.features if clips.times_s_BL is None else clips.features.mean(dim=1)
 
 
 def embedder_of(forecaster: Forecaster, source: str, settings: FitSettings) -> nn.Module:
@@ -81,6 +125,11 @@ def random_projection(embeddings_VD: Float32, width: int, seed: int) -> Float32:
     """Unit vectors (V, width) after a seeded Gaussian matrix: what a projection does without learning."""
     matrix_DE = np.random.default_rng(seed).standard_normal((embeddings_VD.shape[1], width), np.float32)
     return unit(embeddings_VD @ matrix_DE)
+
+
+def _joined(parts: list[tuple[Tensor, ...]], views: int) -> Views:
+    mean_VE, first_VE, last_VE = (torch.cat(blocks) for blocks in zip(*parts, strict=True))
+    return Views(mean_VE, first_VE, last_VE, views)
 
 
 def _blocks(total: int, size: int) -> Iterator[slice]:

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 
 from ..data.arrays import Float32, Int64
 from ..data.settings import FitSettings, IndexSettings
 from ..data.types import Split, Video
-from .baselines import Row, rows_to_compare, untrained_views
+from .baselines import Row, rows_to_compare, untrained
 from .classification import few_shot, knn_accuracy
 from .clustering import clustering
-from .embed import embed_views, embedder_of, pool_views
+from .embed import FramesMean, Views, embedder_of
 from .embedding_health import alignment, group_probe, health
-from .forecast_skill import climatology, forecast_metrics, neighbour_similarity
-from .forecaster import Forecaster, make_forecaster
+from .forecast_skill import forecast_metrics, neighbour_similarity
+from .forecaster import Forecaster
 from .frame_memory import FrameMemory
 from .linear_probe import probe
 from .order_sensitivity import order_sensitivity
@@ -35,11 +35,11 @@ from .retrieval import (
     recalls,
     same_group_share,
 )
-from .spaces import FramesMean
 from .table2 import PAPER, different_pairs, distribution, named_pairs, same_class_pairs, similarity_rows
 
 SCHEMA = 2
 REFERENCE = "raw_mean_pool"  # what every row is tested against
+TEACHER = "teacher"  # of whom the views are, where `mofore` is not the teacher
 PROBED = ("mofore", "predict", REFERENCE, "untrained")
 
 
@@ -78,26 +78,36 @@ class Evaluated:
     queries: dict[str, Any]
 
 
-def evaluate(evaluation: Evaluation, views_VKE: Tensor, spaces: Mapping[str, Float32]) -> Evaluated:
+def embedders(forecaster: Forecaster, fit: FitSettings, settings: IndexSettings, width: int) -> dict[str, nn.Module]:
+    """What all videos are embedded by for the metrics, by the names of their rows; and the teacher, for forecasts."""
+    source = settings.embed_from
+    return {
+        "mofore": embedder_of(forecaster, source, fit),
+        "untrained": untrained(width, fit, source),
+        REFERENCE: FramesMean(),
+        **({} if source == "teacher" else {TEACHER: forecaster.teacher}),
+    }
+
+
+def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping[str, Float32]) -> Evaluated:
     """Measure everything.
 
     Args:
         evaluation: what to measure.
-        views_VKE: unit embeddings of all views, of ``index.embed_from``.
+        views: of all videos, by each of :func:`embedders`.
         spaces: unit embeddings (V, E) of the indexed spaces, "mofore" and "frames" among them.
     """
-    untrained_VKE = untrained_views(evaluation.memory, evaluation.fit, evaluation.settings)
     gallery = evaluation.rows("train")
-    rows = rows_to_compare(spaces, pool_views(untrained_VKE), gallery, evaluation.settings)
+    rows = rows_to_compare(spaces, views["untrained"].pooled(), gallery, evaluation.settings)
     protocol = Protocol.of(evaluation.split, evaluation.videos)
     ranked = {row.name: rank(protocol.sides(row.embeddings_VE, centered=row.centered)) for row in rows}
     metrics = {
         "schema": SCHEMA,
         "retrieval": _retrieval(evaluation, rows, ranked, protocol),
         **_of_classes(evaluation, rows, ranked, protocol),
-        "protocols": _protocols(evaluation, rows),
-        **_unlabelled(evaluation, views_VKE, spaces["mofore"]),
-        "health": _health(evaluation, rows, {"mofore": views_VKE, "untrained": untrained_VKE}, protocol),
+        "protocols": _protocols(evaluation, rows, ranked),
+        **_unlabelled(evaluation, views, spaces["mofore"]),
+        "health": _health(evaluation, rows, views, protocol),
         "order": _order(evaluation),
         "protocol": _protocol(evaluation, protocol, rows),
     }
@@ -153,12 +163,12 @@ def _clustering(evaluation: Evaluation, row: Row, protocol: Protocol) -> dict[st
     return clustering(sides.queries_QE, sides.class_Q, evaluation.settings.seed)
 
 
-def _protocols(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str, Any]:
+def _protocols(evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked]) -> dict[str, Any]:
     """R@k and mAP of the learnt rows and the raw features on every split there is."""
     found: dict[str, Any] = {}
-    chosen = [row for row in rows if row.trained or row.name.startswith(REFERENCE)]
+    chosen = [row for row in rows if row.trained or row.name == REFERENCE]
     for split in (evaluation.split, *evaluation.others):
-        found[split.name] = _one_protocol(evaluation, split, chosen)
+        found[split.name] = _one_protocol(evaluation, split, chosen, ranked if split is evaluation.split else {})
     official = [found[name] for name in sorted(found) if name.startswith("official")]
     if len(official) == 3:
         found["official"] = {
@@ -167,7 +177,10 @@ def _protocols(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str, Any]:
     return found
 
 
-def _one_protocol(evaluation: Evaluation, split: Split, rows: Sequence[Row]) -> dict[str, Any]:
+def _one_protocol(
+    evaluation: Evaluation, split: Split, rows: Sequence[Row], ranked: Mapping[str, Ranked]
+) -> dict[str, Any]:
+    """Of one split; ``ranked`` is what is known of it already."""
     protocol = Protocol.of(split, evaluation.videos)
     found: dict[str, Any] = {
         "queries": len(protocol.queries),
@@ -177,7 +190,7 @@ def _one_protocol(evaluation: Evaluation, split: Split, rows: Sequence[Row]) -> 
     }
     for row in rows:
         sides = protocol.sides(row.embeddings_VE, centered=row.centered)
-        whole = rank(sides)
+        whole = ranked[row.name] if row.name in ranked else rank(sides)
         share = same_group_share(whole, sides)
         alone = recalls(rank(sides, same_group=False)) if share else None
         found["rows"][row.name] = {
@@ -196,16 +209,16 @@ def _share_seen(evaluation: Evaluation, protocol: Protocol) -> float | None:
     return 100.0 * float(np.mean(seen))
 
 
-def _unlabelled(evaluation: Evaluation, views_VKE: Tensor, embeddings_VE: Float32) -> dict[str, Any]:
+def _unlabelled(evaluation: Evaluation, views: Mapping[str, Views], embeddings_VE: Float32) -> dict[str, Any]:
     """Table 2 and forecast, on the videos of the evaluation side."""
     settings, chosen = evaluation.settings, evaluation.evaluated
     videos, memory = evaluation.side(chosen)
-    _, train_memory = evaluation.side(evaluation.rows("train"))
-    climate_E = climatology(evaluation.forecaster, train_memory, evaluation.fit, settings.views)
+    teacher = views.get(TEACHER, views["mofore"])
+    climate_E = teacher.mean_VE[torch.from_numpy(evaluation.rows("train"))].mean(dim=0)
     forecast = forecast_metrics(evaluation.forecaster, memory, evaluation.fit, climate_E)
     different_P2 = different_pairs(videos, settings.pairs, settings.seed)
     same_P2 = same_class_pairs(videos, settings.pairs, settings.seed)
-    all_views_VKE = views_VKE.cpu().numpy()
+    first_VE, last_VE = views["mofore"].first_VE.cpu().numpy(), views["mofore"].last_VE.cpu().numpy()
     whole = forecast["all"]
     mse = {
         "mean": whole.get("mse"),
@@ -217,28 +230,27 @@ def _unlabelled(evaluation: Evaluation, views_VKE: Tensor, embeddings_VE: Float3
     return {
         "table2": {
             "forecast_mse": mse,
-            **similarity_rows(all_views_VKE[chosen], embeddings_VE[chosen], same_P2, different_P2),
+            **similarity_rows((first_VE[chosen], last_VE[chosen]), embeddings_VE[chosen], same_P2, different_P2),
             "temporal_consistency": distribution(neighbours_B, PAPER["temporal_consistency"]),
-            "named_pairs": named_pairs(evaluation.videos, all_views_VKE, embeddings_VE),
+            "named_pairs": named_pairs(evaluation.videos, (first_VE, last_VE), embeddings_VE),
         },
         "forecast": forecast,
     }
 
 
 def _health(
-    evaluation: Evaluation, rows: Sequence[Row], views: Mapping[str, Tensor], protocol: Protocol
+    evaluation: Evaluation, rows: Sequence[Row], views: Mapping[str, Views], protocol: Protocol
 ) -> dict[str, Any]:
     """Figures of each space on the videos of the evaluation side, not centred; the group probe on all videos."""
     settings, chosen = evaluation.settings, evaluation.evaluated
-    videos, memory = evaluation.side(chosen)
+    videos, _ = evaluation.side(chosen)
     pairs_P2 = different_pairs(videos, settings.pairs, settings.seed)
-    raw_VKD = embed_views(FramesMean(), memory, evaluation.fit, views=settings.views, means=True)
-    views_of = {name: of_name[torch.from_numpy(chosen)] for name, of_name in views.items()} | {REFERENCE: raw_VKD}
     found = {}
     for row in rows:
         found[row.name] = health(row.embeddings_VE[chosen], pairs_P2)
-        if row.name in views_of:
-            found[row.name]["alignment"] = alignment(views_of[row.name].cpu().numpy())
+        if row.name in views:
+            mean_VE = views[row.name].mean_VE.cpu().numpy()
+            found[row.name]["alignment"] = alignment(mean_VE[chosen], settings.views)
         if row.name in PROBED and protocol.group_V is not None:
             found[row.name]["group_probe"] = group_probe(row.embeddings_VE, protocol.class_V, protocol.group_V)
     return found
@@ -248,12 +260,8 @@ def _order(evaluation: Evaluation) -> dict[str, Any]:
     """What happens to embeddings when the frames of a clip change places, trained and untrained."""
     settings, fit = evaluation.settings, evaluation.fit
     _, memory = evaluation.side(evaluation.evaluated)
-    untrained = make_forecaster(memory.width, fit).to(memory.device).eval()
-    networks = {"mofore": evaluation.forecaster, "untrained": untrained}
-    return {
-        name: order_sensitivity(embedder_of(network, settings.embed_from, fit), memory, fit, settings.seed)
-        for name, network in networks.items()
-    }
+    networks = embedders(evaluation.forecaster, fit, settings, memory.width)
+    return {name: order_sensitivity(networks[name], memory, fit, settings.seed) for name in ("mofore", "untrained")}
 
 
 def _resamplings(settings: IndexSettings, protocol: Protocol) -> tuple[Resampling, Resampling | None]:

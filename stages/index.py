@@ -16,12 +16,13 @@ from ..cache.store import FrameTable
 from ..data.arrays import Float32
 from ..data.errors import StageError
 from ..data.progress import Progress
-from ..data.settings import IndexSettings
+from ..data.settings import FitSettings, IndexSettings
 from ..data.types import Split, Video
 from .build_index import build, check
-from .embed import embed_views, embedder_of, mean_pool, pool_views
-from .evaluate import Evaluation, evaluate
+from .embed import Views, embed_videos, mean_pool
+from .evaluate import Evaluation, embedders, evaluate
 from .fit import load_forecaster
+from .forecaster import Forecaster
 from .frame_memory import FrameMemory
 from .index_device import REMARKS, pick_place
 from .index_price import measure
@@ -70,17 +71,13 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
         forecaster, fit = load_forecaster(inputs.fit_folder)
         memory = FrameMemory.of(inputs.table, torch.device("cpu"))
         for space in spaces:
-            check(settings, memory.width if space.embedder is None else space.fit.embedding_width)
+            check(settings, space.width or memory.width)
         progress.note(REMARKS[pick_place(settings.device)])
-        views_VKE = embed_views(embedder_of(forecaster, settings.embed_from, fit), memory, fit, views=settings.views)
-        embeddings = {"mofore": pool_views(views_VKE), "frames": mean_pool(memory)}
-        if not np.isfinite(embeddings["mofore"]).all():
-            raise StageError("an embedding is not finite: run `mofore fit --force`")
-        embeddings |= {space.name: space.of_videos(memory) for space in spaces if space.name not in embeddings}
+        embeddings, views = _embedded(settings, spaces, memory, forecaster, fit)
         for index, embeddings_NE, seconds in _indexes(settings, inputs, spaces, memory, embeddings):
             _publish(settings, index, embeddings_NE, seconds, folder)
         evaluation = Evaluation(inputs.videos, memory, forecaster, fit, settings, inputs.split, inputs.others)
-        evaluated = evaluate(evaluation, views_VKE, embeddings)
+        evaluated = evaluate(evaluation, views, embeddings)
         write_json(folder / QUERIES, evaluated.queries)
         metrics = {**evaluated.metrics, "provenance": inputs.provenance}
         write_json(folder / METRICS, metrics)
@@ -88,6 +85,21 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
     finally:
         progress.finish()
     return metrics
+
+
+def _embedded(
+    settings: IndexSettings, spaces: list[Space], memory: FrameMemory, forecaster: Forecaster, fit: FitSettings
+) -> tuple[dict[str, Float32], dict[str, Views]]:
+    """Unit vectors (V, E) of every space, and the views that metrics are taken from; frames are read once for all."""
+    networks = embedders(forecaster, fit, settings, memory.width)
+    own = {space.name: space.embedder for space in spaces if space.embedder is not None and space.fit == fit}
+    views = embed_videos({**own, **networks}, memory, fit, views=settings.views)
+    vectors = {"frames": mean_pool(memory), "mofore": views["mofore"].pooled()}
+    if not np.isfinite(vectors["mofore"]).all():
+        raise StageError("an embedding is not finite: run `mofore fit --force`")
+    vectors |= {name: views[name].pooled() for name in own}
+    vectors |= {space.name: space.of_videos(memory) for space in spaces if space.name not in vectors}
+    return vectors, {name: views[name] for name in networks}
 
 
 def _indexes(

@@ -15,7 +15,7 @@ import torch
 
 from ..data.arrays import Bool, Float32, Float64, Int64
 
-BLOCK_BYTES = 64 << 20  # of similarities at a time
+BLOCK_BYTES = 16 << 20  # of sorted keys at a time, in each thread
 KEPT = 50  # nearest that are kept of each query
 
 
@@ -69,7 +69,8 @@ def rank(sides: Sides, *, same_group: bool = True) -> Ranked:
         sides: queries and gallery.
         same_group: whether items of the query's own recording count; without them they come last and are of no class.
     """
-    parts = [_rank_block(sides, rows, same_group=same_group) for rows in sides.blocks()]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # numpy lets go of Python's lock while it works
+        parts = list(pool.map(lambda rows: _rank_block(sides, rows, same_group=same_group), sides.blocks()))
     if not parts:
         kept = min(KEPT, len(sides.gallery_NE))
         return Ranked(np.empty(0, np.int64), np.empty(0), np.empty((0, kept), np.int64), np.empty((0, kept), "f4"))
@@ -83,7 +84,7 @@ def order(similarity_QN: Float32) -> Int64:
     # A negative float's other bits count downwards.
     keys_QN = (bits_QN ^ ((bits_QN >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64) << 32
     keys_QN |= np.arange(similarity_QN.shape[1], dtype=np.int64)
-    _sort_rows(keys_QN)
+    keys_QN.sort(axis=1)
     keys_QN &= 0xFFFFFFFF
     return keys_QN
 
@@ -117,10 +118,3 @@ def _rank_block(sides: Sides, rows: slice, *, same_group: bool) -> Ranked:
         nearest_QK,
         np.take_along_axis(similarity_QN, nearest_QK, axis=1),
     )
-
-
-def _sort_rows(keys_QN: Int64) -> None:
-    """In place, the rows shared by as many threads as torch has."""
-    parts = np.array_split(keys_QN, torch.get_num_threads())
-    with ThreadPoolExecutor(len(parts)) as pool:
-        list(pool.map(lambda part: part.sort(axis=1), parts))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..cache.fingerprint import content_sha256, digest
 from ..data.arrays import Float32
@@ -16,7 +15,7 @@ from ..data.clips import Windows, every_window
 from ..data.errors import StageError
 from ..data.settings import FitSettings, IndexSettings
 from ..data.types import Split, Video
-from .embed import embed_clips, embed_views, embedder_of, mean_pool, pool_views
+from .embed import FramesMean, embed_clips, embed_videos, embedder_of, mean_pool
 from .fit import MODEL, load_forecaster
 from .frame_memory import FrameMemory
 from .vector_index import Items
@@ -32,6 +31,7 @@ class Space:
         fit: whose windows clips are.
         views: averaged for a video.
         embedder: of clips; None for the raw features.
+        width: of a vector; None for that of the features.
     """
 
     name: str
@@ -39,26 +39,19 @@ class Space:
     fit: FitSettings
     views: int
     embedder: nn.Module | None
+    width: int | None
 
     def of_videos(self, memory: FrameMemory) -> Float32:
         """Unit vectors (V, E), not centred."""
         if self.embedder is None:
             return mean_pool(memory)
-        return pool_views(embed_views(self.embedder, memory, self.fit, views=self.views))
+        return embed_videos({self.name: self.embedder}, memory, self.fit, views=self.views)[self.name].pooled()
 
     def of_clips(self, memory: FrameMemory, video_B: Tensor, windows: Windows) -> Float32:
         """Unit vectors (B, E) of clips, not centred."""
         embedder = self.embedder or FramesMean()
         means = self.embedder is None
         return np.asarray(embed_clips(embedder, memory, video_B, windows, self.fit, means=means).cpu().numpy())
-
-
-class FramesMean(nn.Module):
-    """The mean of a clip's frames, which arrives as such."""
-
-    def forward(self, clips: Any) -> Tensor:
-        """(B, D)."""
-        return functional.normalize(clips.features, dim=1)
 
 
 def open_space(name: str, settings: IndexSettings, fit_folder: Path, store_key: str) -> Space:
@@ -81,10 +74,11 @@ def open_space(name: str, settings: IndexSettings, fit_folder: Path, store_key: 
         raise StageError(f"index.spaces: there is no fit {folder.name!r} in this work folder; there are: {have}")
     forecaster, fit = load_forecaster(folder)
     if name == "frames":
-        return Space(name, digest({"features": store_key}), fit, settings.views, None)
+        return Space(name, digest({"features": store_key}), fit, settings.views, embedder=None, width=None)
     source = {"mofore": settings.embed_from, "predict": "predictor"}.get(name, "teacher")
     parts = {"features": store_key, "fit": content_sha256(folder / MODEL), "from": source, "views": settings.views}
-    return Space(name, digest(parts), fit, settings.views, embedder_of(forecaster, source, fit))
+    embedder = embedder_of(forecaster, source, fit)
+    return Space(name, digest(parts), fit, settings.views, embedder, forecaster.width)
 
 
 def video_items(videos: tuple[Video, ...], split: Split) -> Items:

@@ -36,17 +36,19 @@ def distribution(values: Tensor | Float32 | Float64, paper: float | None = None)
     return {"mean": mean, "sd": sd, "n": len(sample), "paper": paper}
 
 
-def similarity_rows(views_VKE: Float32, embeddings_VE: Float32, same_P2: Int64, different_P2: Int64) -> dict[str, Any]:
-    """The rows same_video (first against last view), same_class and different_class."""
+def similarity_rows(
+    ends_2VE: tuple[Float32, Float32], embeddings_VE: Float32, same_P2: Int64, different_P2: Int64
+) -> dict[str, Any]:
+    """The rows same_video (first against last view, ``ends_2VE``), same_class and different_class."""
     samples = {
-        "same_video": (views_VKE[:, 0] * views_VKE[:, -1]).sum(axis=1),
+        "same_video": (ends_2VE[0] * ends_2VE[1]).sum(axis=1),
         "same_class": _cosines(embeddings_VE, same_P2),
         "different_class": _cosines(embeddings_VE, different_P2),
     }
     return {name: distribution(sample, PAPER[name]) for name, sample in samples.items()}
 
 
-def named_pairs(videos: Sequence[Video], views_VKE: Float32, embeddings_VE: Float32) -> dict[str, Any]:
+def named_pairs(videos: Sequence[Video], ends_2VE: tuple[Float32, Float32], embeddings_VE: Float32) -> dict[str, Any]:
     """The paper's own pairs, of those of its videos that are present."""
     place = {video.stem.lower(): row for row, video in enumerate(videos)}
     found = {}
@@ -55,7 +57,7 @@ def named_pairs(videos: Sequence[Video], views_VKE: Float32, embeddings_VE: Floa
         if first is None or second is None:
             continue
         same = first == second
-        a, b = (views_VKE[first, 0], views_VKE[first, -1]) if same else embeddings_VE[[first, second]]
+        a, b = (ends_2VE[0][first], ends_2VE[1][first]) if same else embeddings_VE[[first, second]]
         found[name] = {"videos": list(pair), "cosine": float(a @ b), "paper": PAPER[name]}
     return found
 
