@@ -1,8 +1,8 @@
 """Embedding, indexing and measuring a set of UCF101's size, and exact search beside bare FAISS.
 
 13,320 made-up videos (101 classes x 25 recordings) of 100 to 272 frames of width 512, 2.5 GB in ten shards; the preset
-`default` after a few steps, 12 views, all spaces, every metric on five splits. What a part takes is the time of its function, without
-that of the other parts that it calls.
+`default` after a few steps, 12 views, all spaces, every metric, five splits. What a part takes is the time of its
+function, without that of the other parts that it calls.
 """
 
 from __future__ import annotations

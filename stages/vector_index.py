@@ -143,7 +143,7 @@ class VectorIndex:
         queries_QE = np.ascontiguousarray(queries_QE, np.float32)
         propose = self.proposer(allowed_N)
         if is_exact(self.faiss_index):
-            return nearest(propose, self.vectors, queries_QE, wanted, count)
+            return nearest(propose, self.vectors, queries_QE, wanted, count, values=self.fast is not None)
         asked = candidates(wanted, self.about.search, count)
         similarity_QK, row_QK = approximate(propose, self.vectors, queries_QE, wanted, asked)
         short_Q = np.flatnonzero((row_QK < 0).any(axis=1))

@@ -24,10 +24,22 @@ def test_exact_search_equals_brute_force(k: int) -> None:
     assert np.array_equal(found[0], expected[0])
 
 
+@pytest.mark.parametrize("k", [1, 10, 50, 300])
+def test_the_order_is_exact_where_no_more_is_asked_for(k: int) -> None:
+    vectors = np.concatenate([clustered(200), clustered(100)])  # the second hundred is the first again
+    propose = flat(vectors).search  # type: ignore[attr-defined]
+    found = nearest(propose, vectors.__getitem__, vectors[:20], k, 300, values=False)
+    expected = brute_force(vectors[:20], vectors, k)
+    assert np.array_equal(found[1], expected[1])
+    assert np.allclose(found[0], expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("values", [True, False])
 @pytest.mark.parametrize("k", [1, 3, 40, 199])
-def test_ties_go_by_row_also_where_the_nearest_end(k: int) -> None:
+def test_ties_go_by_row_also_where_the_nearest_end(k: int, values: bool) -> None:
     vectors = np.repeat(clustered(4), 50, axis=0)[np.random.default_rng(0).permutation(200)]
-    found = nearest(flat(vectors).search, vectors.__getitem__, vectors[:5], k, 200)  # type: ignore[attr-defined]
+    propose = flat(vectors).search  # type: ignore[attr-defined]
+    found = nearest(propose, vectors.__getitem__, vectors[:5], k, 200, values=values)
     assert np.array_equal(found[1], brute_force(vectors[:5], vectors, k)[1])
 
 
