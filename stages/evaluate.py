@@ -214,7 +214,8 @@ def _unlabelled(evaluation: Evaluation, views: Mapping[str, Views], embeddings_V
     settings, chosen = evaluation.settings, evaluation.evaluated
     videos, memory = evaluation.side(chosen)
     teacher = views.get(TEACHER, views["mofore"])
-    climate_E = teacher.mean_VE[torch.from_numpy(evaluation.rows("train"))].mean(dim=0)
+    train = evaluation.rows("train")
+    climate_E = teacher.mean_VE[torch.from_numpy(train if len(train) else chosen)].mean(dim=0)
     forecast = forecast_metrics(evaluation.forecaster, memory, evaluation.fit, climate_E)
     different_P2 = different_pairs(videos, settings.pairs, settings.seed)
     same_P2 = same_class_pairs(videos, settings.pairs, settings.seed)

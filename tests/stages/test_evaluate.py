@@ -1,0 +1,124 @@
+"""The metrics as a whole, on sets whose odd members have a defined outcome."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mofore.cache.store import FrameTable, row_offsets
+from mofore.data.progress import Silent
+from mofore.data.settings import FitSettings, IndexSettings
+from mofore.data.types import Split, Video
+from mofore.stages import fit, index
+from mofore.stages.evaluate import SCHEMA
+
+FRAMES, WIDTH = 12, 8
+FIT = FitSettings(
+    clip_length=4, gap_max=2, steps=5, embedding_width=6, hidden_width=6, validations=0, tensorboard="off"
+)
+INDEX = IndexSettings(views=3, resamples=20, pairs=50)
+
+
+def video(number: int, label: str | None, group: str | None = None) -> Video:
+    return Video(f"{label}/v{number:02d}.avi", label, group, 1, 1)
+
+
+VIDEOS = tuple(video(n, "ABC"[n % 3], f"g{n // 6:02d}") for n in range(18))
+TRAIN = frozenset(v.id for v in VIDEOS[:12])
+
+
+def table(videos: tuple[Video, ...]) -> FrameTable:
+    rng = np.random.default_rng(0)
+    features = [
+        np.eye(WIDTH)["ABC".find(v.label or "") % WIDTH] + 0.4 * rng.standard_normal((FRAMES, WIDTH)) for v in videos
+    ]
+    times_s = np.tile(np.arange(FRAMES) / 25, len(videos))
+    offsets = row_offsets([FRAMES] * len(videos))
+    return FrameTable(np.concatenate(features).astype(np.float16), times_s, offsets, tuple(v.id for v in videos))
+
+
+def measure(tmp_path: Path, videos: tuple[Video, ...], split: Split, **changes: Any) -> dict[str, Any]:
+    frames = table(videos)
+    if not (tmp_path / "fit" / "0a").exists():
+        fit.run(FIT, frames, tmp_path / "fit" / "0a", progress=Silent())
+    inputs = index.IndexInputs(videos, frames, split, tmp_path / "fit" / "0a", {"store": "s", "fit": "0a"})
+    metrics = index.run(replace(INDEX, **changes), inputs, tmp_path / "index", progress=Silent())
+    assert json.loads((tmp_path / "index" / "metrics.json").read_text()) == metrics, "all of it is JSON"
+    assert metrics["schema"] == SCHEMA
+    return metrics
+
+
+def test_every_row_has_every_figure(tmp_path: Path) -> None:
+    metrics = measure(tmp_path, VIDEOS, Split("groups", TRAIN, frozenset(v.id for v in VIDEOS[12:])))
+    assert set(metrics["health"]) == set(metrics["retrieval"]) == set(metrics["clustering"])
+    assert set(metrics["protocol"]["rows"]) == set(metrics["retrieval"])
+    raw = metrics["retrieval"]["raw_mean_pool"]
+    assert raw["R@1"] == 100
+    assert raw["knn_1"] == 100
+    assert raw["probe"]["accuracy"] == 100
+    assert raw["against_raw_mean_pool"] is None
+    low, high = metrics["retrieval"]["mofore"]["intervals"]["mAP"]["interval"]
+    assert low <= metrics["retrieval"]["mofore"]["mAP"] <= high
+    assert metrics["protocols"]["groups"]["queries_that_the_fit_saw"] == 0
+    queries = json.loads((tmp_path / "index" / "queries.json").read_text())
+    assert queries["ids"] == [v.id for v in VIDEOS[12:]]
+    mean_ap = 100 * float(np.mean(queries["rows"]["mofore"]["AP"]))
+    assert mean_ap == pytest.approx(metrics["retrieval"]["mofore"]["mAP"])
+
+
+def test_measuring_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    split = Split("groups", TRAIN, frozenset(v.id for v in VIDEOS[12:]))
+    assert measure(tmp_path, VIDEOS, split) == measure(tmp_path, VIDEOS, split)
+
+
+def test_without_queries_there_is_no_retrieval_but_the_rest(tmp_path: Path) -> None:
+    metrics = measure(tmp_path, VIDEOS, Split("random", frozenset(v.id for v in VIDEOS), frozenset()))
+    row = metrics["retrieval"]["mofore"]
+    assert (row["R@1"], row["mAP"], row["queries"], row["knn_20"]) == (None, None, 0, None)
+    assert row["against_raw_mean_pool"]["mAP"]["verdict"] is None
+    assert metrics["protocols"]["random"]["queries_that_the_fit_saw"] is None
+    assert metrics["protocol"]["evaluated_on"] == "gallery"
+    assert metrics["health"]["mofore"]["effective_rank"] > 1
+
+
+def test_without_a_gallery_no_query_has_a_match(tmp_path: Path) -> None:
+    metrics = measure(tmp_path, VIDEOS, Split("random", frozenset(), frozenset(v.id for v in VIDEOS)))
+    row = metrics["retrieval"]["raw_mean_pool"]
+    assert (row["R@1"], row["queries"], row["queries_without_a_match"]) == (None, 0, 18)
+    assert row["few_shot"] == {}
+
+
+def test_a_class_of_one_video_is_a_query_without_a_match(tmp_path: Path) -> None:
+    videos = tuple(sorted((*VIDEOS, video(18, "D", "g09")), key=lambda v: v.id))
+    test = frozenset(v.id for v in VIDEOS[12:]) | {"D/v18.avi"}
+    metrics = measure(tmp_path, videos, Split("groups", TRAIN, test))
+    row = metrics["retrieval"]["raw_mean_pool"]
+    assert (row["queries"], row["queries_without_a_match"]) == (6, 1)
+    assert metrics["per_class"]["D"] == {"queries": 1, "mofore": None, "raw_mean_pool": None}
+    assert row["knn_1"] == pytest.approx(100 * 6 / 7), "a class that is not there to be found is a wrong answer"
+
+
+def test_videos_without_classes_are_indexed_and_measured_without_them(tmp_path: Path) -> None:
+    videos = tuple(video(n, None) for n in range(12))
+    metrics = measure(tmp_path, videos, Split("random", frozenset(v.id for v in videos[:8]), frozenset()))
+    assert metrics["retrieval"]["mofore"]["queries"] == 0
+    assert metrics["protocol"]["classes"] == 0
+    assert "group_probe" not in metrics["health"]["mofore"]
+
+
+def test_a_smaller_gallery_than_k_and_duplicates_have_an_outcome(tmp_path: Path) -> None:
+    three = frozenset(v.id for v in VIDEOS[:3])
+    metrics = measure(tmp_path, VIDEOS, Split("random", three, frozenset(v.id for v in VIDEOS[3:])))
+    row = metrics["retrieval"]["raw_mean_pool"]
+    assert row["R@5"] == row["R@50"] == 100, "all of the gallery"
+
+
+def test_the_predictor_may_be_what_embeds(tmp_path: Path) -> None:
+    split = Split("groups", TRAIN, frozenset(v.id for v in VIDEOS[12:]))
+    by_teacher = measure(tmp_path, VIDEOS, split)
+    by_forecast = measure(tmp_path, VIDEOS, split, embed_from="predictor", spaces="mofore, frames")
+    assert by_forecast["retrieval"]["mofore"]["mAP"] == pytest.approx(by_teacher["retrieval"]["predict"]["mAP"])
+    for gap, row in by_teacher["forecast"]["gaps"].items():
+        assert by_forecast["forecast"]["gaps"][gap]["r2"] == pytest.approx(row["r2"]), "the teacher's mean, either way"
