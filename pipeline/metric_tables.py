@@ -85,7 +85,7 @@ def _protocols(metrics: dict[str, Any]) -> TableText:
                 ]
             )
     for name, row in metrics["protocols"].get("official", {}).items():
-        texts.append(["official 1-3", name, _spread(row["R@1"]), _spread(row["mAP"]), "", "", "", ""])
+        texts.append(["official 1-3", name, _spread(row.get("R@1")), _spread(row.get("mAP")), "", "", "", ""])
     return "The same embeddings on every split, % (fit saw: queries that this fit was trained on)", columns, texts
 
 
@@ -199,5 +199,5 @@ def figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _spread(row: dict[str, float]) -> str:
-    return f"{row['mean']:.1f} ± {row['sd']:.1f}"
+def _spread(row: dict[str, float] | None) -> str:
+    return "-" if row is None else f"{row['mean']:.1f} ± {row['sd']:.1f}"

@@ -39,7 +39,7 @@ class Space:
     fit: FitSettings
     views: int
     embedder: nn.Module | None
-    width: int | None
+    width: int | None = None
 
     def of_videos(self, memory: FrameMemory) -> Float32:
         """Unit vectors (V, E), not centred."""
