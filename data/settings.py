@@ -437,8 +437,8 @@ class IndexSettings(Settings):
         low=0.0,
         high=1.0,
     )
-    memory_mb: int = setting(0, "kind = auto: most memory of an index, MB; 0 = half of the machine's", low=0)
-    latency_ms: float = setting(10.0, "kind = auto: longest time of one query, ms", low=0.001)
+    memory_mb: int = setting(0, "for the kind auto: most memory of an index, MB; 0 = half of the machine's", low=0)
+    latency_ms: float = setting(10.0, "for the kind auto: longest time of one query, ms", low=0.001)
     spaces: str = setting(
         "mofore, frames, predict",
         "what is indexed, with commas: mofore (embed_from), frames (raw mean-pooled features), predict (the forecast "

