@@ -39,7 +39,7 @@ MEMBERS, DIRECTIONS, LARGE_WIDTH = 1000, 24, 256
 PART = 250_000
 FACTORY = "IVF4096,PQ32x8np"
 SAMPLE = 262_144
-QUERIES, SINGLES, NEIGHBOURS, K_FACTOR = 1000, 200, 50, 10
+QUERIES, SINGLES, NEIGHBOURS, K_FACTOR = 500, 200, 50, 10
 NPROBES = (1, 4, 16, 64, 256)
 
 
@@ -49,7 +49,7 @@ class Clusters:
 
     count: int
     width: int
-    spread: float = 0.1
+    spread: float = 0.2
     noise: float = 0.01
     center_CE: Float32 = field(init=False, repr=False)
     direction_WE: Float32 = field(init=False, repr=False)
