@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..data.arrays import Float32, Int64
+from ..data.arrays import Float32, Float64, Int64
 
 TOP = 100  # neighbours of a query that are re-ranked
 
@@ -44,7 +44,7 @@ def rerank(
 
 def aligned(query_SE: Float32, items_KSE: Float32) -> Float32:
     """Mean distance (K,) of steps of the same number."""
-    return np.asarray(1 - np.einsum("se,kse->k", query_SE, items_KSE) / len(query_SE), np.float32)
+    return _distance(1 - np.einsum("se,kse->k", query_SE, items_KSE) / len(query_SE))
 
 
 def dtw(query_SE: Float32, items_KSE: Float32) -> Float32:
@@ -59,7 +59,12 @@ def dtw(query_SE: Float32, items_KSE: Float32) -> Float32:
         for j in range(cost_KSS.shape[2]):
             before_K = np.minimum(np.minimum(total_SSK[i, j + 1], total_SSK[i + 1, j]), total_SSK[i, j])
             total_SSK[i + 1, j + 1] = cost_KSS[:, i, j] + before_K
-    return np.asarray(total_SSK[-1, -1] / len(query_SE), np.float32)
+    return _distance(total_SSK[-1, -1] / len(query_SE))
+
+
+def _distance(value_K: Float32 | Float64) -> Float32:
+    """None is negative but by rounding."""
+    return np.asarray(np.maximum(value_K, 0), np.float32)
 
 
 METHODS: dict[str, Callable[[Float32, Float32], Float32]] = {"aligned": aligned, "dtw": dtw}
