@@ -13,20 +13,30 @@ from collections.abc import Callable
 import numpy as np
 
 from ..data.arrays import Float32, Float64, Int64
+from .unit_vectors import unit
 
 TOP = 100  # neighbours of a query that are re-ranked
+WEIGHT = 0.5  # of a distance beside a similarity; anything from 0.2 to 0.8 does about the same (docs/findings.md)
 
 
 def rerank(
-    queries_QSE: Float32, items_NSE: Float32, ranked_QK: Int64, method: str, *, top: int = TOP
+    queries_QSE: Float32,
+    items_NSE: Float32,
+    ranked_QK: Int64,
+    method: str,
+    *,
+    similarity_QK: Float32 | None = None,
+    top: int = TOP,
 ) -> tuple[Int64, Float32]:
-    """The ranking with its first ``top`` neighbours in the order of their distance; equal distances keep their order.
+    """The ranking with its first ``top`` neighbours in another order; equal ones keep theirs.
 
     Args:
         queries_QSE: unit embeddings.
         items_NSE: unit embeddings.
         ranked_QK: rows of ``items_NSE``, best first; -1 where there is none, which stays last.
         method: aligned or dtw.
+        similarity_QK: of the neighbours; where it is given, the order is that of the similarity less
+            :data:`WEIGHT` times the distance, else that of the distance alone.
         top: how many are re-ranked; those after them stay where they are.
 
     Returns:
@@ -37,9 +47,16 @@ def rerank(
     distance_QK = np.full((len(ranked_QK), head), np.inf, np.float32)
     for query, row_K in enumerate(ranked_QK[:, :head]):
         distance_K = np.where(row_K < 0, np.inf, distance_of(queries_QSE[query], items_NSE[row_K]))
-        order_K = np.argsort(distance_K, kind="stable")
+        cost_K = distance_K if similarity_QK is None else WEIGHT * distance_K - similarity_QK[query, :head]
+        order_K = np.argsort(cost_K, kind="stable")
         ranking_QK[query, :head], distance_QK[query] = row_K[order_K], distance_K[order_K]
     return ranking_QK, distance_QK
+
+
+def changes(sequences_NSE: Float32) -> Float32:
+    """Unit embeddings less each video's own mean: what changes in it, without what it looks like; unit vectors again."""
+    moved_NSE = sequences_NSE - sequences_NSE.mean(axis=1, keepdims=True)
+    return unit(moved_NSE.reshape(-1, moved_NSE.shape[-1])).reshape(moved_NSE.shape)
 
 
 def aligned(query_SE: Float32, items_KSE: Float32) -> Float32:
