@@ -54,7 +54,7 @@ def rerank(
 
 
 def changes(sequences_NSE: Float32) -> Float32:
-    """Unit embeddings less each video's own mean: what changes in it, without what it looks like; unit vectors again."""
+    """Unit vectors of each video's steps less their mean: what changes in it, without what it looks like."""
     moved_NSE = sequences_NSE - sequences_NSE.mean(axis=1, keepdims=True)
     return unit(moved_NSE.reshape(-1, moved_NSE.shape[-1])).reshape(moved_NSE.shape)
 
