@@ -4,7 +4,8 @@ python -m benchmarks.reranking WORK [WORK ...]
 
 Each WORK is a finished work folder (of `mofore demo`, of UCF101 clips, of imported features): gallery, queries,
 features, networks and centring are its own. Queries are ranked by the index's vectors, then the first 100 of each by
-sequences, plain (less the gallery's mean, as the vectors are) or changes (less the video's own mean).
+sequences: by looks (less the gallery's mean, as the vectors are), by changes (less the video's own mean), or both, the
+changes beside the similarity.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from mofore.pipeline.plan import make_plan
 from mofore.pipeline.workspace import Workspace
 from mofore.pipeline.world import World, observe
 from mofore.stages.frame_memory import FrameMemory
-from mofore.stages.rerank import METHODS, TOP, rerank
+from mofore.stages.rerank import METHODS, TOP, changes, rerank
 from mofore.stages.retrieval import average_precision
-from mofore.stages.sequences import changes, less, sequences
+from mofore.stages.sequences import sequences
 from mofore.stages.spaces import Space, open_space
 from mofore.stages.vector_index import VectorIndex, folder_name
 
@@ -44,6 +45,7 @@ class Ranked:
     memory: FrameMemory
     query_Q: Array
     gallery_N: Array
+    similarity_QN: Array
     ranked_QN: Array
 
     def scores(self, ranked_QN: Array) -> tuple[float, float]:
@@ -56,11 +58,13 @@ class Ranked:
         """Scores of each kind of sequence and each distance."""
         space = self.space if not frame else replace(self.space, fit=replace(self.space.fit, clip_length=1))
         found_VSE = sequences(space, self.memory, steps)
-        for kind, made_VSE in (("plain", less(found_VSE, self.index.mean_E)), ("changes", changes(found_VSE))):
+        centered_VSE = self.index.centered(found_VSE.reshape(-1, found_VSE.shape[-1])).reshape(found_VSE.shape)
+        for by, made_VSE in (("looks", centered_VSE), ("changes", changes(found_VSE)), ("both", changes(found_VSE))):
+            beside = np.take_along_axis(self.similarity_QN, self.ranked_QN, 1) if by == "both" else None
             for method in METHODS:
                 queries_QSE, gallery_NSE = made_VSE[self.query_Q], made_VSE[self.gallery_N]
-                ranked_QN, _ = rerank(queries_QSE, gallery_NSE, self.ranked_QN, method)
-                yield f"{kind}, {method}", self.scores(ranked_QN)
+                ranked_QN, _ = rerank(queries_QSE, gallery_NSE, self.ranked_QN, method, similarity_QK=beside)
+                yield f"{by}, {method}", self.scores(ranked_QN)
 
 
 def open_folder(root: Path, name: str) -> Ranked:
@@ -76,7 +80,7 @@ def open_folder(root: Path, name: str) -> Ranked:
     sides = {role: _rows(index, role) for role in ("test", "train")}
     similarity_QN = vectors_VE[sides["test"]] @ vectors_VE[sides["train"]].T
     ranked_QN = np.argsort(-similarity_QN, axis=1, kind="stable")
-    return Ranked(index, space, _memory(world, index), sides["test"], sides["train"], ranked_QN)
+    return Ranked(index, space, _memory(world, index), sides["test"], sides["train"], similarity_QN, ranked_QN)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from mofore.pipeline.workspace import Workspace
 from mofore.pipeline.world import World, observe
 
 COLD, WARM = 7, 15
-PLAIN = Asked(10, None, "video", None, None, (), None, False, None, 8, "{}")
+PLAIN = Asked(10, None, "video", None, None, (), None, False, None, 8, "both", "{}")
 WAYS: dict[str, tuple[Asked, bool]] = {  # how it is asked, and whether by the file in place of the id
     "by id": (PLAIN, False),
     "by id, of one class": (PLAIN, False),

@@ -246,6 +246,13 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--steps", type=click.IntRange(2, 64), default=8, show_default=True, help="Parts that --rerank compares."
         ),
+        click.option(
+            "--by",
+            type=click.Choice(["both", "changes", "looks"]),
+            default="both",
+            show_default=True,
+            help="What --rerank goes by: what changes, what it looks like, or changes beside the similarity.",
+        ),
         click.option("--template", default=TEMPLATE, show_default=True, help="What a text is put into."),
     ]
     for option in reversed(options):

@@ -42,6 +42,7 @@ class Asked:
         exclude_same_group: leave out the query's group.
         rerank: aligned, dtw, or None.
         steps: of the sequences that re-ranking compares.
+        by: what of them: looks, changes or both.
         template: what texts are put into.
     """
 
@@ -55,6 +56,7 @@ class Asked:
     exclude_same_group: bool
     rerank: str | None
     steps: int
+    by: str
     template: str
 
     @property
@@ -105,7 +107,7 @@ class Session:
         searcher = self._searcher(space)
         queries = [read_query(text, searcher.names, span=asked.span, template=asked.template) for text in texts]
         filters = Filters(asked.classes, asked.role, asked.exclude_same_group)
-        return searcher.answer(queries, Request(asked.count, filters, asked.rerank, asked.steps))
+        return searcher.answer(queries, Request(asked.count, filters, asked.rerank, asked.steps, asked.by))
 
     def _searcher(self, space: str) -> Searcher:
         if space not in self._searchers:

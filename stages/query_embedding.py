@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ from ..data.errors import UsageError
 from ..data.sampling import ROUNDING_S, Span
 from .frame_memory import FrameMemory
 from .queries import ImageFile, IndexedVideo, Phrase, Query, VideoFile
-from .query_encoder import QueryEncoder
 from .sequences import sequences
 from .spaces import Space
+
+if TYPE_CHECKING:
+    from .query_encoder import QueryEncoder  # loads the backbones' libraries
 
 CPU = torch.device("cpu")
 

@@ -12,21 +12,31 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..data.arrays import Float32, Int64
+from ..data.arrays import Float32, Float64, Int64
+from .unit_vectors import unit
 
 TOP = 100  # neighbours of a query that are re-ranked
+WEIGHT = 0.5  # of a distance beside a similarity; anything from 0.2 to 0.8 does about the same (docs/findings.md)
 
 
 def rerank(
-    queries_QSE: Float32, items_NSE: Float32, ranked_QK: Int64, method: str, *, top: int = TOP
+    queries_QSE: Float32,
+    items_NSE: Float32,
+    ranked_QK: Int64,
+    method: str,
+    *,
+    similarity_QK: Float32 | None = None,
+    top: int = TOP,
 ) -> tuple[Int64, Float32]:
-    """The ranking with its first ``top`` neighbours in the order of their distance; equal distances keep their order.
+    """The ranking with its first ``top`` neighbours in another order; equal ones keep theirs.
 
     Args:
         queries_QSE: unit embeddings.
         items_NSE: unit embeddings.
         ranked_QK: rows of ``items_NSE``, best first; -1 where there is none, which stays last.
         method: aligned or dtw.
+        similarity_QK: of the neighbours; where it is given, the order is that of the similarity less
+            :data:`WEIGHT` times the distance, else that of the distance alone.
         top: how many are re-ranked; those after them stay where they are.
 
     Returns:
@@ -37,14 +47,21 @@ def rerank(
     distance_QK = np.full((len(ranked_QK), head), np.inf, np.float32)
     for query, row_K in enumerate(ranked_QK[:, :head]):
         distance_K = np.where(row_K < 0, np.inf, distance_of(queries_QSE[query], items_NSE[row_K]))
-        order_K = np.argsort(distance_K, kind="stable")
+        cost_K = distance_K if similarity_QK is None else WEIGHT * distance_K - similarity_QK[query, :head]
+        order_K = np.argsort(cost_K, kind="stable")
         ranking_QK[query, :head], distance_QK[query] = row_K[order_K], distance_K[order_K]
     return ranking_QK, distance_QK
 
 
+def changes(sequences_NSE: Float32) -> Float32:
+    """Unit vectors of each video's steps less their mean: what changes in it, without what it looks like."""
+    moved_NSE = sequences_NSE - sequences_NSE.mean(axis=1, keepdims=True)
+    return unit(moved_NSE.reshape(-1, moved_NSE.shape[-1])).reshape(moved_NSE.shape)
+
+
 def aligned(query_SE: Float32, items_KSE: Float32) -> Float32:
     """Mean distance (K,) of steps of the same number."""
-    return np.asarray(1 - np.einsum("se,kse->k", query_SE, items_KSE) / len(query_SE), np.float32)
+    return _distance(1 - np.einsum("se,kse->k", query_SE, items_KSE) / len(query_SE))
 
 
 def dtw(query_SE: Float32, items_KSE: Float32) -> Float32:
@@ -59,7 +76,12 @@ def dtw(query_SE: Float32, items_KSE: Float32) -> Float32:
         for j in range(cost_KSS.shape[2]):
             before_K = np.minimum(np.minimum(total_SSK[i, j + 1], total_SSK[i + 1, j]), total_SSK[i, j])
             total_SSK[i + 1, j + 1] = cost_KSS[:, i, j] + before_K
-    return np.asarray(total_SSK[-1, -1] / len(query_SE), np.float32)
+    return _distance(total_SSK[-1, -1] / len(query_SE))
+
+
+def _distance(value_K: Float32 | Float64) -> Float32:
+    """None is negative but by rounding."""
+    return np.asarray(np.maximum(value_K, 0), np.float32)
 
 
 METHODS: dict[str, Callable[[Float32, Float32], Float32]] = {"aligned": aligned, "dtw": dtw}

@@ -19,7 +19,7 @@ from ..data.arrays import Bool, Float32, Int64
 from ..data.errors import UsageError
 from ..data.sampling import Span
 from .queries import ImageFile, IndexedVideo, Names, Phrase, Query
-from .rerank import TOP, rerank
+from .rerank import TOP, changes, rerank
 from .unit_vectors import unit
 from .vector_index import Items, VectorIndex
 
@@ -109,12 +109,14 @@ class Request:
         filters: what may be found.
         rerank: aligned, dtw, or None.
         steps: of the sequences that re-ranking compares.
+        by: looks (the steps as they are), changes (less the video's own mean), or both: changes beside the similarity.
     """
 
     count: int = 10
     filters: Filters = field(default_factory=Filters)
     rerank: str | None = None
     steps: int = 8
+    by: str = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,15 +212,18 @@ class Searcher:
         return self.index.centered(query_E[None])[0] if centered else query_E
 
     def _reranked(self, queries: Sequence[Query], request: Request, ranking: Ranking) -> Ranking:
-        """The same rows, the first ones in the order of their distance."""
+        """The same rows, the first ones in another order."""
         query, items = queries[0], self.index.items
         if len(queries) > 1 or isinstance(query, Phrase | ImageFile):
             raise UsageError("--rerank compares how two videos unfold: it takes one query, a video")
         places = [(items.of(row)["id"], _span(items, row)) for row in ranking.row_K[:TOP]]
-        found_KSE = self._centered(self.embedding.stored_sequences(places, request.steps))
-        asked_1SE = self._centered(self.embedding.sequence(query, request.steps)[None])
+        seen = self._centered if request.by == "looks" else changes
+        found_KSE = seen(self.embedding.stored_sequences(places, request.steps))
+        asked_1SE = seen(self.embedding.sequence(query, request.steps)[None])
+        similarity_1K = ranking.similarity_K[None] if request.by == "both" else None
         place_1K = np.arange(len(ranking.row_K))[None]
-        order_1K, distance_1K = rerank(asked_1SE, found_KSE, place_1K, request.rerank or "")
+        method = request.rerank or ""
+        order_1K, distance_1K = rerank(asked_1SE, found_KSE, place_1K, method, similarity_QK=similarity_1K)
         return Ranking(ranking.row_K[order_1K[0]], ranking.similarity_K[order_1K[0]], distance_1K[0])
 
     def _centered(self, sequences_NSE: Float32) -> Float32:

@@ -6,13 +6,10 @@ steps do not overlap, since what they share would be alike whatever happens. A p
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..data.arrays import Float32
 from ..data.clips import spread_parts
 from .frame_memory import FrameMemory
 from .spaces import Space
-from .unit_vectors import unit
 
 
 def sequences(space: Space, memory: FrameMemory, steps: int) -> Float32:
@@ -20,17 +17,3 @@ def sequences(space: Space, memory: FrameMemory, steps: int) -> Float32:
     video_B, windows = spread_parts(memory.extent_V(space.fit.unit), span=space.fit.span, parts=steps)
     embeddings_BE = space.of_clips(memory, video_B, windows)
     return embeddings_BE.reshape(len(memory.frames_V), steps, -1)
-
-
-def less(sequences_VSE: Float32, mean_E: Float32) -> Float32:
-    """A mean subtracted from every step, as indexes are centred; unit vectors again."""
-    return _unit(sequences_VSE - mean_E)
-
-
-def changes(sequences_VSE: Float32) -> Float32:
-    """Each video's own mean subtracted: what changes in it, without what it looks like; unit vectors again."""
-    return _unit(sequences_VSE - sequences_VSE.mean(axis=1, keepdims=True))
-
-
-def _unit(sequences_VSE: Float32) -> Float32:
-    return np.asarray(unit(sequences_VSE.reshape(-1, sequences_VSE.shape[-1])).reshape(sequences_VSE.shape))

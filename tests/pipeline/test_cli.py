@@ -47,6 +47,8 @@ def test_help_status_and_a_run_with_nothing_to_do_load_nothing_heavy(work: Path)
 
 def test_a_search_by_id_loads_no_networks(work: Path) -> None:
     assert loaded("search", "v_Orbit_g01_c01", "-w", work) == ["0", "faiss", "numpy"]
+    spanned = loaded("search", "v_Orbit_g01_c01", "--to", "0.5", "-w", work)
+    assert not {"timm", "open_clip"} & set(spanned), "stored features need no backbone"
 
 
 def test_the_readme_names_every_command(mofore: Command) -> None:

@@ -19,6 +19,7 @@ from mofore.data.stills import stills
 from mofore.pipeline.cli import cli
 from mofore.stages.contact_sheet import HEIGHT, PICTURES, TILE, WIDTH
 from mofore.stages.queries import Phrase
+from mofore.stages.rerank import WEIGHT
 from mofore.stages.text_tower import open_clip
 from mofore.stages.vector_index import VectorIndex
 from PIL import Image
@@ -252,11 +253,14 @@ def test_a_query_made_by_another_model_is_refused(mofore: Command, work: Path) -
 @pytest.mark.parametrize("level", ["video", "clip"])
 def test_reranking_keeps_who_is_found_and_shows_distances(search: Search, level: str) -> None:
     plain = search(ORBIT, "--level", level, "-k", "19" if level == "video" else "100")
-    for method in ("aligned", "dtw"):
-        answer = search(ORBIT, "--level", level, "--rerank", method, "--steps", "4", "-k", "100")
+    for method, by in (("aligned", "looks"), ("dtw", "looks"), ("dtw", "changes"), ("dtw", "both")):
+        answer = search(ORBIT, "--level", level, "--rerank", method, "--by", by, "--steps", "4", "-k", "100")
         assert sorted(ids(answer)) == sorted(ids(plain))
-        distances = [found["distance"] for found in answer["neighbours"]]
-        assert distances == sorted(distances)
+        costs = [
+            found["distance"] if by != "both" else WEIGHT * found["distance"] - found["similarity"]
+            for found in answer["neighbours"]
+        ]
+        assert costs == pytest.approx(sorted(costs), abs=1e-6)
     assert plain["neighbours"][0]["distance"] is None
 
 

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mofore.data.arrays import Float32
-from mofore.stages.rerank import METHODS, aligned, dtw, rerank
-from mofore.stages.sequences import changes, less
+from mofore.stages.rerank import METHODS, WEIGHT, aligned, changes, dtw, rerank
 
 
 def sequences(seed: int, *shape: int) -> Float32:
@@ -88,4 +87,13 @@ def test_equal_distances_keep_their_order() -> None:
 def test_changes_forget_what_a_video_looks_like() -> None:
     moving, look = sequences(4, 2, 8, 16), 5 * sequences(5, 2, 1, 16)
     assert changes(moving + look) == pytest.approx(changes(moving), abs=1e-5)
-    assert np.linalg.norm(less(moving, moving[0, 0]), axis=-1)[1] == pytest.approx(1)
+    assert np.linalg.norm(changes(moving), axis=-1) == pytest.approx(1)
+
+
+def test_beside_a_similarity_the_order_is_that_of_both() -> None:
+    items, query = sequences(6, 9, 4, 8), sequences(7, 1, 4, 8)
+    similarity_QK = np.linspace(0.9, 0.1, 9, dtype=np.float32)[None]
+    ranking_QK, distance_QK = rerank(query, items, np.arange(9)[None], "dtw", similarity_QK=similarity_QK)
+    cost_K = WEIGHT * dtw(query[0], items) - similarity_QK[0]
+    assert ranking_QK[0].tolist() == sorted(range(9), key=lambda row: cost_K[row])
+    assert distance_QK[0] == pytest.approx(dtw(query[0], items)[ranking_QK[0]])

@@ -184,14 +184,24 @@ def test_opposite_queries_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["aligned", "dtw"])
-def test_reranking_orders_by_how_videos_unfold(tmp_path: Path, method: str) -> None:
+def test_reranking_by_looks_orders_by_the_distance_of_sequences(tmp_path: Path, method: str) -> None:
     ask = searcher(tmp_path, center=False)
-    answer = ask.answer([of_index(20)], Request(5, rerank=method, steps=STEPS))
+    answer = ask.answer([of_index(20)], Request(5, rerank=method, steps=STEPS, by="looks"))
     assert [one.video_id for one in answer.neighbours] == [f"v{number:02d}.avi" for number in range(5)]
     expected = [1 - np.cos(number / 60) for number in range(5)]
     assert [one.distance for one in answer.neighbours] == pytest.approx(expected, abs=1e-5)
     plain = {one.video_id: one.similarity for one in ask.answer([of_index(20)], Request(100)).neighbours}
     assert [one.similarity for one in answer.neighbours] == [plain[one.video_id] for one in answer.neighbours]
+
+
+def test_reranking_by_what_changes_leaves_stills_in_their_order(tmp_path: Path) -> None:
+    """In the fake's videos nothing changes: all are equally far, and the order is that of the similarity."""
+    ask = searcher(tmp_path)
+    plain = found(ask, [of_index(20)])
+    for by in ("changes", "both"):
+        answer = ask.answer([of_index(20)], Request(5, rerank="dtw", steps=STEPS, by=by))
+        assert [one.video_id for one in answer.neighbours] == plain
+        assert {one.distance for one in answer.neighbours} == {1.0}
 
 
 def test_reranking_takes_one_video(tmp_path: Path) -> None:
