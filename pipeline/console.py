@@ -271,6 +271,8 @@ def typed_queries() -> Iterator[str]:
         try:
             line = input(prompt).strip()
         except EOFError:
+            if prompt:
+                say("")  # what comes next begins a line
             return
         if line:
             yield line
