@@ -38,7 +38,7 @@ def make_work_folder(root: Path) -> Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"%d" % number)
     workspace = Workspace(root)
-    settings = {"fit": {"steps": 20, "clip_length": 1, "gap_max": 0, "embedding_width": 8}, "index": {"views": 1}}
+    settings = {"fit": {"steps": 20, "clip_length": 1, "gap_max": 0, "embedding_width": 0}, "index": {"views": 1}}
     workspace.config.write_text(render({"data": {"root": "videos"}, **settings}))
     ledger = Ledger.open(workspace.ledger)
     world = observe(workspace, load_config(workspace.config), ledger)
