@@ -459,7 +459,7 @@ class IndexSettings(Settings):
     center: bool = setting(True, "subtract the gallery's mean from every embedding before cosines")
     seed: int = setting(0, "seed of sampled pairs, resampling, k-means and the random projection", low=0)
     pairs: int = setting(10_000, "video pairs sampled for a row of Table 2", low=1)
-    resamples: int = setting(1_000, "bootstrap resamples of an interval", low=10)
+    resamples: int = setting(1_000, "bootstrap resamples of an interval", low=20)
     device: str = setting(
         "auto",
         "where indexes are built and searched: auto (cuda where there is one), cpu, or cuda",

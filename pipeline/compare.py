@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..cache.fingerprint import KEY_LENGTH
 from ..cache.ledger import Ledger
 from ..data.errors import StaleError, StoreError, UsageError
-from .metric_tables import TableText, difference_text, interval_text, number, percent
+from .metric_tables import TableText, difference_text, interval_text, number, percent, widest
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -133,9 +133,9 @@ def _figures(run: Run, rows: Sequence[str]) -> dict[str, Any]:
         measured = metrics["retrieval"][row]
         found[row] = {
             "R@1": measured["R@1"],
-            "R@1_interval": measured["intervals"]["R@1"]["interval"],
+            "R@1_interval": widest(measured["intervals"]["R@1"]),
             "mAP": measured["mAP"],
-            "mAP_interval": measured["intervals"]["mAP"]["interval"],
+            "mAP_interval": widest(measured["intervals"]["mAP"]),
             "probe": measured.get("probe", {}).get("accuracy"),
             "effective_rank": metrics["health"][row]["effective_rank"],
             "skill": metrics["forecast"]["all"].get("skill") if row == "mofore" else None,
@@ -176,14 +176,15 @@ def _values(run: Run, row: str, metric: str, rows: Sequence[int]) -> Float64:
 def _groups(run: Run, rows: Sequence[int]) -> Any:
     import numpy as np
 
-    labels, groups = run.queries["labels"], run.queries["groups"]
-    if not rows or any(groups[n] is None for n in rows):
+    ids, labels, groups = (run.queries[key] for key in ("ids", "labels", "groups"))
+    if all(groups[n] is None for n in rows):
         return None
-    return np.unique([f"{labels[n]}\0{groups[n]}" for n in rows], return_inverse=True)[1]
+    named = [f"\0{ids[n]}" if groups[n] is None else f"{labels[n]}\0{groups[n]}" for n in rows]
+    return np.unique(named, return_inverse=True)[1]
 
 
 def _difference_cells(tested: dict[str, Any]) -> list[str]:
-    return [difference_text(tested), interval_text(tested["interval"]), number(tested["p"], 3)]
+    return [difference_text(tested), interval_text(widest(tested)), number(tested["p"], 3)]
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:

@@ -30,11 +30,12 @@ def _retrieval(metrics: dict[str, Any]) -> TableText:
     columns = ["embedding", "R@1", "95 %", "R@5", "R@10", "R@20", "R@50", "mAP", "95 %", "mAP against raw"]
     if not any(row["queries"] for row in rows.values()):
         return "Retrieval: no test video has a class to find", columns, texts
-    return f"Retrieval, % ({where}; {centred}, exact)", columns, texts
+    over = _over(next(iter(rows.values()))["intervals"]["mAP"])
+    return f"Retrieval, % ({where}; {centred}, exact; 95 %: over {over})", columns, texts
 
 
 def _retrieval_row(name: str, row: dict[str, Any], reference: str) -> list[str]:
-    spans = {metric: interval_text(row["intervals"][metric]["interval"]) for metric in ("R@1", "mAP")}
+    spans = {metric: interval_text(widest(row["intervals"][metric])) for metric in ("R@1", "mAP")}
     recalls = [percent(row[f"R@{k}"]) for k in (5, 10, 20, 50)]
     tested = row[f"against_{reference}"]
     verdict = difference_text(tested["mAP"]) if tested else ""
@@ -53,7 +54,7 @@ def _classes(metrics: dict[str, Any]) -> TableText:
                 percent(row["knn_1"]),
                 percent(row["knn_20"]),
                 percent(probed.get("accuracy")),
-                interval_text(probed.get("interval")),
+                interval_text(widest(probed)),
                 *(percent(row["few_shot"].get(n, {}).get("mean")) for n in shots),
                 number(cluster["nmi"], 2),
                 number(cluster["silhouette"], 2),
@@ -71,7 +72,8 @@ def _protocols(metrics: dict[str, Any]) -> TableText:
             continue
         for name, row in measured["rows"].items():
             alone = row["without_same_group"]
-            without = alone["R@1"] if alone else row["R@1"]
+            nothing_of_own = row["nearest_of_same_group"] is not None  # recordings are known, and on one side each
+            without = alone["R@1"] if alone else row["R@1"] if nothing_of_own else None
             texts.append(
                 [
                     split,
@@ -81,11 +83,13 @@ def _protocols(metrics: dict[str, Any]) -> TableText:
                     f"{measured['queries']:,}",
                     percent(row["nearest_of_same_group"]),
                     percent(without),
-                    percent(measured["queries_that_the_fit_saw"]),
+                    percent(row.get("queries_that_the_fit_saw")),
                 ]
             )
     for name, row in metrics["protocols"].get("official", {}).items():
-        texts.append(["official 1-3", name, _spread(row.get("R@1")), _spread(row.get("mAP")), "", "", "", ""])
+        saw = row.get("queries_that_the_fit_saw")
+        means = [_spread(row.get("R@1")), _spread(row.get("mAP")), "", "", "", percent(saw["mean"]) if saw else "-"]
+        texts.append(["official 1-3", name, *means])
     return "The same embeddings on every split, % (fit saw: queries that this fit was trained on)", columns, texts
 
 
@@ -135,7 +139,7 @@ def _forecast(metrics: dict[str, Any]) -> TableText:
         for gap, row in metrics["forecast"]["gaps"].items()
     ]
     title = "Forecast (MSE of unit vectors, mean over the width; skill: against persistence, R2: against climatology)"
-    return title, ["gap, frames", "MSE", *trivial, "cosine", "R2", "skill", "n"], texts
+    return title, [f"gap, {metrics['forecast']['unit']}", "MSE", *trivial, "cosine", "R2", "skill", "n"], texts
 
 
 def _table2(metrics: dict[str, Any]) -> TableText:
@@ -177,6 +181,16 @@ def difference_text(tested: dict[str, Any]) -> str:
     if tested["verdict"] is None:
         return "-"
     return f"{tested['difference']:+.1f} {tested['verdict']}"
+
+
+def widest(intervals: Mapping[str, Any]) -> list[float] | None:
+    """The interval over recordings where these are known, since their clips are not independent; else over videos."""
+    found: list[float] | None = intervals.get("interval_by_group") or intervals.get("interval")
+    return found
+
+
+def _over(intervals: Mapping[str, Any]) -> str:
+    return "recordings" if intervals.get("interval_by_group") else "videos"
 
 
 def interval_text(interval: list[float] | None) -> str:

@@ -54,16 +54,26 @@ def group_probe(embeddings_VE: Float32, class_V: Int64, group_V: Int64) -> dict[
     chances: list[float] = []
     for number in np.unique(class_V[class_V >= 0]):
         member = np.flatnonzero(class_V == number)
-        own_MM = group_V[member, None] == group_V[member]
-        siblings_M = own_MM.sum(axis=1) - 1
-        cosine_MM = embeddings_VE[member] @ embeddings_VE[member].T
-        np.fill_diagonal(cosine_MM, -np.inf)
+        group_M, vectors_ME = group_V[member], embeddings_VE[member]
+        siblings_M = np.bincount(group_M)[group_M] - 1
         counted_M = (siblings_M > 0) & (siblings_M < len(member) - 1)
-        hits.extend(own_MM[np.arange(len(member)), cosine_MM.argmax(axis=1)][counted_M].tolist())
-        chances.extend((siblings_M[counted_M] / (len(member) - 1)).tolist())
+        nearest_M = np.concatenate([_nearest(vectors_ME, rows) for rows in _row_blocks(len(member))])
+        hits.extend((group_M[nearest_M] == group_M)[counted_M].tolist())
+        chances.extend((siblings_M[counted_M] / max(1, len(member) - 1)).tolist())
     if not hits:
         return {"accuracy": None, "chance": None, "n": 0}
     return {"accuracy": 100.0 * float(np.mean(hits)), "chance": 100.0 * float(np.mean(chances)), "n": len(hits)}
+
+
+def _nearest(vectors_ME: Float32, rows: slice) -> Int64:
+    """The nearest other vector of some."""
+    cosine_BM = vectors_ME[rows] @ vectors_ME.T
+    cosine_BM[np.arange(len(cosine_BM)), np.arange(len(vectors_ME))[rows]] = -np.inf
+    return np.asarray(cosine_BM.argmax(axis=1))
+
+
+def _row_blocks(total: int, size: int = 1024) -> list[slice]:
+    return [slice(begin, min(begin + size, total)) for begin in range(0, total, size)]
 
 
 def health(embeddings_VE: Float32, pairs_P2: Int64) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,7 @@ class Evaluation:
     settings: IndexSettings
     split: Split
     others: tuple[Split, ...] = ()
+    seen: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # by rows of other fits: what they read
 
     def rows(self, role: str) -> Int64:
         """Positions of the videos of one side of the split."""
@@ -185,28 +186,26 @@ def _one_protocol(
     found: dict[str, Any] = {
         "queries": len(protocol.queries),
         "gallery": len(protocol.gallery),
-        "queries_that_the_fit_saw": _share_seen(evaluation, protocol),
         "rows": {},
     }
     for row in rows:
         sides = protocol.sides(row.embeddings_VE, centered=row.centered)
         whole = ranked[row.name] if row.name in ranked else rank(sides)
-        share = same_group_share(whole, sides)
-        alone = recalls(rank(sides, same_group=False)) if share else None
         found["rows"][row.name] = {
             **recalls(whole),
-            "nearest_of_same_group": share,
-            "without_same_group": alone,
+            "nearest_of_same_group": same_group_share(whole, sides),
+            "without_same_group": recalls(rank(sides, same_group=False)) if sides.leak else None,
+            "queries_that_the_fit_saw": _share_seen(evaluation, protocol, row) if row.trained else None,
         }
     return found
 
 
-def _share_seen(evaluation: Evaluation, protocol: Protocol) -> float | None:
-    """Percent of the queries that the fit was trained on: its own split's training videos."""
-    if not len(protocol.queries):
+def _share_seen(evaluation: Evaluation, protocol: Protocol, row: Row) -> float | None:
+    """Percent of the queries that the row's fit was trained on; None if that is not known."""
+    seen = evaluation.seen.get(row.name, evaluation.split.train)
+    if not len(protocol.queries) or seen is None:
         return None
-    seen = [evaluation.videos[row].id in evaluation.split.train for row in protocol.queries]
-    return 100.0 * float(np.mean(seen))
+    return 100.0 * float(np.mean([evaluation.videos[query].id in seen for query in protocol.queries]))
 
 
 def _unlabelled(evaluation: Evaluation, views: Mapping[str, Views], embeddings_VE: Float32) -> dict[str, Any]:
@@ -220,6 +219,8 @@ def _unlabelled(evaluation: Evaluation, views: Mapping[str, Views], embeddings_V
     different_P2 = different_pairs(videos, settings.pairs, settings.seed)
     same_P2 = same_class_pairs(videos, settings.pairs, settings.seed)
     first_VE, last_VE = views["mofore"].first_VE.cpu().numpy(), views["mofore"].last_VE.cpu().numpy()
+    # A video of one window has two views that are one.
+    several = chosen[(memory.extent_V(evaluation.fit.unit) > evaluation.fit.span).cpu().numpy() & (settings.views > 1)]
     whole = forecast["all"]
     mse = {
         "mean": whole.get("mse"),
@@ -231,11 +232,11 @@ def _unlabelled(evaluation: Evaluation, views: Mapping[str, Views], embeddings_V
     return {
         "table2": {
             "forecast_mse": mse,
-            **similarity_rows((first_VE[chosen], last_VE[chosen]), embeddings_VE[chosen], same_P2, different_P2),
+            **similarity_rows((first_VE[several], last_VE[several]), embeddings_VE[chosen], same_P2, different_P2),
             "temporal_consistency": distribution(neighbours_B, PAPER["temporal_consistency"]),
             "named_pairs": named_pairs(evaluation.videos, (first_VE, last_VE), embeddings_VE),
         },
-        "forecast": forecast,
+        "forecast": {"unit": evaluation.fit.unit, **forecast},
     }
 
 
@@ -292,24 +293,25 @@ def _queries(evaluation: Evaluation, ranked: Mapping[str, Ranked], protocol: Pro
 
 def _protocol(evaluation: Evaluation, protocol: Protocol, rows: Sequence[Row]) -> dict[str, Any]:
     settings = evaluation.settings
-    gallery, queries = evaluation.rows("train"), evaluation.rows("test")
+    train, test = evaluation.rows("train"), evaluation.rows("test")
     return {
         "split": evaluation.split.name,
-        "gallery": len(gallery),
-        "queries": len(queries),
-        "unassigned": len(evaluation.videos) - len(gallery) - len(queries),
+        "gallery": len(protocol.gallery),
+        "queries": len(protocol.queries),
+        "unlabelled": len(train) + len(test) - len(protocol.gallery) - len(protocol.queries),
+        "unassigned": len(evaluation.videos) - len(train) - len(test),
         "classes": len(protocol.classes),
         "similarity": "cosine",
         "centered": settings.center,
-        "centered_with": "mean of the gallery" if settings.center else None,
+        "centered_with": "mean of the training videos" if settings.center else None,
         "views": settings.views,
         "exact": True,
         "unit_of_retrieval": "percent of queries",
         "rows": {row.name: row.what for row in rows},
-        "evaluated_on": "queries" if len(queries) else "gallery",
+        "evaluated_on": "test videos" if len(test) else "training videos",
         "intervals": f"95 % percentile bootstrap, {settings.resamples} resamples of videos, and of recordings",
         "tested_against": REFERENCE,
         "seed": settings.seed,
         "fit_seed": evaluation.fit.seed,
-        "fit_videos": "gallery",
+        "fit_videos": "training videos",
     }

@@ -5,7 +5,7 @@ unrelated vectors of 512 dimensions score 0.0039, so an error says nothing witho
 
 - persistence: the future is like the context (teacher's embedding of the context clip);
 - climatology: the mean target of the training videos, not normalised;
-- chance: the future of another video.
+- chance: the future of another video, half the catalog away, where it is seldom of the same class or recording.
 
 skill = 1 - error / error of persistence; R^2 = 1 - error / error of climatology.
 """
@@ -88,7 +88,11 @@ def forecast_metrics(
 
 
 def probe_gaps(settings: FitSettings) -> list[float]:
-    """Up to :data:`GAPS` evenly spaced gaps, both ends included, in ``fit.unit``."""
+    """Up to :data:`GAPS` evenly spaced gaps of those that are trained, both ends included, in ``fit.unit``."""
+    if settings.predictor == "horizons":
+        return list(settings.horizon_gaps)
+    if settings.gap_distribution == "fixed":
+        return [settings.gap_max]
     span = settings.gap_max - settings.gap_min
     gaps = {settings.gap_min + span * step / (GAPS - 1) for step in range(GAPS)}
     return sorted({float(int(gap)) for gap in gaps} if settings.unit == "frames" else gaps)
@@ -120,8 +124,13 @@ def _errors(
         "forecast": Errors.of(forecast_BE, target_BE),
         "persistence": Errors.of(embed_clips(forecaster.teacher, *context), target_BE),
         "climatology": Errors.of(climate_E.expand_as(target_BE), target_BE),
-        "chance": Errors.of(target_BE.roll(starts, dims=0), target_BE),  # the next video's, same place
+        "chance": Errors.of(target_BE.roll(starts * half_way(len(target_BE) // starts), dims=0), target_BE),
     }
+
+
+def half_way(videos: int) -> int:
+    """How far away the video is that stands for any other: neighbours in the catalog are of one recording."""
+    return max(1, videos // 2)
 
 
 def _row(errors: dict[str, Errors]) -> dict[str, Any]:

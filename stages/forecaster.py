@@ -146,11 +146,12 @@ PREDICTORS: dict[str, type[Predictor | GapPredictor | HorizonPredictor]] = {
 class Forecaster(nn.Module):
     """Student, predictor and teacher of one run.
 
-    The teacher starts as a copy of the student and takes no gradient; eq. (6) moves it.
+    The teacher starts as a copy of the student and takes no gradient; eq. (6) moves it. ``features`` is D.
     """
 
     def __init__(self, width: int, settings: FitSettings) -> None:
         super().__init__()
+        self.features = width
         self.student = Embedder(width, settings)
         self.predictor = PREDICTORS[settings.predictor](self.student.width, settings)
         self.teacher = Embedder(width, settings).requires_grad_(False)

@@ -27,7 +27,7 @@ from .frame_memory import FrameMemory
 from .index_device import REMARKS, pick_place
 from .index_price import measure
 from .index_update import find_previous, updated
-from .spaces import Space, center_of, clip_items, open_space, video_items
+from .spaces import Space, center_of, clip_items, open_space, refuse_other_features, video_items
 from .unit_vectors import center
 from .vector_index import PRICE, About, Items, VectorIndex, folder_name, outputs
 
@@ -71,12 +71,14 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
         forecaster, fit = load_forecaster(inputs.fit_folder)
         memory = FrameMemory.of(inputs.table, torch.device("cpu"))
         for space in spaces:
+            refuse_other_features(space, memory.width)
             check(settings, space.width or memory.width)
         progress.note(REMARKS[pick_place(settings.device)])
         embeddings, views = _embedded(settings, spaces, memory, forecaster, fit)
         for index, embeddings_NE, seconds in _indexes(settings, inputs, spaces, memory, embeddings):
             _publish(settings, index, embeddings_NE, seconds, folder)
-        evaluation = Evaluation(inputs.videos, memory, forecaster, fit, settings, inputs.split, inputs.others)
+        seen = {space.name: space.seen for space in spaces if space.name.startswith("fit:")}
+        evaluation = Evaluation(inputs.videos, memory, forecaster, fit, settings, inputs.split, inputs.others, seen)
         evaluated = evaluate(evaluation, views, embeddings)
         write_json(folder / QUERIES, evaluated.queries)
         metrics = {**evaluated.metrics, "provenance": inputs.provenance}

@@ -50,7 +50,8 @@ def updated(previous: VectorIndex, items: Items, embeddings_NE: Float32, setting
     gone_P = np.ones(len(previous.items), bool)
     gone_P[before_N[before_N >= 0]] = False
     about = previous.about
-    if about.added + about.removed + len(fresh) + int(gone_P.sum()) > MOST_CHANGED * len(items):
+    # A changed video is both fresh and gone, and changes the index once.
+    if max(about.added + len(fresh), about.removed + int(gone_P.sum())) > MOST_CHANGED * len(items):
         return None
     changed = previous.without(gone_P) if gone_P.any() else previous
     changed = changed.added(embeddings_NE[fresh], items.taken(fresh)) if len(fresh) else changed

@@ -22,6 +22,7 @@ class Protocol:
         name: of the split.
         queries: test videos with a class.
         gallery: training videos with a class.
+        train: all training videos; their mean is what is subtracted.
         classes: names of the classes; ``class_V`` counts in them.
         class_V: class of each video; -1 where it has none.
         group_V: recording (class and group) of each video, as a number of its own where it has none; None where
@@ -31,6 +32,7 @@ class Protocol:
     name: str
     queries: Int64
     gallery: Int64
+    train: Int64
     classes: tuple[str, ...]
     class_V: Int64
     group_V: Int64 | None
@@ -43,12 +45,13 @@ class Protocol:
         class_V = np.array([-1 if video.label is None else code[video.label] for video in videos], np.int64)
         role_V = np.array([split.role(video.id) for video in videos], object)
         queries, gallery = (np.flatnonzero((role_V == role) & (class_V >= 0)) for role in ("test", "train"))
-        return cls(split.name, queries, gallery, classes, class_V, _recordings(videos))
+        train = np.flatnonzero(role_V == "train")
+        return cls(split.name, queries, gallery, train, classes, class_V, _recordings(videos))
 
     def sides(self, embeddings_VE: Float32, *, centered: bool) -> Sides:
-        """Queries and gallery of unit embeddings; both centred with the gallery's mean if ``centered``."""
-        if centered and len(self.gallery):
-            embeddings_VE = center(embeddings_VE, embeddings_VE[self.gallery].mean(axis=0))
+        """Queries and gallery of unit embeddings; both centred with the training videos' mean if ``centered``."""
+        if centered and len(self.train):
+            embeddings_VE = center(embeddings_VE, embeddings_VE[self.train].mean(axis=0))
         group_V = self.group_V
         return Sides(
             embeddings_VE[self.queries],

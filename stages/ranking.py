@@ -39,6 +39,13 @@ class Sides:
     group_Q: Int64 | None = None
     group_N: Int64 | None = None
 
+    @property
+    def leak(self) -> bool:
+        """Whether a recording is on both sides."""
+        if self.group_Q is None or self.group_N is None:
+            return False
+        return bool(np.isin(self.group_Q, self.group_N).any())
+
     def blocks(self) -> Iterator[slice]:
         """Queries that are ranked together."""
         size = max(1, BLOCK_BYTES // (8 * max(1, len(self.gallery_NE))))
@@ -69,8 +76,11 @@ def rank(sides: Sides, *, same_group: bool = True) -> Ranked:
         sides: queries and gallery.
         same_group: whether items of the query's own recording count; without them they come last and are of no class.
     """
+    # In float64, then rounded: in float32 a vector's place in the matrix decides the last bit of its cosine, and equal
+    # vectors would not be equally near.
+    gallery_EN = sides.gallery_NE.T.astype(np.float64)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # numpy lets go of Python's lock while it works
-        parts = list(pool.map(lambda rows: _rank_block(sides, rows, same_group=same_group), sides.blocks()))
+        parts = list(pool.map(lambda rows: _rank_block(sides, gallery_EN, rows, same_group), sides.blocks()))
     if not parts:
         kept = min(KEPT, len(sides.gallery_NE))
         return Ranked(np.empty(0, np.int64), np.empty(0), np.empty((0, kept), np.int64), np.empty((0, kept), "f4"))
@@ -98,8 +108,8 @@ def average_precision(relevant_QN: Bool) -> Float64:
     return np.asarray(np.divide(sums_Q, count_Q, out=np.full(len(count_Q), np.nan), where=count_Q > 0))
 
 
-def _rank_block(sides: Sides, rows: slice, *, same_group: bool) -> Ranked:
-    similarity_QN = sides.queries_QE[rows] @ sides.gallery_NE.T
+def _rank_block(sides: Sides, gallery_EN: Float64, rows: slice, same_group: bool) -> Ranked:
+    similarity_QN = (sides.queries_QE[rows].astype(np.float64) @ gallery_EN).astype(np.float32)
     relevant_QN = sides.class_N == sides.class_Q[rows, None]
     if not same_group and sides.group_Q is not None and sides.group_N is not None:
         own_QN = sides.group_N == sides.group_Q[rows, None]

@@ -262,7 +262,7 @@ def allowed_rows(items: Items, filters: Filters, queries: Sequence[Query]) -> Bo
         allowed_V &= [video["role"] == filters.role for video in items.videos]
     if filters.exclude_same_group:
         groups = _groups(items, queries)
-        allowed_V &= [video["group"] not in groups for video in items.videos]
+        allowed_V &= [(video["label"], video["group"]) not in groups for video in items.videos]
     if not allowed_V.any():
         raise UsageError(f"{_described(filters)} leaves none of the {len(items.videos):,} videos to be found")
     return np.asarray(allowed_V[items.video_N])
@@ -283,10 +283,11 @@ def _own_videos(items: Items, queries: Sequence[Query]) -> list[Any]:
     return [items.videos[query.video] for query in queries if isinstance(query, IndexedVideo)]
 
 
-def _groups(items: Items, queries: Sequence[Query]) -> set[str]:
+def _groups(items: Items, queries: Sequence[Query]) -> set[tuple[str | None, str]]:
+    """Recordings of the queries: a group is of a class."""
     own = _own_videos(items, queries)
-    groups = {video["group"] for video in own} - {None}
-    if len(own) < len(queries) or not groups:
+    groups = {(video["label"], video["group"]) for video in own}
+    if len(own) < len(queries) or any(group is None for _, group in groups):
         raise UsageError(
             "--exclude-same-group: the group of the query is not known; it is of videos of the index that have one "
             "(v_<Class>_gNN_cNN)"

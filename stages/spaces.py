@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ class Space:
         views: averaged for a video.
         embedder: of clips; None for the raw features.
         width: of a vector; None for that of the features.
+        features: width of what its fit was made of.
+        seen: of another fit, ids of the videos that it was trained on; None if that is not known.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Space:
     views: int
     embedder: nn.Module | None
     width: int | None = None
+    seen: frozenset[str] | None = None
+    features: int | None = None
 
     def of_videos(self, memory: FrameMemory) -> Float32:
         """Unit vectors (V, E), not centred."""
@@ -78,7 +83,29 @@ def open_space(name: str, settings: IndexSettings, fit_folder: Path, store_key: 
     source = {"mofore": settings.embed_from, "predict": "predictor"}.get(name, "teacher")
     parts = {"features": store_key, "fit": content_sha256(folder / MODEL), "from": source, "views": settings.views}
     embedder = embedder_of(forecaster, source, fit)
-    return Space(name, digest(parts), fit, settings.views, embedder, forecaster.width)
+    seen = _read_by(folder) if name.startswith("fit:") else None
+    return Space(name, digest(parts), fit, settings.views, embedder, forecaster.width, seen, forecaster.features)
+
+
+def refuse_other_features(space: Space, width: int) -> None:
+    """Another fit must be of features like these.
+
+    Raises:
+        StageError: if it was made of features of another width.
+    """
+    if space.features not in (None, width):
+        raise StageError(
+            f"index.spaces: {space.name} was fitted on features of width {space.features}, these have {width}: it is "
+            "of another encoder"
+        )
+
+
+def _read_by(folder: Path) -> frozenset[str] | None:
+    """Ids of the videos that a fit read."""
+    try:
+        return frozenset(json.loads((folder / "inputs.json").read_text())["videos"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def video_items(videos: tuple[Video, ...], split: Split) -> Items:

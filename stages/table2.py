@@ -63,29 +63,43 @@ def named_pairs(videos: Sequence[Video], ends_2VE: tuple[Float32, Float32], embe
 
 
 def different_pairs(videos: Sequence[Video], count: int, seed: int) -> Int64:
-    """Up to ``count`` distinct pairs (P, 2) of different classes (and groups, where classes are unknown)."""
+    """Up to ``count`` distinct pairs (P, 2) of different classes; of different groups, where no class is known."""
     rng = np.random.default_rng(seed)
-    drawn_P2 = np.sort(rng.integers(0, len(videos), (4 * count, 2)), axis=1)
-    drawn_P2 = np.unique(drawn_P2[drawn_P2[:, 0] < drawn_P2[:, 1]], axis=0)
-    known = [video.label is not None for video in videos]
-    label_V = _codes(
-        [video.label if has else video.group or video.id for video, has in zip(videos, known, strict=True)]
-    )
-    return _thin(drawn_P2[label_V[drawn_P2[:, 0]] != label_V[drawn_P2[:, 1]]], count, rng)
+    drawn_P2 = _drawn(len(videos), 4 * count, rng)
+    labelled_V = np.array([video.label is not None for video in videos])
+    if labelled_V.any():
+        drawn_P2 = drawn_P2[labelled_V[drawn_P2].all(axis=1)]
+        code_V = _codes([video.label for video in videos])
+    else:
+        code_V = _codes([video.group or video.id for video in videos])
+    return _thin(drawn_P2[code_V[drawn_P2[:, 0]] != code_V[drawn_P2[:, 1]]], count, rng)
 
 
 def same_class_pairs(videos: Sequence[Video], count: int, seed: int) -> Int64:
     """Up to ``count`` distinct pairs (P, 2) of one class, from different groups where groups are known."""
+    rng = np.random.default_rng(seed)
     label_V = _codes([video.label for video in videos])
     group_V = _codes([video.group or video.id for video in videos])
     labelled_V = np.array([video.label is not None for video in videos])
     pairs = [np.empty((0, 2), np.int64)]
     for label in np.unique(label_V[labelled_V]):
         member = np.flatnonzero((label_V == label) & labelled_V)
-        first, second = np.triu_indices(len(member), 1)
-        pair_P2 = np.stack([member[first], member[second]], axis=1)
+        pair_P2 = member[_all_or_drawn(len(member), count, rng)]
         pairs.append(pair_P2[group_V[pair_P2[:, 0]] != group_V[pair_P2[:, 1]]])
-    return _thin(np.concatenate(pairs), count, np.random.default_rng(seed))
+    return _thin(np.concatenate(pairs), count, rng)
+
+
+def _all_or_drawn(members: int, count: int, rng: np.random.Generator) -> Int64:
+    """Every pair of a small class; of a large one as many as can be needed."""
+    if members * (members - 1) // 2 <= 4 * count:
+        return np.stack(np.triu_indices(members, 1), axis=1)
+    return _drawn(members, 4 * count, rng)
+
+
+def _drawn(members: int, count: int, rng: np.random.Generator) -> Int64:
+    """Distinct pairs (P, 2) among so many, up to ``count``."""
+    drawn_P2 = np.sort(rng.integers(0, members, (count, 2)), axis=1)
+    return np.unique(drawn_P2[drawn_P2[:, 0] < drawn_P2[:, 1]], axis=0)
 
 
 def _codes(names: Sequence[str | None]) -> Int64:

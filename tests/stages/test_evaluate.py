@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mofore.cache.store import FrameTable, row_offsets
+from mofore.data.errors import StageError
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings, IndexSettings
 from mofore.data.types import Split, Video
@@ -61,7 +62,7 @@ def test_every_row_has_every_figure(tmp_path: Path) -> None:
     assert raw["against_raw_mean_pool"] is None
     low, high = metrics["retrieval"]["mofore"]["intervals"]["mAP"]["interval"]
     assert low <= metrics["retrieval"]["mofore"]["mAP"] <= high
-    assert metrics["protocols"]["groups"]["queries_that_the_fit_saw"] == 0
+    assert metrics["protocols"]["groups"]["rows"]["mofore"]["queries_that_the_fit_saw"] == 0
     queries = json.loads((tmp_path / "index" / "queries.json").read_text())
     assert queries["ids"] == [v.id for v in VIDEOS[12:]]
     mean_ap = 100 * float(np.mean(queries["rows"]["mofore"]["AP"]))
@@ -78,8 +79,8 @@ def test_without_queries_there_is_no_retrieval_but_the_rest(tmp_path: Path) -> N
     row = metrics["retrieval"]["mofore"]
     assert (row["R@1"], row["mAP"], row["queries"], row["knn_20"]) == (None, None, 0, None)
     assert row["against_raw_mean_pool"]["mAP"]["verdict"] is None
-    assert metrics["protocols"]["random"]["queries_that_the_fit_saw"] is None
-    assert metrics["protocol"]["evaluated_on"] == "gallery"
+    assert metrics["protocols"]["random"]["rows"]["mofore"]["queries_that_the_fit_saw"] is None
+    assert metrics["protocol"]["evaluated_on"] == "training videos"
     assert metrics["health"]["mofore"]["effective_rank"] > 1
 
 
@@ -113,6 +114,20 @@ def test_a_smaller_gallery_than_k_and_duplicates_have_an_outcome(tmp_path: Path)
     metrics = measure(tmp_path, VIDEOS, Split("random", three, frozenset(v.id for v in VIDEOS[3:])))
     row = metrics["retrieval"]["raw_mean_pool"]
     assert row["R@5"] == row["R@50"] == 100, "all of the gallery"
+
+
+def test_another_fit_says_which_queries_it_saw_and_must_be_of_such_features(tmp_path: Path) -> None:
+    split = Split("groups", TRAIN, frozenset(v.id for v in VIDEOS[12:]))
+    frames = table(VIDEOS)
+    fit.run(replace(FIT, seed=1), frames, tmp_path / "fit" / "0b", progress=Silent())
+    (tmp_path / "fit" / "0b" / "inputs.json").write_text(json.dumps({"videos": {v.id: "" for v in VIDEOS}}))
+    rows = measure(tmp_path, VIDEOS, split, spaces="mofore, frames, fit:0b")["protocols"]["groups"]["rows"]
+    assert rows["mofore"]["queries_that_the_fit_saw"] == 0
+    assert rows["fit:0b"]["queries_that_the_fit_saw"] == 100
+    narrow = FrameTable(frames.features_ND[:, :5].copy(), frames.times_s_N, frames.offsets, frames.ids)
+    fit.run(FIT, narrow, tmp_path / "fit" / "0c", progress=Silent())
+    with pytest.raises(StageError, match="fit:0c was fitted on features of width 5, these have 8"):
+        measure(tmp_path, VIDEOS, split, spaces="mofore, frames, fit:0c")
 
 
 def test_the_predictor_may_be_what_embeds(tmp_path: Path) -> None:

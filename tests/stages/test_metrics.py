@@ -1,5 +1,7 @@
 """Forecast skill, health of the space and Table 2 on inputs whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,20 @@ def test_a_forecast_that_repeats_the_context_has_skill_zero() -> None:
 def test_chance_is_another_videos_future() -> None:
     metrics = forecast_metrics(persistence_forecaster(), memory(), SETTINGS, torch.zeros(6))
     assert metrics["all"]["chance"]["cosine"] < metrics["all"]["cosine"]
+
+
+def test_chance_is_not_the_next_clip_of_the_same_recording() -> None:
+    frames = table([30] * 8)
+    own = frames.features_ND.reshape(8, 30, 6)
+    own[1::2] = own[::2]  # in the catalog's order every video is followed by its twin
+    twins = FrameMemory.of(frames, torch.device("cpu"))
+    metrics = forecast_metrics(persistence_forecaster(), twins, SETTINGS, torch.zeros(6))
+    assert metrics["all"]["chance"]["cosine"] < 0.9
+
+
+def test_only_gaps_that_were_trained_are_probed() -> None:
+    assert probe_gaps(replace(SETTINGS, gap_distribution="fixed")) == [8]
+    assert probe_gaps(replace(SETTINGS, predictor="horizons", horizons=3)) == [0, 4, 8]
 
 
 def test_videos_too_short_for_any_gap_leave_no_rows() -> None:

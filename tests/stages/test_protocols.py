@@ -33,11 +33,11 @@ def test_a_recording_is_of_one_class() -> None:
     assert Protocol.of(SPLIT, [video("a", "A", None)]).group_V is None
 
 
-def test_both_sides_are_centred_with_the_gallery() -> None:
+def test_both_sides_are_centred_with_the_training_videos() -> None:
     vectors = unit(np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32) + 2)
     protocol = Protocol.of(SPLIT, VIDEOS)
     sides = protocol.sides(vectors, centered=True)
-    mean = (vectors[0] + vectors[2]) / 2
+    mean = (vectors[0] + vectors[2] + vectors[3]) / 3  # of the training videos, with a class or without
     assert np.allclose(sides.queries_QE[0], unit((vectors[1] - mean)[None])[0], atol=1e-6)
     assert np.allclose(sides.gallery_NE[1], unit((vectors[2] - mean)[None])[0], atol=1e-6)
     assert np.array_equal(protocol.sides(vectors, centered=False).gallery_NE, vectors[[0, 2]])

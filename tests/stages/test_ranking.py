@@ -67,6 +67,19 @@ def test_without_its_own_recording_a_query_finds_the_others() -> None:
             assert alone.precision_Q[query] == pytest.approx(np.mean(np.arange(1, len(hits) + 1) / (hits + 1)))
 
 
+@pytest.mark.parametrize("width", [37, 384])
+def test_a_video_and_its_copy_are_equally_near_wherever_they_are(width: int) -> None:
+    rng = np.random.default_rng(0)
+    gallery = unit(rng.standard_normal((301, width)).astype(np.float32))
+    gallery[-1] = gallery[5]
+    queries = unit(rng.standard_normal((200, width)).astype(np.float32) + 40 * gallery[5])
+    labels = np.zeros(301, np.int64)
+    labels[5] = 1
+    found = rank(Sides(queries, gallery, np.ones(200, np.int64), labels))
+    assert (found.nearest_QK[:, :2] == [5, 300]).all()
+    assert (found.first_Q == 0).all()
+
+
 @pytest.mark.parametrize(("queries", "items"), [(0, 5), (5, 0), (0, 0)])
 def test_an_empty_side_has_an_outcome(queries: int, items: int) -> None:
     found = rank(sides(0, queries, items))
