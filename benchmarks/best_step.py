@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from mofore.data.progress import Silent
 from mofore.data.settings import PRESETS, FitSettings
 from mofore.stages import fit

@@ -20,6 +20,7 @@ from statistics import median
 
 import numpy as np
 import torch
+
 from mofore.cache.ledger import StoredVideo
 from mofore.cache.store import FeatureStore, FrameTable, VideoFeatures
 from mofore.data.settings import FitSettings

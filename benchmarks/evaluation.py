@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from mofore.cache.ledger import StoredVideo
 from mofore.cache.store import FeatureStore, VideoFeatures
 from mofore.data.progress import Silent

@@ -105,9 +105,10 @@ def peer(case: Case, videos: Path) -> Iterator[int]:
     """The plain loop; PyAV decodes in place of OpenCV. Yields the frames done since the last time."""
     import av
     import torch
-    from mofore.stages.encoders import timm
     from PIL import Image
     from safetensors.torch import load_file
+
+    from mofore.stages.encoders import timm
 
     _, weights = case.backbone()
     model = timm.create_model(case.name, num_classes=0).eval()
@@ -126,6 +127,7 @@ def peer(case: Case, videos: Path) -> Iterator[int]:
 def parts(case: Case, videos: Path) -> dict[str, float]:
     """Decode alone, with colour conversion, and resize and crop alone; one thread each."""
     import torch
+
     from mofore.data.catalog import scan
     from mofore.data.decode import decode, rgb
     from mofore.data.settings import ExtractSettings
@@ -146,6 +148,7 @@ def parts(case: Case, videos: Path) -> dict[str, float]:
 def limit(case: Case, pinned: dict[str, Any], batch_size: int) -> Iterator[int]:
     """The backbone's forward pass on normalised pictures, nothing else."""
     import torch
+
     from mofore.data.settings import ExtractSettings
     from mofore.stages.allocator import keep_freed_memory
     from mofore.stages.arithmetic import Arithmetic

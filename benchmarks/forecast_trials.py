@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+
 from mofore.cache.store import FeatureStore, FrameTable, row_offsets
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings

@@ -17,6 +17,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
@@ -27,9 +31,6 @@ from mofore.stages.frame_memory import FrameMemory
 from mofore.stages.ranks import Ranks
 from mofore.stages.training import Training, matrix_products
 from mofore.stages.watch import Watch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 VIDEOS, FRAMES, WIDTH = 2_500, 150, 512
 TURNS, TURN_S = 4, 4.0

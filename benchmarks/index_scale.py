@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from mofore.data.arrays import Float32, Int64
 from mofore.data.settings import IndexSettings
 from mofore.stages.build_index import build, trained

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from mofore.cache.fingerprint import stat_of
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.motion import write_motion_set

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+
 from mofore.cache.fingerprint import file_state
 from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore, VideoFeatures

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore
 from mofore.pipeline.config import load_config

@@ -13,6 +13,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from click.testing import CliRunner, Result
+
 from mofore.data.motion import write_motion_set
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import torch
-from mofore.stages.text_tower import open_clip
 from safetensors.torch import save_file
+
+from mofore.stages.text_tower import open_clip
 
 NAME = "small-for-tests"
 SMALL = {

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from mofore.cache.atomic import published, remove_leftovers, write_bytes, write_json
 
 

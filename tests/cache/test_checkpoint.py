@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from mofore.cache.checkpoint import load_checkpoint, read_meta, read_rows, save_checkpoint
 from mofore.data.errors import StoreError
 

@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from mofore.cache.fingerprint import current_state, digest, file_state, stage_fingerprint, stat_of
 from mofore.data.catalog import scan
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from mofore.cache.imported import ImportedVideo, ImportRecord, read_import
 from mofore.data.errors import StoreError
 

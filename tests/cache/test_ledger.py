@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from mofore.cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
 from mofore.data.errors import StoreError
 from mofore.data.types import Failure, FileState

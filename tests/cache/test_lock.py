@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mofore.cache.lock import exclusive
 from mofore.data.errors import WorkspaceError
 

@@ -5,6 +5,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+
 from mofore.cache import shard_rows
 from mofore.cache.ledger import ShardRecord
 from mofore.cache.shard_rows import ShardRows

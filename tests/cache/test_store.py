@@ -4,6 +4,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from mofore.cache.ledger import ShardRecord
 from mofore.cache.probe import probe
 from mofore.cache.store import FeatureStore, VideoFeatures

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from mofore.cache.fingerprint import stat_of
 from mofore.data.catalog import describe, files_below, scan
 from mofore.data.errors import CatalogError

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from av.stream import Disposition
+
 from mofore.data.decode import decode, expected_frames, rgb, rotation
 from mofore.data.errors import VideoError
 from mofore.data.sampling import Sampling

@@ -4,6 +4,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+
 from mofore.data.decode import decode, expected_frames, rgb, rotation
 from mofore.data.errors import VideoError
 from mofore.data.motion import write_video

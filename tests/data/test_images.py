@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mofore.data.decode import decode, expected_frames, rgb
 from mofore.data.errors import VideoError
 from mofore.data.images import frame_series, stat_of_folder

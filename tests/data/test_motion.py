@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from mofore.data.motion import MOTIONS, REVERSED, Start, appearance, draw, poses
 
 START = Start(x=0.1, y=-0.1, phase=0.3, cycles=1.7)

@@ -4,6 +4,7 @@ from itertools import accumulate
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mofore.data.errors import ConfigError
 from mofore.data.sampling import EVERY_FRAME, ROUNDING_S, Sampling
 

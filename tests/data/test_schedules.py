@@ -1,4 +1,5 @@
 import pytest
+
 from mofore.data.schedules import curriculum_gap, learning_rate, momentum, weight_decay
 from mofore.data.settings import FitSettings
 

@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+
 from mofore.data.errors import ConfigError
 from mofore.data.sampling import Sampling
 from mofore.data.settings import DataSettings, ExtractSettings, FitSettings, IndexSettings

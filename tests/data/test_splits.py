@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from mofore.data.errors import CatalogError, ConfigError
 from mofore.data.settings import DataSettings
 from mofore.data.splits import group_split, make_split, official_split, random_split

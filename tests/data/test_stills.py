@@ -7,11 +7,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
+
 from mofore.data.decode import decode, picture, rgb
 from mofore.data.errors import UsageError, VideoError
 from mofore.data.sampling import Moments, Sampling, Span, Within
 from mofore.data.stills import stills
-from PIL import Image
 
 RATE, FRAMES = 25, 400  # 16 s: far enough for a key frame to be looked for
 

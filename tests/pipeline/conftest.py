@@ -14,6 +14,7 @@ from ..conftest import TINY
 def finished(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished work folder with its videos inside; never change it, copy it."""
     from click.testing import CliRunner
+
     from mofore.pipeline.cli import cli
 
     root = tmp_path_factory.mktemp("finished")

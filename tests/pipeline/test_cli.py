@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+
 from mofore.cache.lock import exclusive
 from mofore.data.errors import StageError
 from mofore.pipeline.cli import cli

@@ -3,6 +3,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
 from mofore.data.errors import ConfigError
 from mofore.pipeline.config import SECTIONS, load_config, make_config, parse_override, render
 

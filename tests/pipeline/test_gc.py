@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+
 from mofore.cache.lock import exclusive
 from mofore.pipeline.gc import Folder, References, choose
 

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+
 from mofore.pipeline.cli import cli
 
 from ..conftest import TINY

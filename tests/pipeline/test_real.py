@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import Result
+
 from mofore.data.decode import decode
 from mofore.data.splits import official_split
 from mofore.data.types import Video

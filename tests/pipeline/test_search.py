@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
+
 from mofore.data.motion import Start, appearance, draw, write_video
 from mofore.data.stills import stills
 from mofore.pipeline.cli import cli
@@ -22,7 +24,6 @@ from mofore.stages.queries import Phrase
 from mofore.stages.rerank import WEIGHT
 from mofore.stages.text_tower import open_clip
 from mofore.stages.vector_index import VectorIndex
-from PIL import Image
 
 from ..conftest import TINY
 from ..small_clip import NAME, small_open_clip

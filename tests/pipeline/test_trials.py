@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from mofore.tests.trials.disk import disturb
 from mofore.tests.trials.fuzz import fuzz
 from mofore.tests.trials.kill import kill_at_random_times

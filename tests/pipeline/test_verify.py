@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import Result
+
 from mofore.cache.ledger import Ledger
 from mofore.cache.lock import exclusive
 from mofore.data.errors import StoreError

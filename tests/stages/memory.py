@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from mofore.cache.ledger import StoredVideo
 from mofore.cache.store import FeatureStore, FrameTable, VideoFeatures, row_offsets
 from mofore.data.progress import Silent

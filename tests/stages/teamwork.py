@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import torch
+
 from mofore.cache.checkpoint import numbered
 from mofore.data.errors import StageError
 from mofore.stages.fit import FitJob, assist

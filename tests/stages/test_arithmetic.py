@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from mofore.data.settings import ExtractSettings
 from mofore.stages import arithmetic
 from mofore.stages.arithmetic import PLAIN, Arithmetic, choose, row_drift

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch import Tensor, nn
+
 from mofore.stages.batch_norm import fold_batch_norms
 from mofore.stages.encoders import timm
-from torch import Tensor, nn
 
 
 def trained(name: str) -> nn.Module:

@@ -4,8 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from mofore.stages.bfloat16 import diffuse_rounding, to_bfloat16
 from torch import nn
+
+from mofore.stages.bfloat16 import diffuse_rounding, to_bfloat16
 
 weights = arrays.arrays(np.float32, (3, 1, 3, 3), elements=st.floats(-4, 4, width=32))
 
@@ -41,12 +42,13 @@ def test_the_given_network_is_left_alone() -> None:
 def test_mobilenet_v2_keeps_its_features_only_because_sums_are_kept(shared: object) -> None:
     from pathlib import Path
 
+    from torch.nn.functional import cosine_similarity
+
     from mofore.data.catalog import scan
     from mofore.data.decode import decode, rgb
     from mofore.data.settings import ExtractSettings
     from mofore.stages.arithmetic import Arithmetic
     from mofore.stages.encoders import load_encoder
-    from torch.nn.functional import cosine_similarity
 
     folder = Path(str(shared))
     encoder = load_encoder(

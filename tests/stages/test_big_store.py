@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from mofore.cache.store import FeatureStore, FrameTable, VideoFeatures
 from mofore.data.errors import StageError, StoreError
 from mofore.data.progress import Silent

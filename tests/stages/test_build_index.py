@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from mofore.data.errors import StageError
 from mofore.data.settings import IndexSettings
 from mofore.stages.build_index import build, check, training_rows

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
 from mofore.stages.classification import few_shot, knn_accuracy
 from mofore.stages.ranking import Sides, rank
 from mofore.stages.unit_vectors import unit
-from sklearn.neighbors import KNeighborsClassifier
 
 
 def clustered(count: int, seed: int, spread: float = 0.45) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from mofore.stages.clustering import clustering, kmeans, mutual_information, silhouette
 from sklearn.metrics import normalized_mutual_info_score, silhouette_score
+
+from mofore.stages.clustering import clustering, kmeans, mutual_information, silhouette
 
 from .test_classification import clustered
 

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from mofore.data.arrays import UInt8
 from mofore.data.errors import UsageError
 from mofore.data.motion import Start, appearance, draw, write_video
@@ -26,7 +28,6 @@ from mofore.stages.contact_sheet import (
     pictures_of,
     write_sheet,
 )
-from PIL import Image
 
 
 def plain(colour: tuple[int, int, int], height: int = 60, width: int = 80) -> UInt8:

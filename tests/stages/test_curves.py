@@ -4,6 +4,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
+
 from mofore.data.errors import ConfigError
 from mofore.data.progress import Silent
 from mofore.stages import curves

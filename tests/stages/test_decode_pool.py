@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from mofore.data.catalog import scan
 from mofore.data.decode import decode, rgb
 from mofore.data.types import Failure

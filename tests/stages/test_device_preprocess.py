@@ -4,6 +4,7 @@ import av
 import numpy as np
 import pytest
 import torch
+
 from mofore.data.decode import decode, rgb
 from mofore.data.planes import copy_planes, plane_layout
 from mofore.stages.device_preprocess import preprocess_planes, rgb_from_planes

@@ -12,6 +12,7 @@ from urllib.error import URLError
 
 import pytest
 from click.testing import Result
+
 from mofore.cache import part_file
 from mofore.data.errors import StageError, UsageError
 from mofore.data.progress import Silent

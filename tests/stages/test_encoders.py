@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from mofore.data.backbone import parse_backbone
 from mofore.data.errors import BackboneError, StageError
 from mofore.data.settings import ExtractSettings
 from mofore.stages import hub
 from mofore.stages.encoders import Encoder, check_name, load_encoder, open_clip, timm
-from safetensors.torch import save_file
 
 CPU = torch.device("cpu")
 SMALL = "test_efficientnet"

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from mofore.data.settings import FitSettings
 from mofore.stages.epochs import Batch, Sampler
 from mofore.stages.fit import make_sampler

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from mofore.data.catalog import scan
 from mofore.data.errors import StageError
 from mofore.data.motion import Start, appearance, draw, write_video

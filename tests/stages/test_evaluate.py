@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.errors import StageError
 from mofore.data.progress import Silent

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+
 from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore, VideoFeatures
 from mofore.data.catalog import scan

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from mofore.data.progress import Silent
 from mofore.data.types import Video
 from mofore.stages.device import Place, pick_places

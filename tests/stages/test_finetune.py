@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from mofore.cache.checkpoint import load_checkpoint
 from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore, FrameTable

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from mofore.data.errors import ConfigError, StageError
 from mofore.data.settings import FitSettings
 from mofore.stages.aggregators import time_positions

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.clips import Windows
 from mofore.stages import frame_memory

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from mofore.data.settings import FitSettings
 from mofore.stages.epochs import Batch
 from mofore.stages.frame_memory import Clips

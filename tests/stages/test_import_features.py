@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from mofore.data.errors import FeaturesError
 from mofore.stages.feature_source import open_source
 from mofore.stages.flat_arrays import open_arrays

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from mofore.data.errors import ConfigError
 from mofore.data.settings import IndexSettings
 from mofore.stages import index_device

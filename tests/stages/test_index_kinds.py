@@ -1,4 +1,5 @@
 import pytest
+
 from mofore.stages.index_kinds import Limits, choose, code_bits, lists
 
 ROOM = Limits(memory_bytes=12e9, latency_ms=10.0)

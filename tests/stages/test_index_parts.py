@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mofore.data.errors import StageError, StoreError
 from mofore.stages.build_index import fill, trained
 from mofore.stages.faiss_library import faiss

@@ -2,6 +2,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+
 from mofore.stages.index_price import Price, measure, rate
 from mofore.stages.vector_index import VectorIndex
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from mofore.stages.faiss_library import faiss
 from mofore.stages.index_search import Found, inner_products, merged, nearest, scan
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mofore.data.settings import IndexSettings
 from mofore.stages.index_update import find_previous, updated
 from mofore.stages.vector_index import Items, VectorIndex

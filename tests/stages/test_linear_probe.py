@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+
 from mofore.stages.linear_probe import GRID, logistic_regression, probe
 from mofore.stages.ranking import Sides
-from sklearn.linear_model import LogisticRegression
 
 from .test_classification import clustered, sides
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+
 from mofore.data.settings import FitSettings
 from mofore.data.types import Video
 from mofore.stages.baselines import pca_whitened
@@ -14,7 +16,6 @@ from mofore.stages.forecaster import Forecaster, make_forecaster
 from mofore.stages.frame_memory import Clips, FrameMemory
 from mofore.stages.table2 import different_pairs, distribution, named_pairs, same_class_pairs
 from mofore.stages.unit_vectors import unit
-from torch import Tensor, nn
 
 from .memory import table
 

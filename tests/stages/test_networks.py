@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from mofore.data.settings import FitSettings
 from mofore.stages.epochs import Batch
 from mofore.stages.flat_parameters import FlatAdam, FlatParameters

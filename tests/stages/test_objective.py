@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from mofore.stages.objective import Objective
 from torch import Tensor
 from torch.nn import functional
+
+from mofore.stages.objective import Objective
 
 
 def reference(

@@ -1,10 +1,11 @@
 import pytest
 import torch
+from torch import Tensor, nn
+
 from mofore.data.settings import FitSettings
 from mofore.stages.forecaster import make_forecaster
 from mofore.stages.frame_memory import Clips, FrameMemory
 from mofore.stages.order_sensitivity import order_sensitivity
-from torch import Tensor, nn
 
 from .memory import table
 

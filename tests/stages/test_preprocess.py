@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from mofore.data.errors import BackboneError
 from mofore.stages.encoders import open_clip, timm
 from mofore.stages.preprocess import Preprocess, open_clip_preprocess, timm_preprocess
-from PIL import Image
 
 SIZES = [(240, 320), (320, 240), (97, 131), (224, 224), (480, 270)]
 

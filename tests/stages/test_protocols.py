@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from mofore.data.types import Split, Video
 from mofore.stages.protocols import Protocol, mean_and_sd
 from mofore.stages.unit_vectors import unit

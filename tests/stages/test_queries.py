@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mofore.data.errors import UsageError
 from mofore.data.sampling import Span
 from mofore.stages.queries import ImageFile, IndexedVideo, Names, Phrase, VideoFile, read_query, refuse_phrase

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.errors import UsageError
 from mofore.data.sampling import Span

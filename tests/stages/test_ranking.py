@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
+
 from mofore.stages import ranking
 from mofore.stages.ranking import Sides, average_precision, order, rank
 from mofore.stages.unit_vectors import unit
-from sklearn.metrics import average_precision_score
 
 
 def vectors(count: int, seed: int) -> np.ndarray:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mofore.cache.checkpoint import load_latest
 from mofore.data.errors import ConfigError, StageError
 from mofore.data.progress import Silent

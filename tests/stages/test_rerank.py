@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mofore.data.arrays import Float32
 from mofore.stages.rerank import METHODS, WEIGHT, aligned, changes, dtw, rerank
 

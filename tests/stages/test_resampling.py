@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from mofore.stages.resampling import Resampling, intervals, paired
 
 

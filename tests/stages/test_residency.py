@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from mofore.cache.shard_rows import ShardRows
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings

@@ -2,6 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+
 from mofore.stages.ranking import Sides, rank
 from mofore.stages.retrieval import (
     confusions,

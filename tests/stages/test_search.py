@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from mofore.data.arrays import Float32
 from mofore.data.errors import UsageError
 from mofore.data.sampling import Span

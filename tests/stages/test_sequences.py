@@ -2,6 +2,7 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.clips import spread_parts
 from mofore.data.settings import FitSettings

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from mofore.data.errors import StageError
 from mofore.data.settings import ExtractSettings
 from mofore.stages import text_tower

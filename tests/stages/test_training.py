@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
 from mofore.stages import fit

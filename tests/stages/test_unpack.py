@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from mofore.data.errors import StageError
 from mofore.data.progress import Silent
 from mofore.stages import unpack as module

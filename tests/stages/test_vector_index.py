@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mofore.data.errors import StaleError, StoreError
 from mofore.stages.faiss_library import faiss
 from mofore.stages.unit_vectors import unit

@@ -1,4 +1,5 @@
 import torch
+
 from mofore.data.settings import FitSettings
 from mofore.stages.forecaster import make_forecaster
 from mofore.stages.frame_memory import FrameMemory

@@ -1,6 +1,7 @@
 """Unit vectors in clusters, and what brute force says of them."""
 
 import numpy as np
+
 from mofore.data.settings import IndexSettings
 from mofore.stages import unit_vectors
 from mofore.stages.build_index import build
