@@ -182,7 +182,9 @@ def test_filters_leave_what_was_asked_for(search: Search) -> None:
         "Bounce",
         "ZoomIn",
     }
-    assert {one["group"] for one in search(ORBIT, "--exclude-same-group")["neighbours"]} == {"g02"}
+    others = search(ORBIT, "--exclude-same-group", "-k", "20")["neighbours"]
+    assert {(one["label"], one["group"]) for one in others} >= {("Orbit", "g02"), ("Bounce", "g01")}
+    assert ("Orbit", "g01") not in {(one["label"], one["group"]) for one in others}, "a group is of a class"
     train, test = (set(ids(search(ORBIT, "--split", side, "-k", "20"))) for side in ("train", "test"))
     assert not train & test
     assert len(train | test) == 19
