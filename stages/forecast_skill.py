@@ -5,7 +5,7 @@ unrelated vectors of 512 dimensions score 0.0039, so an error says nothing witho
 
 - persistence: the future is like the context (teacher's embedding of the context clip);
 - climatology: the mean target of the training videos, not normalised;
-- chance: the future of another video, half the catalog away, where it is seldom of the same class or recording.
+- chance: the future of another video, drawn from all: the next one in the catalog is of the same recording.
 
 skill = 1 - error / error of persistence; R^2 = 1 - error / error of climatology.
 """
@@ -124,13 +124,19 @@ def _errors(
         "forecast": Errors.of(forecast_BE, target_BE),
         "persistence": Errors.of(embed_clips(forecaster.teacher, *context), target_BE),
         "climatology": Errors.of(climate_E.expand_as(target_BE), target_BE),
-        "chance": Errors.of(target_BE.roll(starts * half_way(len(target_BE) // starts), dims=0), target_BE),
+        "chance": Errors.of(of_strangers(target_BE, starts), target_BE),
     }
 
 
-def half_way(videos: int) -> int:
-    """How far away the video is that stands for any other: neighbours in the catalog are of one recording."""
-    return max(1, videos // 2)
+def of_strangers(rows_BE: Tensor, each: int) -> Tensor:
+    """The rows of another video in place of each video's, ``each`` of them: drawn, since neighbours are siblings.
+
+    One closed round through all videos in a seeded order, so that none stands for itself (but where it is alone).
+    """
+    order_V = torch.randperm(len(rows_BE) // each, generator=torch.Generator().manual_seed(0))
+    stranger_V = torch.empty_like(order_V)
+    stranger_V[order_V] = order_V.roll(1)
+    return rows_BE.view(len(order_V), each, -1)[stranger_V.to(rows_BE.device)].view_as(rows_BE)
 
 
 def _row(errors: dict[str, Errors]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from ..data.clips import spread_views
 from ..data.settings import FitSettings
 from .embed import BLOCK_BYTES
-from .forecast_skill import half_way
+from .forecast_skill import of_strangers
 from .frame_memory import Clips, FrameMemory
 from .table2 import distribution
 
@@ -28,7 +28,7 @@ def order_sensitivity(embedder: nn.Module, memory: FrameMemory, settings: FitSet
     """Cosines (mean, sd, n) of clips with themselves ``reversed``, ``shuffled``, and at ``half_speed``.
 
     ``half_speed`` shows the first half of the clip's frames, each twice. ``unrelated`` is the reference: a clip and
-    that of a video half the catalog away.
+    one of another video, drawn from all.
     """
     videos = torch.linspace(0, len(memory.frames_V) - 1, min(MOST_VIDEOS, len(memory.frames_V))).round().long()
     chosen = memory.some(videos)
@@ -42,7 +42,7 @@ def order_sensitivity(embedder: nn.Module, memory: FrameMemory, settings: FitSet
         name: distribution((plain_BE * _embedded(embedder, chosen, rows_BL, order_L)).sum(dim=1))
         for name, order_L in orders.items()
     }
-    other_BE = plain_BE.roll(VIEWS * half_way(len(videos)), dims=0)
+    other_BE = of_strangers(plain_BE, VIEWS)
     unrelated_B = (plain_BE * other_BE).sum(dim=1) if len(videos) > 1 else plain_BE[:0, 0]
     return {**found, "unrelated": distribution(unrelated_B)}
 

@@ -11,7 +11,7 @@ from mofore.data.settings import FitSettings
 from mofore.data.types import Video
 from mofore.stages.baselines import pca_whitened
 from mofore.stages.embedding_health import alignment, anisotropy, effective_rank, group_probe, health
-from mofore.stages.forecast_skill import climatology, forecast_metrics, probe_gaps
+from mofore.stages.forecast_skill import climatology, forecast_metrics, of_strangers, probe_gaps
 from mofore.stages.forecaster import Forecaster, make_forecaster
 from mofore.stages.frame_memory import Clips, FrameMemory
 from mofore.stages.table2 import different_pairs, distribution, named_pairs, same_class_pairs
@@ -66,6 +66,15 @@ def test_chance_is_not_the_next_clip_of_the_same_recording() -> None:
     twins = FrameMemory.of(frames, torch.device("cpu"))
     metrics = forecast_metrics(persistence_forecaster(), twins, SETTINGS, torch.zeros(6))
     assert metrics["all"]["chance"]["cosine"] < 0.9
+
+
+def test_strangers_are_other_videos_each_of_them_once() -> None:
+    rows = torch.arange(21.0)[:, None]
+    found = of_strangers(rows, 3).flatten().view(7, 3)
+    assert sorted(found[:, 0].tolist()) == [0, 3, 6, 9, 12, 15, 18]
+    assert (found != rows.view(7, 3)).all()
+    assert torch.equal(found - found[:, :1], torch.tensor([0.0, 1.0, 2.0]).expand(7, 3))
+    assert torch.equal(of_strangers(rows[:3], 3), rows[:3]), "alone"
 
 
 def test_only_gaps_that_were_trained_are_probed() -> None:
