@@ -263,6 +263,12 @@ class FitSettings(Settings):
     momentum_schedule: str = setting(
         "constant", "constant, or cosine from momentum to 1 (open in the paper)", choices=("constant", "cosine")
     )
+    compile: str = setting(
+        "auto",
+        "steps of few rows in compiled C: auto (where there is a compiler), on, off; the same to within rounding",
+        choices=("auto", "on", "off"),
+        identity=False,
+    )
     precision: str = setting(
         "auto",
         "products: fp32, bf16 (factors may be rounded to it, weights and sums not), auto (bf16 if in hardware)",

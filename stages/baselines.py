@@ -39,12 +39,17 @@ class Row:
 
 
 def rows_to_compare(
-    spaces: Mapping[str, Float32], untrained_VE: Float32, gallery: Int64, settings: IndexSettings
+    spaces: Mapping[str, Float32],
+    persistence_VE: Float32,
+    untrained_VE: Float32,
+    gallery: Int64,
+    settings: IndexSettings,
 ) -> list[Row]:
     """All rows of the tables.
 
     Args:
         spaces: embeddings of the indexed spaces, with "mofore" and "frames" among them.
+        persistence_VE: of the windows that forecasts start from, by the teacher: futures, if nothing changes.
         untrained_VE: of the same network before its first step.
         gallery: positions of the training videos, from which whitening is taken.
         settings: of the index.
@@ -56,6 +61,7 @@ def rows_to_compare(
     whitened_VE, kept = pca_whitened(raw_VD, gallery)
     return [
         *(Row(name, e, centered, _what(name, settings), trained=True) for name, e in learnt.items()),
+        Row("persistence", persistence_VE, centered, _persistence(settings)),
         Row("raw_mean_pool", raw_VD, centered, "mean of all frame features"),
         Row(f"raw_mean_pool_{other}", raw_VD, not centered, f"the same, {other}"),
         Row("pca_whitened", whitened_VE, False, f"raw_mean_pool on its {kept} leading directions, each of variance 1"),
@@ -89,6 +95,11 @@ def pca_whitened(embeddings_VD: Float32, gallery: Int64) -> tuple[Float32, int]:
     kept = min(int(np.searchsorted(held_D, WHITENED_VARIANCE)) + 1, int((variance_D > 1e-12).sum()) or 1)
     projected_VE = (embeddings_VD - mean_D) @ axes_DD[:, :kept] / np.sqrt(np.maximum(variance_D[:kept], 1e-12))
     return unit(projected_VE.astype(np.float32)), kept
+
+
+def _persistence(settings: IndexSettings) -> str:
+    same = "; mofore is the same" if settings.embed_from == "teacher" else ""
+    return f"forecast that nothing changes: the teacher's embedding of the windows that predict starts from{same}"
 
 
 def _what(name: str, settings: IndexSettings) -> str:

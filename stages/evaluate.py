@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -39,8 +39,10 @@ from .table2 import PAPER, different_pairs, distribution, named_pairs, same_clas
 
 SCHEMA = 2
 REFERENCE = "raw_mean_pool"  # what every row is tested against
-TEACHER = "teacher"  # of whom the views are, where `mofore` is not the teacher
-PROBED = ("mofore", "predict", REFERENCE, "untrained")
+PERSISTENCE = "persistence"  # the teacher's embedding: `mofore` itself, unless another network embeds
+PROBED = ("mofore", "predict", PERSISTENCE, REFERENCE, "untrained")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,13 @@ class Evaluated:
 
 
 def embedders(forecaster: Forecaster, fit: FitSettings, settings: IndexSettings, width: int) -> dict[str, nn.Module]:
-    """What all videos are embedded by for the metrics, by the names of their rows; and the teacher, for forecasts."""
+    """What all videos are embedded by for the metrics, by the names of their rows."""
     source = settings.embed_from
     return {
         "mofore": embedder_of(forecaster, source, fit),
         "untrained": untrained(width, fit, source),
         REFERENCE: FramesMean(),
-        **({} if source == "teacher" else {TEACHER: forecaster.teacher}),
+        **({} if source == "teacher" else {PERSISTENCE: forecaster.teacher}),
     }
 
 
@@ -99,9 +101,10 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
         spaces: unit embeddings (V, E) of the indexed spaces, "mofore" and "frames" among them.
     """
     gallery = evaluation.rows("train")
-    rows = rows_to_compare(spaces, views["untrained"].pooled(), gallery, evaluation.settings)
+    persistence_VE = views[PERSISTENCE].pooled() if PERSISTENCE in views else spaces["mofore"]
+    rows = rows_to_compare(spaces, persistence_VE, views["untrained"].pooled(), gallery, evaluation.settings)
     protocol = Protocol.of(evaluation.split, evaluation.videos)
-    ranked = {row.name: rank(protocol.sides(row.embeddings_VE, centered=row.centered)) for row in rows}
+    ranked = by_row(rows, lambda row: rank(protocol.sides(row.embeddings_VE, centered=row.centered)))
     metrics = {
         "schema": SCHEMA,
         "retrieval": _retrieval(evaluation, rows, ranked, protocol),
@@ -115,17 +118,27 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
     return Evaluated(metrics, _queries(evaluation, ranked, protocol))
 
 
+def by_row(rows: Sequence[Row], measure: Callable[[Row], T]) -> dict[str, T]:
+    """``measure`` of each row by its name; rows that are the same embeddings are measured once."""
+    known: dict[tuple[int, bool], T] = {}
+    found = {}
+    for row in rows:
+        same = (id(row.embeddings_VE), row.centered)
+        found[row.name] = known[same] if same in known else known.setdefault(same, measure(row))
+    return found
+
+
 def _retrieval(
     evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked], protocol: Protocol
 ) -> dict[str, Any]:
     """Retrieval and classification from test to training videos, with intervals and tests."""
     videos, groups = _resamplings(evaluation.settings, protocol)
-    found = {}
-    for row in rows:
+
+    def measure(row: Row) -> dict[str, Any]:
         sides, of_row = protocol.sides(row.embeddings_VE, centered=row.centered), ranked[row.name]
         measured = {"R@1": hits_of(of_row), "mAP": of_row.precision_Q}
         reference = {"R@1": hits_of(ranked[REFERENCE]), "mAP": ranked[REFERENCE].precision_Q}
-        found[row.name] = {
+        return {
             **recalls(of_row),
             "knn_1": knn_accuracy(of_row, sides, 1),
             "knn_20": knn_accuracy(of_row, sides),
@@ -137,7 +150,8 @@ def _retrieval(
             if row.name == REFERENCE
             else {name: paired(of_Q, reference[name], videos, groups, scale=100) for name, of_Q in measured.items()},
         }
-    return found
+
+    return by_row(rows, measure)
 
 
 def _probe(sides: Sides, seed: int, videos: Resampling, groups: Resampling | None) -> dict[str, Any]:
@@ -155,7 +169,7 @@ def _of_classes(
         "per_class": per_class(shown, sides, protocol.classes),
         "confusions": {name: confusions(of_name, sides, protocol.classes) for name, of_name in shown.items()},
         "purity_by_distance": {name: purity_by_distance(of_name) for name, of_name in shown.items()},
-        "clustering": {row.name: _clustering(evaluation, row, protocol) for row in rows},
+        "clustering": by_row(rows, lambda row: _clustering(evaluation, row, protocol)),
     }
 
 
@@ -212,7 +226,7 @@ def _unlabelled(evaluation: Evaluation, views: Mapping[str, Views], embeddings_V
     """Table 2 and forecast, on the videos of the evaluation side."""
     settings, chosen = evaluation.settings, evaluation.evaluated
     videos, memory = evaluation.side(chosen)
-    teacher = views.get(TEACHER, views["mofore"])
+    teacher = views.get(PERSISTENCE, views["mofore"])
     train = evaluation.rows("train")
     climate_E = teacher.mean_VE[torch.from_numpy(train if len(train) else chosen)].mean(dim=0)
     forecast = forecast_metrics(evaluation.forecaster, memory, evaluation.fit, climate_E)
@@ -247,15 +261,17 @@ def _health(
     settings, chosen = evaluation.settings, evaluation.evaluated
     videos, _ = evaluation.side(chosen)
     pairs_P2 = different_pairs(videos, settings.pairs, settings.seed)
-    found = {}
-    for row in rows:
-        found[row.name] = health(row.embeddings_VE[chosen], pairs_P2)
+
+    def measure(row: Row) -> dict[str, Any]:
+        found: dict[str, Any] = health(row.embeddings_VE[chosen], pairs_P2)
         if row.name in views:
             mean_VE = views[row.name].mean_VE.cpu().numpy()
-            found[row.name]["alignment"] = alignment(mean_VE[chosen], settings.views)
+            found["alignment"] = alignment(mean_VE[chosen], settings.views)
         if row.name in PROBED and protocol.group_V is not None:
-            found[row.name]["group_probe"] = group_probe(row.embeddings_VE, protocol.class_V, protocol.group_V)
-    return found
+            found["group_probe"] = group_probe(row.embeddings_VE, protocol.class_V, protocol.group_V)
+        return found
+
+    return by_row(rows, measure)
 
 
 def _order(evaluation: Evaluation) -> dict[str, Any]:

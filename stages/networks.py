@@ -7,6 +7,7 @@ the flat gradient; a test holds it against autograd.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -33,9 +34,12 @@ class Networks(Protocol):
 
 def make_networks(forecaster: Forecaster, flat: FlatParameters, settings: FitSettings) -> Networks:
     """Written-out passes where there are some, else autograd's."""
-    if settings.aggregator == "mean" and settings.predictor in ("mlp", "none"):
-        return DenseNetworks(forecaster)
-    return AutogradNetworks(forecaster, flat)
+    return DenseNetworks(forecaster) if is_dense(settings) else AutogradNetworks(forecaster, flat)
+
+
+def is_dense(settings: FitSettings) -> bool:
+    """Whether the networks are a chain of matrix products."""
+    return settings.aggregator == "mean" and settings.predictor in ("mlp", "none")
 
 
 class AutogradNetworks:
@@ -64,13 +68,19 @@ class AutogradNetworks:
 
 
 class DenseNetworks:
-    """Mean pool, dense projection, dense predictor."""
+    """Mean pool, dense projection, dense predictor.
 
-    def __init__(self, forecaster: Forecaster) -> None:
+    Args:
+        forecaster: whose networks these are.
+        linear: makes the passes of one layer.
+    """
+
+    def __init__(self, forecaster: Forecaster, linear: Callable[[nn.Linear], Pass] | None = None) -> None:
         assert isinstance(forecaster.predictor, Predictor)
-        self.student = _passes(forecaster.student.projection)
-        self.predictor = _passes(forecaster.predictor.layers)
-        self.teacher = _passes(forecaster.teacher.projection)
+        linear = linear or _Linear
+        self.student = _passes(forecaster.student.projection, linear)
+        self.predictor = _passes(forecaster.predictor.layers, linear)
+        self.teacher = _passes(forecaster.teacher.projection, linear)
 
     def forecast(self, batch: Batch) -> Tensor:
         """Forecasts."""
@@ -87,8 +97,11 @@ class DenseNetworks:
         self.student.backward(by_embedding_RE, through=False)
 
 
-class _Pass(Protocol):
-    def forward(self, x: Tensor) -> Tensor: ...
+class Pass(Protocol):
+    """A layer, or several."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, in) to (rows, out)."""
 
     def backward(self, by_y: Tensor, *, through: bool) -> Tensor | None:
         """Set the gradient by the parameters; return that by the input where it is wanted (``through``)."""
@@ -137,7 +150,7 @@ class _Gelu:
 
 
 class _Chain:
-    def __init__(self, passes: list[_Pass]) -> None:
+    def __init__(self, passes: list[Pass]) -> None:
         self.passes = passes
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,7 +169,7 @@ class _Chain:
 class _Sum:
     """x + f(x)."""
 
-    def __init__(self, inner: _Pass) -> None:
+    def __init__(self, inner: Pass) -> None:
         self.inner = inner
 
     def forward(self, x: Tensor) -> Tensor:
@@ -167,17 +180,17 @@ class _Sum:
         return None if by_x is None else by_x.add_(by_y)
 
 
-def _passes(module: nn.Module) -> _Pass:
+def _passes(module: nn.Module, linear: Callable[[nn.Linear], Pass]) -> Pass:
     match module:
         case nn.Linear():
-            return _Linear(module)
+            return linear(module)
         case nn.ReLU():
             return _Relu()
         case nn.GELU():
             return _Gelu()
         case nn.Sequential():
-            return _Chain([_passes(part) for part in module])
+            return _Chain([_passes(part, linear) for part in module])
         case Residual():
-            return _Sum(_passes(module.inner))
+            return _Sum(_passes(module.inner, linear))
         case _:
             raise AssertionError(f"no written-out passes of {module}")

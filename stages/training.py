@@ -24,8 +24,8 @@ from .epochs import Batch, Sampler
 from .flat_parameters import FlatAdam, FlatParameters
 from .forecaster import Forecaster
 from .graphed_step import GraphedStep, can_be_graphed
+from .learner import make_learner
 from .negatives_queue import NegativesQueue
-from .networks import make_networks
 from .objective import Objective
 from .ranks import Ranks
 from .watch import Look, Watch
@@ -51,7 +51,8 @@ class Training:
         self.watch, self.folder, self.ranks = watch, folder, ranks
         self.flat = FlatParameters(forecaster)
         self.adam = FlatAdam(self.flat, settings)
-        self.networks = make_networks(forecaster, self.flat, settings)
+        rows = sampler.contexts_per_batch
+        self.learner = make_learner(forecaster, self.flat, self.adam, settings, ranks, rows)
         self.objective = Objective.of(settings)
         self.queue = NegativesQueue(settings.queue, forecaster.width, self.flat.trained.device)
         self.graphed: GraphedStep | None = None
@@ -86,12 +87,9 @@ class Training:
 
     def _computed(self, batch: Batch, lr: float | Tensor, toward: float | Tensor) -> Tensor:
         """The arithmetic of a step; its scalars are tensors where it becomes part of a graph."""
-        forecast_RE, target_RE = self.networks.forecast(batch), self.networks.target(batch)
+        forecast_RE, target_RE = self.learner.forecast(batch), self.learner.target(batch)
         gradient_RE, figures, target_unit_RE = self._objective(forecast_RE, target_RE, batch.group_R)
-        self.networks.backward(gradient_RE)
-        self.ranks.add_up(self.flat.gradient)
-        self.adam.step(lr, weight_decay(self.step, self.settings))
-        self.flat.move_teacher(toward)
+        self.learner.learn(gradient_RE, lr, weight_decay(self.step, self.settings), toward)
         self.queue.push(target_unit_RE)
         return figures
 

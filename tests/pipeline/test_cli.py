@@ -130,7 +130,7 @@ def test_metrics_have_the_promised_shape(work: Path) -> None:
     metrics = json.loads((work / "metrics.json").read_text())
     assert set(metrics) >= {"retrieval", "protocols", "table2", "forecast", "health", "order", "protocol"}
     baselines = {"raw_mean_pool", "raw_mean_pool_uncentered", "pca_whitened", "untrained", "random_projection"}
-    assert set(metrics["retrieval"]) == {"mofore", "predict", *baselines}
+    assert set(metrics["retrieval"]) == {"mofore", "predict", "persistence", *baselines}
     for row in metrics["retrieval"].values():
         assert set(row) >= {"R@1", "R@5", "R@10", "R@20", "R@50", "mAP"}
         assert 0 <= row["R@1"] <= row["R@5"] <= row["R@50"] <= 100

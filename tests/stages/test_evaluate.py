@@ -70,6 +70,17 @@ def test_every_row_has_every_figure(tmp_path: Path) -> None:
     assert mean_ap == pytest.approx(metrics["retrieval"]["mofore"]["mAP"])
 
 
+def test_persistence_is_the_teacher_whoever_embeds(tmp_path: Path) -> None:
+    split = Split("groups", TRAIN, frozenset(v.id for v in VIDEOS[12:]))
+    usual = measure(tmp_path, VIDEOS, split)
+    for table_ in ("retrieval", "clustering", "health"):
+        assert usual[table_]["persistence"] == usual[table_]["mofore"]
+    foreseen = measure(tmp_path, VIDEOS, split, embed_from="predictor")
+    for table_ in ("retrieval", "clustering", "health"):
+        assert foreseen[table_]["persistence"] == usual[table_]["persistence"]
+    assert foreseen["health"]["persistence"] != foreseen["health"]["mofore"]
+
+
 def test_measuring_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     split = Split("groups", TRAIN, frozenset(v.id for v in VIDEOS[12:]))
     assert measure(tmp_path, VIDEOS, split) == measure(tmp_path, VIDEOS, split)

@@ -1,0 +1,157 @@
+"""Steps of dense networks on few rows, in compiled code (``few_rows.c``).
+
+At batch 8 a step is the traffic of weights and moments between the caches and the processor: products read a
+megabyte for eight rows. Here weights are read once a product, and the gradient by the weights is summed where the
+optimiser wants it, without ever being written; optimiser and teacher move in the same pass. Values are those of the
+other way but for rounding, and do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..data.settings import FitSettings
+from .compiled_code import compiled
+from .epochs import Batch
+from .flat_parameters import BETA1, BETA2, EPSILON, FlatAdam, FlatParameters
+from .forecaster import Forecaster
+from .networks import DenseNetworks, is_dense
+
+SOURCE = Path(__file__).with_suffix(".c")
+ROWS, WIDTHS = 8, 32  # what rows and widths must be a multiple of
+MOST_ROWS = 32  # from there on the usual products are as fast
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("x", "dy")),
+        *((name, ctypes.c_void_p) for name in ("w", "w_first", "w_second", "w_teacher")),
+        *((name, ctypes.c_void_p) for name in ("b", "b_first", "b_second", "b_teacher")),
+        *((name, ctypes.c_long) for name in ("width_in", "width_out")),
+    ]
+
+
+class _Adam(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_float) for name in ("beta1", "beta2", "epsilon", "decay", "keep", "size", "unbias", "toward")
+    ]
+
+
+def fits_few_rows(forecaster: Forecaster, flat: FlatParameters, settings: FitSettings, rows: int) -> bool:
+    """Whether a step of so many rows can be taken here, and is taken faster."""
+    if flat.trained.device.type != "cpu" or not is_dense(settings) or rows > MOST_ROWS or rows % ROWS:
+        return False
+    layers = (module for module in forecaster.modules() if isinstance(module, nn.Linear))
+    return all(width % WIDTHS == 0 for layer in layers for width in layer.weight.shape)
+
+
+def few_rows_code() -> ctypes.CDLL | None:
+    """The compiled library; None where there is no compiler."""
+    code = compiled(SOURCE)
+    if code is not None:
+        pointer, size, threads = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
+        code.forward.argtypes = [*4 * [pointer], *3 * [size], threads]
+        code.backward.argtypes = [*3 * [pointer], *3 * [size], threads]
+        code.update.argtypes = [pointer, threads, size, pointer, threads]
+        for function in (code.forward, code.backward, code.update):
+            function.restype = None
+    return code
+
+
+class FewRows:
+    """A :class:`.learner.Learner` of dense networks whose steps have few rows.
+
+    Args:
+        forecaster: with its parameters in flat memory.
+        adam: whose moments are moved.
+        code: the compiled library.
+    """
+
+    def __init__(self, forecaster: Forecaster, adam: FlatAdam, code: ctypes.CDLL) -> None:
+        self.adam, self.code, self.threads = adam, code, torch.get_num_threads()
+        made: list[_Linear] = []
+
+        def linear(layer: nn.Linear) -> _Linear:
+            made.append(_Linear(layer, code, self.threads))
+            return made[-1]
+
+        self.networks = DenseNetworks(forecaster, linear)
+        teachers = len([module for module in forecaster.teacher.modules() if isinstance(module, nn.Linear)])
+        self.trained, teacher = made[:-teachers], made[-teachers:]
+        self.layers = (_Layer * len(self.trained))()
+        for number, layer in enumerate(self.trained):
+            follower = teacher[number] if number < teachers else None
+            self._describe(self.layers[number], layer, follower)
+
+    def forecast(self, batch: Batch) -> Tensor:
+        """Forecasts; what the backward pass needs is kept."""
+        return self.networks.forecast(batch)
+
+    def target(self, batch: Batch) -> Tensor:
+        """Targets."""
+        return self.networks.target(batch)
+
+    def learn(self, gradient_RE: Tensor, lr: float, weight_decay: float, toward: float) -> None:
+        """Backward pass, optimiser and teacher."""
+        self.networks.backward(gradient_RE)
+        for described, layer in zip(self.layers, self.trained, strict=True):
+            described.x, described.dy = layer.x.data_ptr(), layer.by_y.data_ptr()
+        self.adam.steps.add_(1)
+        pace = self._pace(int(self.adam.steps), lr, weight_decay, toward)
+        self.code.update(self.layers, len(self.layers), len(gradient_RE), ctypes.byref(pace), self.threads)
+
+    def _pace(self, step: int, lr: float, weight_decay: float, toward: float) -> _Adam:
+        decoupled = self.adam.decoupled
+        return _Adam(
+            beta1=BETA1,
+            beta2=BETA2,
+            epsilon=EPSILON,
+            decay=0.0 if decoupled else weight_decay,
+            keep=1.0 - lr * weight_decay if decoupled else 1.0,
+            size=lr / (1.0 - BETA1**step),
+            unbias=(1.0 - BETA2**step) ** -0.5,
+            toward=toward,
+        )
+
+    def _describe(self, described: _Layer, layer: _Linear, teacher: _Linear | None) -> None:
+        """Where weights, moments and the teacher's weights lie."""
+        described.width_in, described.width_out = layer.weight.shape[1], layer.weight.shape[0]
+        flat = self.adam.flat.trained
+        for letter, name in (("w", "weight"), ("b", "bias")):
+            parameter: Tensor = getattr(layer, name)
+            offset = parameter.data_ptr() - flat.data_ptr()
+            setattr(described, letter, parameter.data_ptr())
+            setattr(described, f"{letter}_first", self.adam.first.data_ptr() + offset)
+            setattr(described, f"{letter}_second", self.adam.second.data_ptr() + offset)
+            setattr(described, f"{letter}_teacher", getattr(teacher, name).data_ptr() if teacher else None)
+
+
+class _Linear:
+    """Passes of a layer; the gradient by its parameters is left to ``update``."""
+
+    def __init__(self, layer: nn.Linear, code: ctypes.CDLL, threads: int) -> None:
+        self.weight, self.bias = layer.weight.data, layer.bias.data
+        self.code, self.threads = code, threads
+        self.x = self.by_y = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.x = x.contiguous()
+        rows, out = len(x), len(self.weight)
+        y = torch.empty(rows, out)
+        where = (self.x.data_ptr(), self.weight.data_ptr(), self.bias.data_ptr(), y.data_ptr())
+        self.code.forward(*where, rows, x.shape[1], out, self.threads)
+        return y
+
+    def backward(self, by_y: Tensor, *, through: bool) -> Tensor | None:
+        self.by_y = by_y.contiguous()
+        if not through:
+            return None
+        rows, (out, width) = len(by_y), self.weight.shape
+        by_x = torch.empty(rows, width)
+        where = (self.by_y.data_ptr(), self.weight.data_ptr(), by_x.data_ptr())
+        self.code.backward(*where, rows, width, out, self.threads)
+        return by_x

@@ -1,0 +1,82 @@
+"""What a step asks of networks, optimiser and teacher, and which code answers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from ..data.errors import StageError
+from ..data.settings import FitSettings
+from .epochs import Batch
+from .few_rows import FewRows, few_rows_code, fits_few_rows
+from .flat_parameters import FlatAdam, FlatParameters
+from .forecaster import Forecaster
+from .networks import make_networks
+from .ranks import Ranks
+
+
+class Learner(Protocol):
+    """Forecasts, and learns from their gradient."""
+
+    def forecast(self, batch: Batch) -> Tensor:
+        """Forecasts (B x H, E); what the backward pass needs is kept."""
+
+    def target(self, batch: Batch) -> Tensor:
+        """The teacher's embeddings (B x H, E) of the targets."""
+
+    def learn(self, gradient_RE: Tensor, lr: float | Tensor, weight_decay: float, toward: float | Tensor) -> None:
+        """Move student and predictor down the gradient by the latest forecasts, and the teacher after the student."""
+
+
+def make_learner(
+    forecaster: Forecaster, flat: FlatParameters, adam: FlatAdam, settings: FitSettings, ranks: Ranks, rows: int
+) -> Learner:
+    """Compiled code for steps of few rows where ``fit.compile`` wants it and it can be had, else torch.
+
+    Args:
+        forecaster: with its parameters in ``flat``.
+        flat: all parameters.
+        adam: the optimiser over them.
+        settings: of the run.
+        ranks: the processes that share it.
+        rows: of a step.
+
+    Raises:
+        StageError: if ``fit.compile = "on"`` and it cannot be had.
+    """
+    if settings.compile != "off" and ranks.size == 1 and fits_few_rows(forecaster, flat, settings, rows):
+        code = few_rows_code()
+        if code is not None:
+            return FewRows(forecaster, adam, code)
+        if settings.compile == "on":
+            raise StageError(
+                'fit.compile = "on": no C compiler that makes few_rows.c into a library (cc, gcc or clang, or what CC '
+                'names): install one, or take "auto", which goes on without'
+            )
+    return Eager(forecaster, flat, adam, settings, ranks)
+
+
+class Eager:
+    """One operation of torch after the other, on any device and for any networks."""
+
+    def __init__(
+        self, forecaster: Forecaster, flat: FlatParameters, adam: FlatAdam, settings: FitSettings, ranks: Ranks
+    ) -> None:
+        self.networks = make_networks(forecaster, flat, settings)
+        self.flat, self.adam, self.ranks = flat, adam, ranks
+
+    def forecast(self, batch: Batch) -> Tensor:
+        """Forecasts."""
+        return self.networks.forecast(batch)
+
+    def target(self, batch: Batch) -> Tensor:
+        """Targets."""
+        return self.networks.target(batch)
+
+    def learn(self, gradient_RE: Tensor, lr: float | Tensor, weight_decay: float, toward: float | Tensor) -> None:
+        """Backward pass, the gradient of all processes, optimiser, teacher."""
+        self.networks.backward(gradient_RE)
+        self.ranks.add_up(self.flat.gradient)
+        self.adam.step(lr, weight_decay)
+        self.flat.move_teacher(toward)

@@ -1,0 +1,115 @@
+"""Steps in compiled code against the same steps in torch."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mofore.data.errors import StageError
+from mofore.data.settings import FitSettings
+from mofore.stages import few_rows, learner
+from mofore.stages.epochs import Batch
+from mofore.stages.few_rows import FewRows, few_rows_code
+from mofore.stages.flat_parameters import FlatAdam, FlatParameters
+from mofore.stages.forecaster import make_forecaster
+from mofore.stages.frame_memory import Clips
+from mofore.stages.learner import Eager, Learner, make_learner
+from mofore.stages.ranks import Ranks
+
+SMALL = FitSettings(embedding_width=64, hidden_width=96)
+WIDTH = 32
+
+needs_compiler = pytest.mark.skipif(few_rows_code() is None, reason="no C compiler")
+
+
+def batch(seed: int, rows: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    context, target = (Clips(torch.randn(rows, WIDTH, generator=generator)) for _ in range(2))
+    return Batch(context, target, torch.zeros(rows, 1), None)
+
+
+def begun(settings: FitSettings, rows: int) -> tuple[Learner, FlatParameters, FlatAdam]:
+    forecaster = make_forecaster(WIDTH, settings)
+    flat = FlatParameters(forecaster)
+    flat.trained.add_(0.1 * torch.randn(len(flat.trained), generator=torch.Generator().manual_seed(2)))
+    adam = FlatAdam(flat, settings)
+    return make_learner(forecaster, flat, adam, settings, Ranks(), rows), flat, adam
+
+
+def taken(settings: FitSettings, rows: int, steps: int = 5) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Outputs of each step, and the state after all of them."""
+    ours, flat, adam = begun(settings, rows)
+    assert isinstance(ours, Eager if settings.compile == "off" else FewRows)
+    outputs = []
+    with torch.no_grad():
+        for step in range(steps):
+            seen = batch(step, rows)
+            forecast, target = ours.forecast(seen), ours.target(seen)
+            outputs += [forecast.clone(), target.clone()]
+            ours.learn(forecast.cos(), 1e-2 / (step + 1), settings.weight_decay, 0.3)
+    return outputs, [flat.trained, flat.teacher, adam.first, adam.second, adam.steps]
+
+
+@needs_compiler
+@pytest.mark.parametrize("rows", [8, 24])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"projection": "linear", "activation": "gelu"},
+        {"projection": "residual", "embedding_width": 0, "predictor_skip": True},
+        {"predictor": "none", "embedding_width": 32},
+        {"weight_decay": 0.1},
+        {"weight_decay": 0.1, "optimizer": "adamw"},
+    ],
+)
+def test_compiled_steps_are_torchs(changes: dict[str, object], rows: int) -> None:
+    settings = replace(SMALL, **changes)  # type: ignore[arg-type]
+    theirs = taken(replace(settings, compile="off"), rows)
+    ours = taken(settings, rows)
+    for there, here in zip(theirs[0], ours[0], strict=True):
+        assert torch.allclose(there, here, rtol=1e-4, atol=1e-4)
+    for there, here in zip(theirs[1], ours[1], strict=True):
+        assert torch.allclose(there, here, rtol=1e-3, atol=1e-4)
+    assert (ours[1][0] - begun(settings, rows)[1].trained).abs().mean() > 1e-3, "it learnt something"
+
+
+@needs_compiler
+def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        states.append(taken(SMALL, 8)[1])
+    for state in states[1:]:
+        assert all(torch.equal(there, here) for there, here in zip(states[0], state, strict=True))
+
+
+@needs_compiler
+def test_what_is_not_finite_stays_visible() -> None:
+    ours, _, _ = begun(SMALL, 8)
+    seen = batch(0, 8)
+    seen.context.features[3, 5] = torch.nan
+    with torch.no_grad():
+        assert ours.forecast(seen)[3].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows"),
+    [
+        ({"compile": "off"}, 8),
+        ({}, 7),
+        ({}, few_rows.MOST_ROWS + 8),
+        ({"embedding_width": 40}, 8),
+        ({"aggregator": "gru"}, 8),
+        ({"predictor": "gap"}, 8),
+    ],
+)
+def test_other_steps_go_by_torch(changes: dict[str, object], rows: int) -> None:
+    assert isinstance(begun(replace(SMALL, **changes), rows)[0], Eager)  # type: ignore[arg-type]
+
+
+def test_without_a_compiler_torch_takes_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner, "few_rows_code", lambda: None)
+    assert isinstance(begun(SMALL, 8)[0], Eager)
+    with pytest.raises(StageError, match="no C compiler"):
+        begun(replace(SMALL, compile="on"), 8)
