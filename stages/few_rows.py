@@ -2,8 +2,8 @@
 
 At batch 8 a step is the traffic of weights and moments between the caches and the processor: products read a
 megabyte for eight rows. Here weights are read once a product, and the gradient by the weights is summed where the
-optimiser wants it, without ever being written; optimiser and teacher move in the same pass. Values are those of the
-other way but for rounding, and do not depend on the number of threads.
+optimiser wants it, without ever being written; optimiser and teacher move in the same pass, and the objective is one
+call in place of twenty. Values are those of the other way but for rounding, and do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from .epochs import Batch
 from .flat_parameters import BETA1, BETA2, EPSILON, FlatAdam, FlatParameters
 from .forecaster import Forecaster
 from .networks import DenseNetworks, is_dense
+from .objective import Objective
 
 SOURCE = Path(__file__).with_suffix(".c")
 ROWS, WIDTHS = 8, 32  # what rows and widths must be a multiple of
-MOST_ROWS = 32  # from there on the usual products are as fast
+MOST_ROWS = 16  # as in few_rows.c; of more rows, the usual products are as fast
 
 
 class _Layer(ctypes.Structure):
@@ -38,6 +39,13 @@ class _Layer(ctypes.Structure):
 class _Adam(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_float) for name in ("beta1", "beta2", "epsilon", "decay", "keep", "size", "unbias", "toward")
+    ]
+
+
+class _Terms(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int) for name in ("normalize", "symmetric")),
+        *((name, ctypes.c_float) for name in ("scale", "weight", "temperature")),
     ]
 
 
@@ -57,7 +65,8 @@ def few_rows_code() -> ctypes.CDLL | None:
         code.forward.argtypes = [*4 * [pointer], *3 * [size], threads]
         code.backward.argtypes = [*3 * [pointer], *3 * [size], threads]
         code.update.argtypes = [pointer, threads, size, pointer, threads]
-        for function in (code.forward, code.backward, code.update):
+        code.objective.argtypes = [*3 * [pointer], size, size, *5 * [pointer]]
+        for function in (code.forward, code.backward, code.update, code.objective):
             function.restype = None
     return code
 
@@ -68,11 +77,13 @@ class FewRows:
     Args:
         forecaster: with its parameters in flat memory.
         adam: whose moments are moved.
+        objective: of the run.
         code: the compiled library.
     """
 
-    def __init__(self, forecaster: Forecaster, adam: FlatAdam, code: ctypes.CDLL) -> None:
+    def __init__(self, forecaster: Forecaster, adam: FlatAdam, objective: Objective, code: ctypes.CDLL) -> None:
         self.adam, self.code, self.threads = adam, code, torch.get_num_threads()
+        self.objective = FewRowsObjective(objective, code)
         made: list[_Linear] = []
 
         def linear(layer: nn.Linear) -> _Linear:
@@ -128,6 +139,42 @@ class FewRows:
             setattr(described, f"{letter}_first", self.adam.first.data_ptr() + offset)
             setattr(described, f"{letter}_second", self.adam.second.data_ptr() + offset)
             setattr(described, f"{letter}_teacher", getattr(teacher, name).data_ptr() if teacher else None)
+
+
+class FewRowsObjective:
+    """Value and gradient of an objective for few rows; those with a queue go by torch."""
+
+    def __init__(self, objective: Objective, code: ctypes.CDLL) -> None:
+        self.objective, self.code = objective, code
+
+    def __call__(
+        self, forecast_RE: Tensor, target_RE: Tensor, group_R: Tensor | None = None, queue_QE: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As :meth:`.objective.Objective.__call__`."""
+        if queue_QE is not None:
+            return self.objective(forecast_RE, target_RE, group_R, queue_QE)
+        rows, width = forecast_RE.shape
+        gradient_RE, unit_RE, scratch_RE = torch.empty(3, rows, width)
+        figures = torch.empty(4)
+        forecast_RE, target_RE = forecast_RE.contiguous(), target_RE.contiguous()
+        self.code.objective(
+            forecast_RE.data_ptr(),
+            target_RE.data_ptr(),
+            None if group_R is None else group_R.data_ptr(),
+            rows,
+            width,
+            ctypes.byref(self._terms(width)),
+            gradient_RE.data_ptr(),
+            unit_RE.data_ptr(),
+            figures.data_ptr(),
+            scratch_RE.data_ptr(),
+        )
+        return gradient_RE, figures, unit_RE
+
+    def _terms(self, width: int) -> _Terms:
+        o = self.objective
+        scale = 1.0 / (width if o.mean_over_width else 1)
+        return _Terms(o.normalize, o.symmetric, scale, o.weight, o.temperature)
 
 
 class _Linear:

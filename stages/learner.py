@@ -13,11 +13,27 @@ from .few_rows import FewRows, few_rows_code, fits_few_rows
 from .flat_parameters import FlatAdam, FlatParameters
 from .forecaster import Forecaster
 from .networks import make_networks
+from .objective import Objective
 from .ranks import Ranks
 
 
+class Loss(Protocol):
+    """Value and gradient of the objective."""
+
+    def __call__(
+        self, forecast_RE: Tensor, target_RE: Tensor, group_R: Tensor | None = None, queue_QE: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As :meth:`.objective.Objective.__call__`."""
+
+
 class Learner(Protocol):
-    """Forecasts, and learns from their gradient."""
+    """Forecasts, and learns from their gradient.
+
+    Attributes:
+        objective: what the gradient is of, called as :class:`.objective.Objective` is.
+    """
+
+    objective: Loss
 
     def forecast(self, batch: Batch) -> Tensor:
         """Forecasts (B x H, E); what the backward pass needs is kept."""
@@ -48,7 +64,7 @@ def make_learner(
     if settings.compile != "off" and ranks.size == 1 and fits_few_rows(forecaster, flat, settings, rows):
         code = few_rows_code()
         if code is not None:
-            return FewRows(forecaster, adam, code)
+            return FewRows(forecaster, adam, Objective.of(settings), code)
         if settings.compile == "on":
             raise StageError(
                 'fit.compile = "on": no C compiler that makes few_rows.c into a library (cc, gcc or clang, or what CC '
@@ -63,7 +79,7 @@ class Eager:
     def __init__(
         self, forecaster: Forecaster, flat: FlatParameters, adam: FlatAdam, settings: FitSettings, ranks: Ranks
     ) -> None:
-        self.networks = make_networks(forecaster, flat, settings)
+        self.networks, self.objective = make_networks(forecaster, flat, settings), Objective.of(settings)
         self.flat, self.adam, self.ranks = flat, adam, ranks
 
     def forecast(self, batch: Batch) -> Tensor:

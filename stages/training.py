@@ -18,6 +18,7 @@ from ..data.errors import StageError
 from ..data.progress import Progress
 from ..data.schedules import learning_rate, momentum, weight_decay
 from ..data.settings import FitSettings
+from .allocator import keep_freed_memory
 from .curves import Curves, make_curves
 from .device import has_bfloat16
 from .epochs import Batch, Sampler
@@ -26,7 +27,6 @@ from .forecaster import Forecaster
 from .graphed_step import GraphedStep, can_be_graphed
 from .learner import make_learner
 from .negatives_queue import NegativesQueue
-from .objective import Objective
 from .ranks import Ranks
 from .watch import Look, Watch
 
@@ -53,7 +53,6 @@ class Training:
         self.adam = FlatAdam(self.flat, settings)
         rows = sampler.contexts_per_batch
         self.learner = make_learner(forecaster, self.flat, self.adam, settings, ranks, rows)
-        self.objective = Objective.of(settings)
         self.queue = NegativesQueue(settings.queue, forecaster.width, self.flat.trained.device)
         self.graphed: GraphedStep | None = None
         if can_be_graphed(settings, self.flat.trained.device, ranks.size):
@@ -69,6 +68,7 @@ class Training:
         Raises:
             StageError: if the loss is no longer finite, or the embeddings collapse and ``fit.alarm = "stop"``.
         """
+        keep_freed_memory()
         begun = self._resume(progress)
         with torch.no_grad(), matrix_products(self.settings.precision, self.flat.trained.device):
             if self.ranks.writes:
@@ -126,11 +126,11 @@ class Training:
         """The objective over the rows of all processes, and this process's part of its gradient."""
         ranks, rows, queue_QE = self.ranks, len(forecast_RE), self.queue.filled()
         if ranks.size == 1:
-            return self.objective(forecast_RE, target_RE, group_R, queue_QE)
+            return self.learner.objective(forecast_RE, target_RE, group_R, queue_QE)
         group_R = None if group_R is None else ranks.gather(group_R)
         both_RE = ranks.gather(torch.cat([forecast_RE, target_RE], dim=1))  # one exchange instead of two
         forecasts_RE, targets_RE = both_RE.chunk(2, dim=1)
-        whole = self.objective(forecasts_RE, targets_RE, group_R, queue_QE)
+        whole = self.learner.objective(forecasts_RE, targets_RE, group_R, queue_QE)
         return whole[0][ranks.rank * rows : (ranks.rank + 1) * rows], whole[1], whole[2]
 
     def _steps(self, record: _Record) -> None:

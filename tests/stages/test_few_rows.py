@@ -9,11 +9,12 @@ from mofore.data.errors import StageError
 from mofore.data.settings import FitSettings
 from mofore.stages import few_rows, learner
 from mofore.stages.epochs import Batch
-from mofore.stages.few_rows import FewRows, few_rows_code
+from mofore.stages.few_rows import FewRows, FewRowsObjective, few_rows_code
 from mofore.stages.flat_parameters import FlatAdam, FlatParameters
 from mofore.stages.forecaster import make_forecaster
 from mofore.stages.frame_memory import Clips
 from mofore.stages.learner import Eager, Learner, make_learner
+from mofore.stages.objective import Objective
 from mofore.stages.ranks import Ranks
 
 SMALL = FitSettings(embedding_width=64, hidden_width=96)
@@ -51,7 +52,7 @@ def taken(settings: FitSettings, rows: int, steps: int = 5) -> tuple[list[torch.
 
 
 @needs_compiler
-@pytest.mark.parametrize("rows", [8, 24])
+@pytest.mark.parametrize("rows", [8, 16])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -113,3 +114,38 @@ def test_without_a_compiler_torch_takes_the_step(monkeypatch: pytest.MonkeyPatch
     assert isinstance(begun(SMALL, 8)[0], Eager)
     with pytest.raises(StageError, match="no C compiler"):
         begun(replace(SMALL, compile="on"), 8)
+
+
+@needs_compiler
+@pytest.mark.parametrize("rows", [8, 16])
+@pytest.mark.parametrize("groups", [None, 3, 16])
+@pytest.mark.parametrize(
+    ("normalize", "mean", "symmetric"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_the_compiled_objective_is_the_other(
+    rows: int, groups: int | None, normalize: bool, mean: bool, symmetric: bool
+) -> None:
+    plain = Objective(normalize, mean, 0.7, 0.2, symmetric)
+    code = few_rows_code()
+    assert code is not None
+    generator = torch.Generator().manual_seed(rows)
+    forecast, target = (torch.randn(rows, 96, generator=generator) for _ in range(2))
+    group = None if groups is None else torch.arange(rows) % groups
+    for there, here in zip(
+        plain(forecast, target, group), FewRowsObjective(plain, code)(forecast, target, group), strict=True
+    ):
+        assert torch.allclose(there, here, rtol=1e-5, atol=1e-6)
+
+
+@needs_compiler
+def test_an_objective_of_what_is_not_finite_is_not() -> None:
+    code = few_rows_code()
+    assert code is not None
+    rows, forecast = 8, torch.ones(8, 32)
+    forecast[2, 1] = torch.nan
+    gradient, figures, _ = FewRowsObjective(Objective.of(SMALL), code)(forecast, torch.ones(rows, 32))
+    assert not figures[0].isfinite()
+    assert gradient[2].isnan().all()
+    zeros, figures, _ = FewRowsObjective(Objective.of(SMALL), code)(torch.zeros(rows, 32), torch.ones(rows, 32))
+    assert torch.allclose(zeros, Objective.of(SMALL)(torch.zeros(rows, 32), torch.ones(rows, 32))[0], rtol=1e-4)
+    assert figures.isfinite().all()
