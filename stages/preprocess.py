@@ -7,6 +7,7 @@ normalisation is left to the forward pass, so that a frame travels as bytes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -15,6 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data.errors import BackboneError
+
+IN_CACHE = 4  # frames that are resized at once, so that what lies between the two directions stays in the cache
+REACH = {"bilinear": 1, "bicubic": 2}  # pixels on either side that one is made of, where nothing gets smaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,15 @@ class Preprocess:
         """Resize and crop uint8 frames of one size; uint8 (B, C, H, W), channels last in memory."""
         frames_BCHW = frames_BHWC.permute(0, 3, 1, 2)
         target = self.resized(*frames_BCHW.shape[2:])
-        if target != tuple(frames_BCHW.shape[2:]):
-            frames_BCHW = functional.interpolate(
-                frames_BCHW, target, mode=self.interpolation, antialias=True, align_corners=False
-            )
-        return self.crop_or_pad(frames_BCHW)
+        if target == tuple(frames_BCHW.shape[2:]):
+            return self.crop_or_pad(frames_BCHW)
+        if target[0] < self.size[0] or target[1] < self.size[1]:
+            return self.crop_or_pad(self._resize(frames_BCHW, target))
+        cropped_BHWC = torch.empty(len(frames_BHWC), *self.size, 3, dtype=torch.uint8, device=frames_BHWC.device)
+        for start in range(0, len(frames_BHWC), IN_CACHE):
+            part_BCHW = self._resize_and_crop(frames_BCHW[start : start + IN_CACHE], target)
+            cropped_BHWC[start : start + IN_CACHE] = part_BCHW.permute(0, 2, 3, 1)
+        return cropped_BHWC.permute(0, 3, 1, 2)
 
     def normalise(self, frames_BCHW: Tensor) -> Tensor:
         """Float32 from uint8: (x / 255 - mean) / std, as one multiplication and one addition."""
@@ -84,9 +92,40 @@ class Preprocess:
         height, width = self.size
         if frames_BCHW.shape[2] < height or frames_BCHW.shape[3] < width:
             frames_BCHW = self._pad(frames_BCHW)
-        top = round((frames_BCHW.shape[2] - height) / 2)
-        left = round((frames_BCHW.shape[3] - width) / 2)
+        top, left = self._corner(*frames_BCHW.shape[2:])
         return frames_BCHW[:, :, top : top + height, left : left + width]
+
+    def _resize(self, frames_BCHW: Tensor, target: tuple[int, int]) -> Tensor:
+        return functional.interpolate(frames_BCHW, target, mode=self.interpolation, antialias=True, align_corners=False)
+
+    def _resize_and_crop(self, frames_BCHW: Tensor, target: tuple[int, int]) -> Tensor:
+        """The centre of resized frames, what lies below and to the right of it never made: the same pixels."""
+        top, left = self._corner(*target)
+        (height, width), have = self.size, frames_BCHW.shape[2:]
+        seen_h, made_h = self._extent(top + height, target[0], have[0])
+        seen_w, made_w = self._extent(left + width, target[1], have[1])
+        # What functional.interpolate calls; it would not take sizes and scales that differ.
+        resize = getattr(torch.ops.aten, f"_upsample_{self.interpolation}2d_aa")
+        scales = target[0] / have[0], target[1] / have[1]
+        resized_BCHW: Tensor = resize(frames_BCHW[:, :, :seen_h, :seen_w], (made_h, made_w), False, *scales)
+        return resized_BCHW[:, :, top : top + height, left : left + width]
+
+    def _corner(self, height: int, width: int) -> tuple[int, int]:
+        """Where the centre of a resized frame begins."""
+        return round((height - self.size[0]) / 2), round((width - self.size[1]) / 2)
+
+    def _extent(self, wanted: int, target: int, have: int) -> tuple[int, int]:
+        """How many of ``have`` pixels the first ``wanted`` of ``target`` are made of, and how many are made of them.
+
+        The kernel takes equal numbers for a direction that stays as it is; so they differ where it doesn't.
+        """
+        if target == have:
+            return wanted, wanted
+        step = have / target
+        seen = min(have, math.ceil(wanted * step + REACH[self.interpolation] * max(step, 1.0)) + 1)
+        if seen != wanted:
+            return seen, wanted
+        return (seen + 1, wanted) if seen < have else (have, target)
 
     def _pad(self, frames_BCHW: Tensor) -> Tensor:
         batch, _, have_h, have_w = frames_BCHW.shape

@@ -1,9 +1,12 @@
 """Our preprocessing against the transforms that timm and open_clip use themselves."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
 
 from mofore.data.errors import BackboneError
 from mofore.stages.encoders import open_clip, timm
@@ -63,3 +66,20 @@ def test_open_clip_sees_the_same_picture(size: tuple[int, int], resize_mode: str
 def test_an_interpolation_that_cannot_be_reproduced_is_refused() -> None:
     with pytest.raises(BackboneError, match="'lanczos'"):
         Preprocess((8, 8), (8, 8), "squash", "lanczos", (0, 0, 0), (1, 1, 1))
+
+
+def test_what_the_crop_leaves_out_need_not_be_made() -> None:
+    """Pixel for pixel the crop of the whole resized frame, for odd sizes, enlarged and made smaller."""
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        height, width, side = (int(n) for n in rng.integers(10, 140, 3))
+        scale = int(side / rng.choice([0.7, 0.875, 0.95, 1.0]))
+        fit: Any = rng.choice(["shortest", "squash"])
+        mode = str(rng.choice(["bilinear", "bicubic"]))
+        preprocess = Preprocess((side, side), (scale, scale), fit, mode, (0.5,) * 3, (0.5,) * 3)
+        frames = torch.from_numpy(rng.integers(0, 256, (int(rng.integers(1, 7)), height, width, 3), np.uint8))
+        whole = frames.permute(0, 3, 1, 2)
+        target = preprocess.resized(height, width)
+        if target != (height, width):
+            whole = functional.interpolate(whole, target, mode=mode, antialias=True, align_corners=False)
+        assert torch.equal(preprocess(frames), preprocess.crop_or_pad(whole)), (height, width, side, scale, fit, mode)
