@@ -106,13 +106,13 @@ class FewRows:
         """Targets."""
         return self.networks.target(batch)
 
-    def learn(self, gradient_RE: Tensor, lr: float, weight_decay: float, toward: float) -> None:
+    def learn(self, gradient_RE: Tensor, lr: float | Tensor, weight_decay: float, toward: float | Tensor) -> None:
         """Backward pass, optimiser and teacher."""
         self.networks.backward(gradient_RE)
         for described, layer in zip(self.layers, self.trained, strict=True):
             described.x, described.dy = layer.x.data_ptr(), layer.by_y.data_ptr()
         self.adam.steps.add_(1)
-        pace = self._pace(int(self.adam.steps), lr, weight_decay, toward)
+        pace = self._pace(int(self.adam.steps), float(lr), weight_decay, float(toward))
         self.code.update(self.layers, len(self.layers), len(gradient_RE), ctypes.byref(pace), self.threads)
 
     def _pace(self, step: int, lr: float, weight_decay: float, toward: float) -> _Adam:

@@ -27,13 +27,11 @@ class Loss(Protocol):
 
 
 class Learner(Protocol):
-    """Forecasts, and learns from their gradient.
+    """Forecasts, and learns from their gradient."""
 
-    Attributes:
-        objective: what the gradient is of, called as :class:`.objective.Objective` is.
-    """
-
-    objective: Loss
+    @property
+    def objective(self) -> Loss:
+        """What the gradient is of."""
 
     def forecast(self, batch: Batch) -> Tensor:
         """Forecasts (B x H, E); what the backward pass needs is kept."""
