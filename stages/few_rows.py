@@ -21,6 +21,7 @@ from .flat_parameters import BETA1, BETA2, EPSILON, FlatAdam, FlatParameters
 from .forecaster import Forecaster
 from .networks import DenseNetworks, is_dense
 from .objective import Objective
+from .thread_count import ThreadCount
 
 SOURCE = Path(__file__).with_suffix(".c")
 ROWS, WIDTHS = 8, 32  # what rows and widths must be a multiple of
@@ -82,7 +83,7 @@ class FewRows:
     """
 
     def __init__(self, forecaster: Forecaster, adam: FlatAdam, objective: Objective, code: ctypes.CDLL) -> None:
-        self.adam, self.code, self.threads = adam, code, torch.get_num_threads()
+        self.adam, self.code, self.threads = adam, code, ThreadCount(torch.get_num_threads())
         self.objective = FewRowsObjective(objective, code)
         made: list[_Linear] = []
 
@@ -100,6 +101,7 @@ class FewRows:
 
     def forecast(self, batch: Batch) -> Tensor:
         """Forecasts; what the backward pass needs is kept."""
+        self.threads.begin()
         return self.networks.forecast(batch)
 
     def target(self, batch: Batch) -> Tensor:
@@ -113,7 +115,8 @@ class FewRows:
             described.x, described.dy = layer.x.data_ptr(), layer.by_y.data_ptr()
         self.adam.steps.add_(1)
         pace = self._pace(int(self.adam.steps), float(lr), weight_decay, float(toward))
-        self.code.update(self.layers, len(self.layers), len(gradient_RE), ctypes.byref(pace), self.threads)
+        self.code.update(self.layers, len(self.layers), len(gradient_RE), ctypes.byref(pace), self.threads.count)
+        self.threads.end()
 
     def _pace(self, step: int, lr: float, weight_decay: float, toward: float) -> _Adam:
         decoupled = self.adam.decoupled
@@ -180,7 +183,7 @@ class FewRowsObjective:
 class _Linear:
     """Passes of a layer; the gradient by its parameters is left to ``update``."""
 
-    def __init__(self, layer: nn.Linear, code: ctypes.CDLL, threads: int) -> None:
+    def __init__(self, layer: nn.Linear, code: ctypes.CDLL, threads: ThreadCount) -> None:
         self.weight, self.bias = layer.weight.data, layer.bias.data
         self.code, self.threads = code, threads
         self.x = self.by_y = torch.empty(0)
@@ -190,7 +193,7 @@ class _Linear:
         rows, out = len(x), len(self.weight)
         y = torch.empty(rows, out)
         where = (self.x.data_ptr(), self.weight.data_ptr(), self.bias.data_ptr(), y.data_ptr())
-        self.code.forward(*where, rows, x.shape[1], out, self.threads)
+        self.code.forward(*where, rows, x.shape[1], out, self.threads.count)
         return y
 
     def backward(self, by_y: Tensor, *, through: bool) -> Tensor | None:
@@ -200,5 +203,5 @@ class _Linear:
         rows, (out, width) = len(by_y), self.weight.shape
         by_x = torch.empty(rows, width)
         where = (self.by_y.data_ptr(), self.weight.data_ptr(), by_x.data_ptr())
-        self.code.backward(*where, rows, width, out, self.threads)
+        self.code.backward(*where, rows, width, out, self.threads.count)
         return by_x

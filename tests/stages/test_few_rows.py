@@ -16,6 +16,7 @@ from mofore.stages.frame_memory import Clips
 from mofore.stages.learner import Eager, Learner, make_learner
 from mofore.stages.objective import Objective
 from mofore.stages.ranks import Ranks
+from mofore.stages.thread_count import ThreadCount
 
 SMALL = FitSettings(embedding_width=64, hidden_width=96)
 WIDTH = 32
@@ -75,11 +76,16 @@ def test_compiled_steps_are_torchs(changes: dict[str, object], rows: int) -> Non
     assert (ours[1][0] - begun(settings, rows)[1].trained).abs().mean() > 1e-3, "it learnt something"
 
 
+class Fixed(ThreadCount):
+    def begin(self) -> None:
+        self.count = self.choices[-1]
+
+
 @needs_compiler
 def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     states = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(few_rows, "ThreadCount", lambda _, fixed=threads: Fixed(fixed))
         states.append(taken(SMALL, 8)[1])
     for state in states[1:]:
         assert all(torch.equal(there, here) for there, here in zip(states[0], state, strict=True))
