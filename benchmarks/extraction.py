@@ -60,7 +60,7 @@ class Case:
 
 CASES = (
     Case("mobilenetv2_100", 300, 4, "on"),
-    Case("mobilenetv3_small_100", 300, 8, "on"),
+    Case("mobilenetv3_small_100", 300, 12, "on"),
     Case("vit_small_patch16_224", 150, 1, "on"),
 )
 

@@ -10,20 +10,29 @@
 #include <math.h>
 #include <stddef.h>
 
+#ifdef __AVX512F__
 #define LANES 16
+#else
+#define LANES 8
+#endif
 #define ROWS 8
 #define MOST_ROWS 16
 #define LEAST_NORM 1e-12f
 
 /* Not aligned: layers lie in flat memory one after the other, and biases come between. */
-typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
+typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 static inline lanes *at(const float *p) { return (lanes *)p; }
 
-/* The sums of neighbours, those of a first: four rounds of it turn 16 vectors into the vector of their sums. */
+/* The sums of neighbours, those of a first: rounds of it turn as many vectors as they are wide into their sums. */
 static inline lanes pairs(lanes a, lanes b) {
+#if LANES == 16
     return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
            __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+#else
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14) +
+           __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+#endif
 }
 
 /* y (rows, out) = x (rows, in) W' + b, W (out, in). */
@@ -40,10 +49,10 @@ void forward(const float *x, const float *w, const float *b, float *y, long rows
                     sums[2 * i + 1] += xi * w1;
                 }
             }
-            for (int left = ROWS; left > 0; left /= 2)
+            for (int left = ROWS; left * LANES >= 2 * ROWS; left /= 2)
                 for (int i = 0; i < left; i++) sums[i] = pairs(sums[2 * i], sums[2 * i + 1]);
-            for (int i = 0; i < ROWS; i++)
-                for (int j = 0; j < 2; j++) y[(r + i) * out + n + j] = sums[0][2 * i + j] + b[n + j];
+            for (int i = 0; i < 2 * ROWS; i++)
+                y[(r + i / 2) * out + n + i % 2] = sums[i / LANES][i % LANES] + b[n + i % 2];
         }
     }
 }
@@ -87,7 +96,7 @@ static inline lanes root(lanes v) {
     return v;
 }
 
-/* One step of 16 parameters; no teacher: NULL. */
+/* One step of as many parameters; no teacher: NULL. */
 static inline void move(lanes g, float *w, float *first, float *second, float *teacher, struct adam a) {
     lanes old = *at(w), m = *at(first), v = *at(second);
     g += a.decay * old;

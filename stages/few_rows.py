@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..cache.compiled_code import compiled
 from ..data.settings import FitSettings
-from .compiled_code import compiled
 from .epochs import Batch
 from .flat_parameters import BETA1, BETA2, EPSILON, FlatAdam, FlatParameters
 from .forecaster import Forecaster

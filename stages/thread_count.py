@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from statistics import median
 
-TRIED = 16  # pieces for each number of threads
+TRIED = 32  # pieces for each number of threads; their median counts, since one of them may be disturbed
 HOLDS_S = 30.0  # before they are tried again
 
 
@@ -25,14 +26,13 @@ class ThreadCount:
         self.choices = sorted({most, *(1 << power for power in range(most.bit_length()) if 1 << power <= most)})
         self.count, self._began, self._chosen_at = most, 0.0, 0.0
         self._untried: list[int] = list(self.choices)
-        self._spent: dict[int, float] = {}
-        self._pieces = 0
+        self._spent_s: dict[int, list[float]] = {}
 
     def begin(self) -> None:
         """A piece begins."""
         self._began = self.clock()
         if not self._untried and len(self.choices) > 1 and self._began - self._chosen_at > HOLDS_S:
-            self._untried, self._spent = list(self.choices), {}
+            self._untried, self._spent_s = list(self.choices), {}
         if self._untried:
             self.count = self._untried[0]
 
@@ -40,11 +40,11 @@ class ThreadCount:
         """The piece has ended."""
         if not self._untried:
             return
-        now, self._pieces = self.clock(), self._pieces + 1
-        self._spent[self.count] = self._spent.get(self.count, 0.0) + now - self._began
-        if self._pieces < TRIED:
+        now, spent_s = self.clock(), self._spent_s.setdefault(self.count, [])
+        spent_s.append(now - self._began)
+        if len(spent_s) < TRIED:
             return
-        self._pieces = 0
         self._untried.pop(0)
         if not self._untried:
-            self.count, self._chosen_at = min(self._spent, key=self._spent.__getitem__), now
+            self.count = min(self.choices, key=lambda count: median(self._spent_s[count]))
+            self._chosen_at = now

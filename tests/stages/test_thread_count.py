@@ -31,6 +31,17 @@ def test_powers_of_two_and_all_are_tried(most: int, choices: list[int]) -> None:
     assert taken == [n for n in choices for _ in range(TRIED)] + [most] * 5
 
 
+def test_a_piece_that_is_disturbed_decides_nothing() -> None:
+    clock = Clock()
+    threads = ThreadCount(2, clock)
+    work(threads, clock, {1: 0.002, 2: 0.001}, TRIED + 3)
+    clock_before = clock.now
+    threads.begin()
+    clock.now = clock_before + 5.0
+    threads.end()
+    assert work(threads, clock, {1: 0.002, 2: 0.001}, TRIED)[-1] == 2
+
+
 def test_it_follows_a_machine_that_becomes_busy_and_idle_again() -> None:
     clock = Clock()
     threads = ThreadCount(2, clock)

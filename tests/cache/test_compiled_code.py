@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mofore.stages import compiled_code
-from mofore.stages.compiled_code import compiled
+from mofore.cache import compiled_code
+from mofore.cache.compiled_code import compiled
 
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, compiled_code.COMPILERS)), reason="no C compiler")
 
