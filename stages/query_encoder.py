@@ -18,6 +18,7 @@ from ..data.decode import picture
 from ..data.errors import StaleError, UsageError, VideoError
 from ..data.sampling import Span, Within
 from ..data.settings import ExtractSettings
+from .allocator import keep_freed_memory
 from .arithmetic import Arithmetic
 from .device import pick_device
 from .encoders import Encoder, load_encoder
@@ -25,6 +26,7 @@ from .frame_source import Pieces, Reading
 from .text_tower import encode_text
 
 WHOLE = Span()
+PASS, HALF = 16, 8  # frames of a forward pass, and of the last one where they do: kernels are chosen once for each size
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,13 @@ class QueryEncoder:
     @cached_property
     def _at_work(self) -> Encoder:
         """In the arithmetic of the store."""
+        keep_freed_memory()
         height, width = self.encoder.preprocess.size
-        example_BCHW = torch.zeros(1, 3, height, width, dtype=torch.uint8)
-        return self.encoder.at(Arithmetic(self.pinned["precision"], self.pinned["folded"]), example_BCHW)
+        example_BCHW = torch.zeros(PASS, 3, height, width, dtype=torch.uint8)
+        encoder = self.encoder.at(Arithmetic(self.pinned["precision"], self.pinned["folded"]), example_BCHW[:1])
+        for size in (HALF, PASS):  # the first pass of a size chooses kernels, and no query shall wait for that
+            encoder.encode(example_BCHW[:size])
+        return encoder
 
     def of_file(self, path: Path, span: Span | None) -> FrameTable:
         """Features of the frames of a video file, or of a span of it, with their true times.
@@ -76,7 +82,8 @@ class QueryEncoder:
         pieces: list[Float16] = []
         times_s: list[float] = []
         try:
-            for piece in Pieces(path, Reading(preprocess, sampling, self.settings.image_fps), 0, lambda: None):
+            reading = Reading(preprocess, sampling, self.settings.image_fps, piece_frames=PASS)
+            for piece in Pieces(path, reading, 0, lambda: None):
                 pieces.append(self._features(piece.pixels.permute(0, 3, 1, 2)))
                 times_s.extend(piece.times_s)
         except VideoError as error:
@@ -106,7 +113,13 @@ class QueryEncoder:
         return encode_text(self.encoder, text)
 
     def _features(self, frames_BCHW: Tensor) -> Float16:
-        return np.asarray(self._at_work.encode(frames_BCHW).half().numpy())
+        """Of up to :data:`PASS` frames (n, C, H, W), float16 (n, D)."""
+        count = len(frames_BCHW)
+        height, width = frames_BCHW.shape[2:]
+        passed_BHWC = torch.zeros(HALF if count <= HALF else PASS, height, width, 3, dtype=torch.uint8)
+        passed_BCHW = passed_BHWC.permute(0, 3, 1, 2)
+        passed_BCHW[:count] = frames_BCHW
+        return np.asarray(self._at_work.encode(passed_BCHW)[:count].half().numpy())
 
 
 def _table(features_TD: Float16, times_s: list[float], name: str) -> FrameTable:
