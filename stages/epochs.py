@@ -19,7 +19,7 @@ from .frame_memory import Clips, FrameMemory
 from .lookalikes import Lookalikes
 
 ROUND_PAIRS = 2048  # a round has at least so many, unless the run ends before
-GATHER_BYTES = 4 << 20  # of float32 clips that are gathered for several steps at once: they stay in the caches
+GATHER_BYTES = 1 << 20  # of float32 clips that are gathered for several steps at once: they stay in the caches
 
 
 @dataclass(frozen=True, slots=True)
