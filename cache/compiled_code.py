@@ -1,6 +1,7 @@
 """C of this package, compiled for this machine when it is first needed, and kept.
 
-Compiled code is an offer: where there is no compiler, what asks for it goes on without.
+Compiled code is an offer: where it cannot be had, what asks for it goes on without. The same source, compiler and
+processor always give the same library, or none: a slower one in its place would have other last digits.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,66 +18,76 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from .atomic import published, write_bytes
+from .fingerprint import file_sha256
+
 COMPILERS = ("cc", "gcc", "clang")
 USUAL = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math")
-# The first that the compiler takes: some know no name for the machine they run on, some no OpenMP.
-EXTRAS = (("-march=native", "-fopenmp"), ("-mcpu=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",), ())
-COMPILE_S = 60.0
+COMPILE_S = 120.0
 
 
 @cache
 def compiled(source: Path) -> ctypes.CDLL | None:
     """The library of a C file; None where it cannot be had."""
-    compiler = _compiler()
-    if compiler is None:
-        return None
-    for extras in EXTRAS:
-        library = _library(source, (compiler, *USUAL, *extras))
-        if library is not None:
-            return library
+    for compiler in compilers():
+        for extras in _extras(compiler):
+            try:
+                return _library(source, (*compiler, *USUAL, *extras))
+            except subprocess.CalledProcessError:
+                continue  # the compiler does not take it; another may
+            except (OSError, RuntimeError, subprocess.SubprocessError):
+                return None
     return None
 
 
-def _compiler() -> str | None:
-    """What ``CC`` names, or the usual ones."""
-    wished = os.environ.get("CC")
-    found = (shutil.which(name) for name in ((wished,) if wished else COMPILERS))
-    return next((path for path in found if path), None)
+def compilers() -> list[tuple[str, ...]]:
+    """What ``CC`` names, with its options, or those of the usual ones that are there."""
+    wished = shlex.split(os.environ.get("CC", ""))
+    found = []
+    for name, *options in [wished] if wished else [[name] for name in COMPILERS]:
+        path = shutil.which(name)
+        if path is not None:
+            found.append((path, *options))
+    return found
 
 
-def _library(source: Path, command: tuple[str, ...]) -> ctypes.CDLL | None:
+def _extras(compiler: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Options for this machine, the best first.
+
+    OpenMP only from gcc on Linux, whose runtime is the one that torch brings; a second one beside it may end the
+    process.
+    """
+    native = "-march=native" if platform.machine() in ("x86_64", "AMD64", "i686") else "-mcpu=native"
+    shares_runtime = sys.platform == "linux" and "clang" not in Path(compiler[0]).resolve().name
+    return [(native, "-fopenmp"), (native,)] if shares_runtime else [(native,)]
+
+
+def _library(source: Path, command: tuple[str, ...]) -> ctypes.CDLL:
+    name = f"{source.stem}-{_key(source, command)}.so"
     try:
-        path = _folder() / f"{source.stem}-{_key(source, command)}.so"
-        if not path.exists():
-            _compile(source, command, path)
-        return ctypes.CDLL(str(path))
-    except (OSError, subprocess.SubprocessError):
-        return None
+        return _loaded(source, command, _users_folder() / name)
+    except (OSError, RuntimeError):  # no home, a full or read-only one, or one that nothing may be run from
+        return _loaded(source, command, _passing_folder() / name)
 
 
-def _compile(source: Path, command: tuple[str, ...], path: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        line = [*command, "-o", str(made), str(source), "-lm"]
-        subprocess.run(line, check=True, capture_output=True, timeout=COMPILE_S)
-        made.replace(path)
+def _loaded(source: Path, command: tuple[str, ...], path: Path) -> ctypes.CDLL:
+    """What is kept, if it is whole: loading a damaged library would end the process."""
+    kept_sha256 = path.with_suffix(".sha256")
+    if not (path.exists() and kept_sha256.exists() and kept_sha256.read_text() == file_sha256(path)):
+        with published(path) as temporary:
+            line = [*command, "-o", str(temporary), str(source), "-lm"]
+            subprocess.run(line, check=True, capture_output=True, timeout=COMPILE_S)
+        write_bytes(kept_sha256, file_sha256(path).encode())
+    return ctypes.CDLL(str(path))
 
 
-def _folder() -> Path:
-    """The user's own cache; where it cannot be written, a folder that lasts as long as the process."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "mofore"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    return _passing_folder()
+def _users_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mofore"
 
 
 @cache
 def _passing_folder() -> Path:
+    """Lasts as long as the process."""
     folder = tempfile.TemporaryDirectory(prefix="mofore-")
     _KEPT.append(folder)
     return Path(folder.name)

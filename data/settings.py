@@ -265,7 +265,8 @@ class FitSettings(Settings):
     )
     compile: str = setting(
         "auto",
-        "steps of few rows in compiled C: auto (where there is a compiler), on, off; the same to within rounding",
+        "steps of batch 8 and 16 of dense networks in compiled C: auto (where there is a compiler), on (an error "
+        "without one), off; the same to within rounding",
         choices=("auto", "on", "off"),
         identity=False,
     )

@@ -87,7 +87,7 @@ class Session:
             from .sheet import refuse_sheet
 
             refuse_sheet(world, sheet)
-        self.index_key, self.fit_key = _index_and_fit(world, make_plan(world))
+        self.index_key = _index_to_ask(world, make_plan(world))
         self._searchers: dict[str, Searcher] = {}
         self._encoder: QueryEncoder | None = None
 
@@ -145,7 +145,8 @@ class Session:
         from ..stages.query_embedding import QueryEmbedding
         from ..stages.spaces import open_space
 
-        fit_folder = self.world.workspace.stage("fit", self.fit_key)
+        # Its own fit: of an index that is out of date, neither the present one nor the latest need be that.
+        fit_folder = self.world.workspace.stage("fit", index.about.provenance["fit"])
         space = open_space(index.about.space, self.world.config.index, fit_folder, self.world.store_key)
         if space.model != index.about.model:
             raise StaleError(
@@ -247,13 +248,13 @@ def _how_to_index(world: World, space: str, level: str) -> str:
     return f"`mofore index {sets}` makes it (with the same --set here, or the setting in mofore.toml)"
 
 
-def _index_and_fit(world: World, plan: Plan) -> tuple[str, str]:
-    """Folders of the index to ask and of its fit; an index that is out of date is asked, with a warning."""
+def _index_to_ask(world: World, plan: Plan) -> str:
+    """Folder of the index; one that is out of date is asked, with a warning."""
     if plan["index"].action != "run":
-        return plan["index"].key, plan["fit"].key
-    latest_index, latest_fit = world.ledger.latest("index"), world.ledger.latest("fit")
-    if latest_index is None or latest_fit is None or not world.stored or world.broken_outputs(latest_index):
+        return plan["index"].key
+    latest_index = world.ledger.latest("index")
+    if latest_index is None or not world.stored or world.broken_outputs(latest_index):
         raise StaleError("there is no index for these settings yet: run `mofore index`")
     why = "; ".join(map(str, plan["index"].reasons))
     console.say(f"note: the index is out of date ({why}); `mofore index` brings it up to date")
-    return latest_index.fingerprint[:KEY_LENGTH], latest_fit.fingerprint[:KEY_LENGTH]
+    return latest_index.fingerprint[:KEY_LENGTH]

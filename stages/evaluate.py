@@ -119,7 +119,7 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
 
 
 def by_row(rows: Sequence[Row], measure: Callable[[Row], T]) -> dict[str, T]:
-    """``measure`` of each row by its name; rows that are the same embeddings are measured once."""
+    """``measure`` of each row by its name; a row with the embeddings of an earlier one shares all of its figures."""
     known: dict[tuple[int, bool], T] = {}
     found = {}
     for row in rows:

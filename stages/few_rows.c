@@ -24,14 +24,21 @@ typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias
 
 static inline lanes *at(const float *p) { return (lanes *)p; }
 
+#if LANES == 16
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#else
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15
+#endif
+
 /* The sums of neighbours, those of a first: rounds of it turn as many vectors as they are wide into their sums. */
 static inline lanes pairs(lanes a, lanes b) {
-#if LANES == 16
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
-           __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+#ifdef __clang__
+    return __builtin_shufflevector(a, b, EVEN) + __builtin_shufflevector(a, b, ODD);
 #else
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14) +
-           __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+    typedef int places __attribute__((vector_size(4 * LANES)));
+    return __builtin_shuffle(a, b, (places){EVEN}) + __builtin_shuffle(a, b, (places){ODD});
 #endif
 }
 
@@ -85,7 +92,7 @@ struct layer {
 };
 
 struct adam {
-    float beta1, beta2, epsilon;
+    float beta2, share1, share2, epsilon; /* shares: 1 - beta1, 1 - beta2 */
     float decay, keep; /* of the weights: into the gradient, and what is left of them apart from it */
     float size, unbias; /* learning rate over 1 - beta1^t; 1 / sqrt(1 - beta2^t) */
     float toward; /* share of the way that the teacher goes */
@@ -100,8 +107,8 @@ static inline lanes root(lanes v) {
 static inline void move(lanes g, float *w, float *first, float *second, float *teacher, struct adam a) {
     lanes old = *at(w), m = *at(first), v = *at(second);
     g += a.decay * old;
-    m += (1.0f - a.beta1) * (g - m);
-    v = a.beta2 * v + (1.0f - a.beta2) * g * g;
+    m += a.share1 * (g - m);
+    v = a.beta2 * v + a.share2 * g * g;
     lanes new = a.keep * old - a.size * m / (root(v) * a.unbias + a.epsilon);
     *at(first) = m;
     *at(second) = v;

@@ -39,7 +39,8 @@ class _Layer(ctypes.Structure):
 
 class _Adam(ctypes.Structure):
     _fields_ = [
-        (name, ctypes.c_float) for name in ("beta1", "beta2", "epsilon", "decay", "keep", "size", "unbias", "toward")
+        (name, ctypes.c_float)
+        for name in ("beta2", "share1", "share2", "epsilon", "decay", "keep", "size", "unbias", "toward")
     ]
 
 
@@ -62,10 +63,10 @@ def few_rows_code() -> ctypes.CDLL | None:
     """The compiled library; None where there is no compiler."""
     code = compiled(SOURCE)
     if code is not None:
-        pointer, size, threads = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
-        code.forward.argtypes = [*4 * [pointer], *3 * [size], threads]
-        code.backward.argtypes = [*3 * [pointer], *3 * [size], threads]
-        code.update.argtypes = [pointer, threads, size, pointer, threads]
+        pointer, size, integer = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
+        code.forward.argtypes = [*4 * [pointer], *3 * [size], integer]
+        code.backward.argtypes = [*3 * [pointer], *3 * [size], integer]
+        code.update.argtypes = [pointer, integer, size, pointer, integer]
         code.objective.argtypes = [*3 * [pointer], size, size, *5 * [pointer]]
         for function in (code.forward, code.backward, code.update, code.objective):
             function.restype = None
@@ -99,6 +100,11 @@ class FewRows:
             follower = teacher[number] if number < teachers else None
             self._describe(self.layers[number], layer, follower)
 
+    @property
+    def code_name(self) -> str:
+        """Of the library: another compiler or processor makes another one."""
+        return Path(self.code._name).stem
+
     def forecast(self, batch: Batch) -> Tensor:
         """Forecasts; what the backward pass needs is kept."""
         self.threads.begin()
@@ -121,8 +127,9 @@ class FewRows:
     def _pace(self, step: int, lr: float, weight_decay: float, toward: float) -> _Adam:
         decoupled = self.adam.decoupled
         return _Adam(
-            beta1=BETA1,
             beta2=BETA2,
+            share1=1.0 - BETA1,
+            share2=1.0 - BETA2,
             epsilon=EPSILON,
             decay=0.0 if decoupled else weight_decay,
             keep=1.0 - lr * weight_decay if decoupled else 1.0,
@@ -160,6 +167,7 @@ class FewRowsObjective:
         gradient_RE, unit_RE, scratch_RE = torch.empty(3, rows, width)
         figures = torch.empty(4)
         forecast_RE, target_RE = forecast_RE.contiguous(), target_RE.contiguous()
+        group_R = None if group_R is None else group_R.to(torch.int64).contiguous()
         self.code.objective(
             forecast_RE.data_ptr(),
             target_RE.data_ptr(),

@@ -33,6 +33,10 @@ class Learner(Protocol):
     def objective(self) -> Loss:
         """What the gradient is of."""
 
+    @property
+    def code_name(self) -> str:
+        """Of the code that takes the steps: the last digits are its own."""
+
     def forecast(self, batch: Batch) -> Tensor:
         """Forecasts (B x H, E); what the backward pass needs is kept."""
 
@@ -57,7 +61,7 @@ def make_learner(
         rows: of a step.
 
     Raises:
-        StageError: if ``fit.compile = "on"`` and it cannot be had.
+        StageError: if ``fit.compile = "on"`` and such a step is to be taken, but there is no compiler for it.
     """
     if settings.compile != "off" and ranks.size == 1 and fits_few_rows(forecaster, flat, settings, rows):
         code = few_rows_code()
@@ -65,14 +69,16 @@ def make_learner(
             return FewRows(forecaster, adam, Objective.of(settings), code)
         if settings.compile == "on":
             raise StageError(
-                'fit.compile = "on": no C compiler that makes few_rows.c into a library (cc, gcc or clang, or what CC '
-                'names): install one, or take "auto", which goes on without'
+                'fit.compile = "on": none of cc, gcc and clang (or what CC names) makes few_rows.c into a library '
+                'here; "auto" goes on without'
             )
     return Eager(forecaster, flat, adam, settings, ranks)
 
 
 class Eager:
     """One operation of torch after the other, on any device and for any networks."""
+
+    code_name = "torch"
 
     def __init__(
         self, forecaster: Forecaster, flat: FlatParameters, adam: FlatAdam, settings: FitSettings, ranks: Ranks

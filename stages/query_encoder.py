@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,12 @@ from .frame_source import Pieces, Reading
 from .text_tower import encode_text
 
 WHOLE = Span()
-PASS, HALF = 16, 8  # frames of a forward pass, and of the last one where they do: kernels are chosen once for each size
+PASS_FRAMES = 16  # of a forward pass
+SIZES = (
+    1,
+    8,
+    PASS_FRAMES,
+)  # that a pass is filled up to: kernels are chosen once for each, which takes as long as a pass
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,8 @@ class QueryEncoder:
         """In the arithmetic of the store."""
         keep_freed_memory()
         height, width = self.encoder.preprocess.size
-        example_BCHW = torch.zeros(PASS, 3, height, width, dtype=torch.uint8)
-        encoder = self.encoder.at(Arithmetic(self.pinned["precision"], self.pinned["folded"]), example_BCHW[:1])
-        for size in (HALF, PASS):  # the first pass of a size chooses kernels, and no query shall wait for that
-            encoder.encode(example_BCHW[:size])
-        return encoder
+        example_BCHW = torch.zeros(1, 3, height, width, dtype=torch.uint8)
+        return self.encoder.at(Arithmetic(self.pinned["precision"], self.pinned["folded"]), example_BCHW)
 
     def of_file(self, path: Path, span: Span | None) -> FrameTable:
         """Features of the frames of a video file, or of a span of it, with their true times.
@@ -79,18 +81,23 @@ class QueryEncoder:
         """
         preprocess = self.encoder.preprocess
         sampling = Within(self.settings.stride, self.settings.fps, span or WHOLE)
-        pieces: list[Float16] = []
+        passes: list[Float16] = []
         times_s: list[float] = []
+        waiting: list[Tensor] = []
         try:
-            reading = Reading(preprocess, sampling, self.settings.image_fps, piece_frames=PASS)
-            for piece in Pieces(path, reading, 0, lambda: None):
-                pieces.append(self._features(piece.pixels.permute(0, 3, 1, 2)))
+            for piece in Pieces(path, Reading(preprocess, sampling, self.settings.image_fps), 0, lambda: None):
                 times_s.extend(piece.times_s)
+                waiting.extend(piece.pixels)
+                while len(waiting) >= PASS_FRAMES:
+                    passes.append(self._features(waiting[:PASS_FRAMES]))
+                    del waiting[:PASS_FRAMES]
         except VideoError as error:
             raise VideoError(f"'{path}': {error}") from error
-        if not pieces:
+        if waiting:
+            passes.append(self._features(waiting))
+        if not passes:
             raise UsageError(f"'{path}' has no frame {span}: it is shorter")
-        return _table(np.concatenate(pieces), times_s, str(path))
+        return _table(np.concatenate(passes), times_s, str(path))
 
     def of_image(self, path: Path) -> FrameTable:
         """The features of a picture, as a video of one frame.
@@ -102,7 +109,8 @@ class QueryEncoder:
             frames_1HWC = torch.from_numpy(picture(path).copy())[None]
         except VideoError as error:
             raise VideoError(f"'{path}': {error}") from error
-        return _table(self._features(self.encoder.preprocess(frames_1HWC)), [0.0], str(path))
+        pixels_1HWC = self.encoder.preprocess(frames_1HWC).permute(0, 2, 3, 1)
+        return _table(self._features([*pixels_1HWC]), [0.0], str(path))
 
     def of_text(self, text: str) -> Float32:
         """Unit vector (D,) of a text.
@@ -112,14 +120,13 @@ class QueryEncoder:
         """
         return encode_text(self.encoder, text)
 
-    def _features(self, frames_BCHW: Tensor) -> Float16:
-        """Of up to :data:`PASS` frames (n, C, H, W), float16 (n, D)."""
-        count = len(frames_BCHW)
-        height, width = frames_BCHW.shape[2:]
-        passed_BHWC = torch.zeros(HALF if count <= HALF else PASS, height, width, 3, dtype=torch.uint8)
-        passed_BCHW = passed_BHWC.permute(0, 3, 1, 2)
-        passed_BCHW[:count] = frames_BCHW
-        return np.asarray(self._at_work.encode(passed_BCHW)[:count].half().numpy())
+    def _features(self, frames: Sequence[Tensor]) -> Float16:
+        """Float16 (n, D) of up to :data:`PASS_FRAMES` preprocessed frames, uint8 (H, W, C)."""
+        count = len(frames)
+        size = next(size for size in SIZES if size >= count)
+        pixels_BHWC = torch.zeros(size, *frames[0].shape, dtype=torch.uint8)
+        torch.stack([*frames], out=pixels_BHWC[:count])
+        return np.asarray(self._at_work.encode(pixels_BHWC.permute(0, 3, 1, 2))[:count].half().numpy())
 
 
 def _table(features_TD: Float16, times_s: list[float], name: str) -> FrameTable:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from statistics import median
 
 TRIED = 32  # pieces for each number of threads; their median counts, since one of them may be disturbed
+ENOUGH = 5  # pieces that show that a number is hopeless:
+HOPELESS = 3.0  # so many times slower than the best
 HOLDS_S = 30.0  # before they are tried again
 
 
@@ -42,9 +44,13 @@ class ThreadCount:
             return
         now, spent_s = self.clock(), self._spent_s.setdefault(self.count, [])
         spent_s.append(now - self._began)
-        if len(spent_s) < TRIED:
+        if len(spent_s) < TRIED and not self._is_hopeless(spent_s):
             return
         self._untried.pop(0)
         if not self._untried:
             self.count = min(self.choices, key=lambda count: median(self._spent_s[count]))
             self._chosen_at = now
+
+    def _is_hopeless(self, spent_s: list[float]) -> bool:
+        best_s = min(map(median, self._spent_s.values()))
+        return len(spent_s) >= ENOUGH and median(spent_s) > HOPELESS * best_s

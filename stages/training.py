@@ -222,6 +222,9 @@ class Training:
             self.step, self.last, self.best = meta["step"], meta["last"], meta["best"]
             self.queue.pushed, self.watch.first = meta["pushed"], meta["first_look"]
             progress.note(f"resuming at step {self.step:,} of {self.settings.steps:,}")
+            began_in, goes_on_in = meta["code"], self.learner.code_name
+            if began_in != goes_on_in:
+                progress.note(f"begun in {began_in}, goes on in {goes_on_in}: the same but for the last digits")
         self.step, self.queue.pushed = self.ranks.first(lambda: (self.step, self.queue.pushed))
         for tensor in self._state().values():
             self.ranks.copy_first(tensor)
@@ -235,6 +238,7 @@ class Training:
             "best": self.best,
             "pushed": self.queue.pushed,
             "first_look": self.watch.first,
+            "code": self.learner.code_name,
         }
         save_numbered(self.folder, self.step, self._state(), meta, keep=self.settings.checkpoints)
 

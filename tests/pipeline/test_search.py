@@ -111,6 +111,17 @@ def test_search_of_an_index_that_is_out_of_date_warns(mofore: Command, work: Pat
     assert "the index is out of date (config changed: index.views 3 -> 2)" in result.stderr
 
 
+def test_an_index_that_is_out_of_date_is_asked_by_its_own_fit(mofore: Command, work: Path) -> None:
+    """And not by the latest one, whose vectors would mean nothing there."""
+    # A span is made by the networks, not taken from the index.
+    span = ("search", "v_Orbit_g01_c01", "-w", work, "--from", "0.2", "--to", "0.6", "--json")
+    there = json.loads(mofore(*span).stdout)["neighbours"]
+    assert mofore("fit", "-w", work, "--set", "fit.seed=7").exit_code == 0
+    result = mofore(*span, "--set", "index.pairs=77")
+    assert "the index is out of date" in result.stderr
+    assert json.loads(result.stdout)["neighbours"] == there
+
+
 def test_an_answer_says_what_it_is_of(search: Search) -> None:
     answer = search("v_Orbit_g01_c01", "-k", "2")
     assert {name: answer[name] for name in ("query", "label", "space", "level")} == {

@@ -1,10 +1,15 @@
 """Steps in compiled code against the same steps in torch."""
 
+import platform
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from mofore.cache import compiled_code
+from mofore.cache.compiled_code import compilers
 from mofore.data.errors import StageError
 from mofore.data.settings import FitSettings
 from mofore.stages import few_rows, learner
@@ -21,7 +26,11 @@ from mofore.stages.thread_count import ThreadCount
 SMALL = FitSettings(embedding_width=64, hidden_width=96)
 WIDTH = 32
 
-needs_compiler = pytest.mark.skipif(few_rows_code() is None, reason="no C compiler")
+needs_compiler = pytest.mark.skipif(not compilers(), reason="no C compiler")
+
+
+def can_run_avx2() -> bool:
+    return torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 
 
 def batch(seed: int, rows: int) -> Batch:
@@ -50,6 +59,28 @@ def taken(settings: FitSettings, rows: int, steps: int = 5) -> tuple[list[torch.
             outputs += [forecast.clone(), target.clone()]
             ours.learn(forecast.cos(), 1e-2 / (step + 1), settings.weight_decay, 0.3)
     return outputs, [flat.trained, flat.teacher, adam.first, adam.second, adam.steps]
+
+
+@needs_compiler
+def test_a_compiler_takes_the_code() -> None:
+    assert few_rows_code() is not None
+
+
+@pytest.fixture(params=["-march=native", "-mavx2 -mfma", "-msse2"])
+def narrower(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The code as other processors would get it."""
+    if not compilers() or platform.machine() != "x86_64" or not can_run_avx2():
+        pytest.skip("needs a compiler and a processor that can run all of them")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(compiled_code, "_extras", lambda _: [tuple(request.param.split())])
+    compiled_code.compiled.cache_clear()
+    yield
+    compiled_code.compiled.cache_clear()
+
+
+@pytest.mark.usefixtures("narrower")
+def test_narrower_processors_compute_the_same() -> None:
+    test_compiled_steps_are_torchs({}, 16)
 
 
 @needs_compiler
@@ -111,14 +142,15 @@ def test_what_is_not_finite_stays_visible() -> None:
         ({"predictor": "gap"}, 8),
     ],
 )
-def test_other_steps_go_by_torch(changes: dict[str, object], rows: int) -> None:
+def test_other_steps_go_by_torch(changes: dict[str, object], rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner, "few_rows_code", lambda: pytest.fail("it was asked for"))
     assert isinstance(begun(replace(SMALL, **changes), rows)[0], Eager)  # type: ignore[arg-type]
 
 
 def test_without_a_compiler_torch_takes_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learner, "few_rows_code", lambda: None)
     assert isinstance(begun(SMALL, 8)[0], Eager)
-    with pytest.raises(StageError, match="no C compiler"):
+    with pytest.raises(StageError, match="none of cc, gcc and clang"):
         begun(replace(SMALL, compile="on"), 8)
 
 
