@@ -222,7 +222,8 @@ class Training:
             self.step, self.last, self.best = meta["step"], meta["last"], meta["best"]
             self.queue.pushed, self.watch.first = meta["pushed"], meta["first_look"]
             progress.note(f"resuming at step {self.step:,} of {self.settings.steps:,}")
-            began_in, goes_on_in = meta["code"], self.learner.code_name
+            began_in = meta.get("code", "torch")  # what checkpoints that do not say it were made by
+            goes_on_in = self.learner.code_name
             if began_in != goes_on_in:
                 progress.note(f"begun in {began_in}, goes on in {goes_on_in}: the same but for the last digits")
         self.step, self.queue.pushed = self.ranks.first(lambda: (self.step, self.queue.pushed))
