@@ -27,11 +27,7 @@ from .text_tower import encode_text
 
 WHOLE = Span()
 PASS_FRAMES = 16  # of a forward pass
-SIZES = (
-    1,
-    8,
-    PASS_FRAMES,
-)  # that a pass is filled up to: kernels are chosen once for each, which takes as long as a pass
+SIZES = (1, 8, PASS_FRAMES)  # that a pass is filled up to: choosing kernels for a size takes as long as a pass
 
 
 @dataclass(frozen=True)
