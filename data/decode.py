@@ -1,14 +1,16 @@
 """Frames of a video, in the order they are shown, each with its true time (PyAV).
 
 A video is a file, or a folder of frame images (:mod:`.images`). The count in a container's header is never
-used: it is wrong often enough (13 of 300 UCF101 clips).
+used: it is wrong often enough (13 of 300 UCF101 clips). Nor are its times believed (:mod:`.frame_times`).
 """
 
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 from typing import cast
@@ -18,17 +20,23 @@ import numpy as np
 from av.buffer import Buffer
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from .arrays import UInt8
+from .damage import Damage
 from .errors import VideoError
+from .frame_times import DECODE_TIMES_ALONE, REORDERED, Clock, ShownOrder, from_decode_times, rising
 from .images import folder_of, frame_names, is_frame_folder, read_image
+from .key_frames import is_key, packets_from
 from .sampling import EVERY_FRAME, Sampling
+from .truncation import refuse_truncated
 
 IMAGE_FPS = 25.0
 WORTH_SEEKING_S = 10.0  # a key frame may be as far back
+SLOWEST, FASTEST = 0.01, 1000.0  # frames a second that are believed
 
 
 def decode(
@@ -37,18 +45,19 @@ def decode(
     *,
     image_fps: float = IMAGE_FPS,
     tick: Callable[[], None] = lambda: None,
+    damage: Damage | None = None,
 ) -> Iterator[tuple[VideoFrame, float]]:
-    """The frames that ``sampling`` keeps, and their presentation times in seconds, as FFmpeg gives them.
+    """The frames that ``sampling`` keeps, and their presentation times in seconds, which rise strictly.
 
-    A frame without a time of its own takes the next one at the stream's average rate. Frames may differ in
-    size. An image that ``sampling`` passes over is not even opened; a file is entered in its middle where
-    ``sampling`` wants nothing before.
+    Frames may differ in size. An image that ``sampling`` passes over is not even opened; a file is entered in its
+    middle where ``sampling`` wants nothing before, and what comes is the same as in a whole decode.
 
     Args:
         path: a video file, or a folder of frame images.
         sampling: which frames are kept.
         image_fps: frames per second of a folder of images, whose times are counted from 0.
         tick: called for each frame that is decoded, kept or not.
+        damage: told of it; if damage is to be kept, errors within a file do not end it.
 
     Raises:
         VideoError: if the file is no video, has no video stream (cover art is none), is truncated, or breaks
@@ -56,7 +65,7 @@ def decode(
     """
     if is_frame_folder(path):
         return _image_frames(path, sampling, image_fps)
-    return sampling.select(_frames(path, tick, sampling.seek_s))
+    return sampling.select(_frames(path, _Watch(tick, damage or Damage()), sampling.seek_s))
 
 
 def expected_frames(path: Path, sampling: Sampling = EVERY_FRAME, *, image_fps: float = IMAGE_FPS) -> int:
@@ -132,20 +141,35 @@ def picture(path: Path) -> UInt8:
         raise VideoError(f"cannot be opened: {error.strerror or error}") from error
 
 
-def _frames(path: Path, tick: Callable[[], None], seek_s: float = 0.0) -> Iterator[tuple[VideoFrame, float]]:
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Who is told of every frame that is decoded, and of damage."""
+
+    tick: Callable[[], None]
+    damage: Damage
+
+    def decoded(self, packet: Packet[VideoStream]) -> Iterator[VideoFrame]:
+        """The frames that come out when a packet goes in."""
+        try:
+            for frame in packet.decode():
+                self.tick()
+                self.damage.frames += 1
+                self.damage.marked += frame.is_corrupt
+                yield frame
+        except FFmpegError as error:
+            if not self.damage.keep:
+                raise
+            self.damage.error(_reason(error))
+
+
+def _frames(path: Path, watch: _Watch, seek_s: float) -> Iterator[tuple[VideoFrame, float]]:
     """All frames; or the first one, and then those from a key frame on that is no later than ``seek_s`` after it."""
     frames = 0
-    time_s = 0.0
     try:
-        _refuse_truncated(path)
-        with av.open(_plain(path), metadata_errors="replace") as container:
-            stream = _video_stream(container)
-            step_s = float(1 / stream.average_rate) if stream.average_rate else 0.04
-            for frame in _entered(path, container, stream, seek_s):
-                tick()
-                time_s = frame.time if frame.time is not None else time_s + step_s * (frames > 0)
-                yield frame, time_s
-                frames += 1
+        _refuse_truncated(path, watch.damage)
+        for found in _entered(path, watch, seek_s):
+            yield found
+            frames += 1
     except FFmpegError as error:
         where = f"damaged after {frames} frames" if frames else "not a readable video"
         raise VideoError(f"{where}: {_reason(error)}") from error
@@ -155,34 +179,79 @@ def _frames(path: Path, tick: Callable[[], None], seek_s: float = 0.0) -> Iterat
         raise VideoError("no frame could be decoded")
 
 
-def _entered(path: Path, container: InputContainer, stream: VideoStream, seek_s: float) -> Iterator[VideoFrame]:
-    """The first frame, then those from the last key frame before ``seek_s`` on, if it is worth to go there."""
-    frames = container.decode(stream)
-    first = next(frames, None)
-    if first is None:
-        return
-    yield first
-    if seek_s > WORTH_SEEKING_S and first.time is not None and stream.time_base is not None:
-        frames = _after_key_frame(container, stream, first.time + seek_s) or _all_but_first(path)
-    yield from frames
-
-
-def _after_key_frame(container: InputContainer, stream: VideoStream, time_s: float) -> Iterator[VideoFrame] | None:
-    """The frames from a key frame on; None where the container leads past ``time_s``, or nowhere."""
+def _refuse_truncated(path: Path, damage: Damage) -> None:
     try:
-        container.seek(round(time_s / (stream.time_base or 1)), stream=stream)
-        frames = container.decode(stream)
-        entry = next(frames, None)
+        refuse_truncated(path)
+    except VideoError as error:
+        if not damage.keep:
+            raise
+        damage.error(str(error))
+
+
+def _entered(path: Path, watch: _Watch, seek_s: float) -> Iterator[tuple[VideoFrame, float]]:
+    """The first frame, then those from a key frame before ``seek_s`` on, if it is worth to go there, and safe."""
+    with _opened(path) as (container, stream):
+        frames = _timed(stream, container.demux(stream), watch)
+        first = next(frames, None)
+        if first is None:
+            return
+        yield first
+        if seek_s <= WORTH_SEEKING_S:
+            yield from frames
+            return
+        with _opened(path) as (container, stream):  # anew: a decoder that was used forgets how far it looks ahead
+            yield from _after_key_frame(container, stream, first[1] + seek_s, watch) or frames
+
+
+def _after_key_frame(
+    container: InputContainer, stream: VideoStream, time_s: float, watch: _Watch
+) -> Iterator[tuple[VideoFrame, float]] | None:
+    """The frames from a key frame on; None where the container leads past ``time_s``, or nowhere safe."""
+    try:
+        packets = packets_from(container, stream, time_s)
+        frames = _timed(stream, packets, watch) if packets else iter(())
+        entry = next((found for found in islice(frames, REORDERED) if is_key(found[0])), None)
     except FFmpegError:
         return None
-    if entry is None or entry.time is None or entry.time > time_s:
+    if entry is None or entry[1] > time_s:
         return None
     return chain([entry], frames)
 
 
-def _all_but_first(path: Path) -> Iterator[VideoFrame]:
+def _timed(
+    stream: VideoStream, packets: Iterable[Packet[VideoStream]], watch: _Watch
+) -> Iterator[tuple[VideoFrame, float]]:
+    """The frames of some packets, in the order of showing, with rising times (see :mod:`.frame_times`)."""
+    tick_s, step_s = stream.time_base or Fraction(1), 1 / believable_rate(stream)
+    clock, order = Clock(float(tick_s), step_s), ShownOrder[VideoFrame]()
+    if stream.container.format.name in DECODE_TIMES_ALONE and stream.codec_context.has_b_frames:
+        packets = from_decode_times(packets)
+
+    def shown() -> Iterator[tuple[VideoFrame, int | None]]:
+        for packet in packets:
+            time = clock.stamp(packet)
+            if not packet.is_discard:  # of which no frame is going to come
+                order.sent(time)
+            for frame in watch.decoded(packet):
+                order.came(frame, frame.pts)
+                yield from order.ready(reorders=stream.codec_context.has_b_frames)
+        yield from order.ready(reorders=False)
+
+    numerator, denominator = tick_s.numerator, tick_s.denominator
+    in_seconds = ((frame, None if time is None else time * numerator / denominator) for frame, time in shown())
+    return rising(in_seconds, step_s)
+
+
+def believable_rate(stream: VideoStream) -> float:
+    """Frames a second of a stream on average; 25 where its header is silent or absurd."""
+    rate = float(stream.average_rate or 0)
+    return rate if SLOWEST <= rate <= FASTEST else IMAGE_FPS
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     with av.open(_plain(path), metadata_errors="replace") as container:
-        yield from islice(container.decode(_video_stream(container)), 1, None)
+        yield container, _video_stream(container)
 
 
 def _image_frames(path: Path, sampling: Sampling, image_fps: float) -> Iterator[tuple[VideoFrame, float]]:
@@ -226,21 +295,6 @@ def _video_stream(container: InputContainer) -> VideoStream:
 def _plain(path: Path) -> str:
     """The path as FFmpeg needs it: what precedes a colon in a relative one would be taken for a protocol."""
     return str(path.absolute())
-
-
-def _refuse_truncated(path: Path) -> None:
-    """A truncated AVI decodes without complaint as a shorter video, so its own promise of its size is checked.
-
-    Recorders that were cut off leave 0 or all ones there, which promises nothing.
-    """
-    with path.open("rb") as handle:
-        head = handle.read(12)
-        have = handle.seek(0, os.SEEK_END)
-    if head[:4] != b"RIFF" or head[8:] != b"AVI ":
-        return
-    promised = int.from_bytes(head[4:8], "little")
-    if promised not in (0, 0xFFFFFFFF) and promised + 8 > have:
-        raise VideoError(f"truncated: {have:,} bytes of the {promised + 8:,} that its header promises")
 
 
 def _reason(error: FFmpegError) -> str:

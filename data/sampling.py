@@ -51,10 +51,10 @@ class Sampling:
         return -(-frames // self.stride)
 
     def _by_time(self, frames: Iterator[tuple[Frame, float]]) -> Iterator[tuple[Frame, float]]:
-        begin_s, before_s, due = math.inf, math.inf, 0
+        begin_s, before_s, due = math.nan, math.nan, 0
         for frame, time_s in frames:
-            if time_s < before_s - 1 / self.fps:  # the first frame, or a clock that was set back: count from here
-                begin_s, before_s, due = time_s, time_s, 0
+            if math.isnan(begin_s):
+                begin_s = before_s = time_s
             periods = (time_s - begin_s + self._slack_s(time_s - before_s)) * self.fps
             before_s = time_s
             if periods >= due:

@@ -94,6 +94,12 @@ class ExtractSettings(Settings):
         choices=("auto", "on", "off"),
         identity=False,
     )
+    damaged: str = setting(
+        "refuse",
+        "videos with frames that the decoder marks as corrupt, or that end too early: refuse, or keep what comes",
+        choices=("refuse", "keep"),
+        identity=False,
+    )
     workers: int = setting(
         0, "processes that decode and resize ahead; 0 = one for each processor core", low=0, high=512, identity=False
     )

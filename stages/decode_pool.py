@@ -64,9 +64,10 @@ class VideoFrames:
 
 @dataclass(frozen=True, slots=True)
 class VideoFinished:
-    """All frames of the try ``key`` have come."""
+    """All frames of the try ``key`` have come; ``damage`` as in :class:`.frame_source.Finished`."""
 
     key: int
+    damage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +307,7 @@ class DecodePool:
                     _give_back(lane)
             case Finished():
                 lane.attempts.popleft()
-                yield VideoFinished(key)
+                yield VideoFinished(key, content.damage)
             case Failure():
                 lane.attempts.popleft()
                 yield VideoFailed(key, content)

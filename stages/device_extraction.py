@@ -125,7 +125,13 @@ def _pool(
     return DecodePool(
         inputs.root,
         () if share else inputs.videos,
-        Reading(encoder.preprocess, settings.sampling(), settings.image_fps, planes=on_gpu),
+        Reading(
+            encoder.preprocess,
+            settings.sampling(),
+            settings.image_fps,
+            planes=on_gpu,
+            keep_damaged=settings.damaged == "keep",
+        ),
         workers=settings.workers or max(1, len(usable_cores()) // (share.parts if share and on_gpu else 1)),
         stall_s=settings.stall_seconds,
         more=share.more if share else tuple,
@@ -207,6 +213,8 @@ class _Extraction:
                     self._fill(event.key, self._batches.prepare(event.pixels, event.layout))
             case VideoFinished():
                 if event.key in self._pending:
+                    if event.damage:
+                        self._writer.result.damaged[self._pending[event.key].video_id] = event.damage
                     self._pending[event.key].ended = True
                     self._release(event.key)
             case VideoFailed() if event.key not in self._void:

@@ -154,6 +154,7 @@ class _Team:
             total.done |= result.done
             total.frames += result.frames
             total.failures += result.failures
+            total.damaged |= result.damaged
             for name, spent_s in result.seconds.items():
                 total.seconds[name] = total.seconds.get(name, 0.0) + spent_s / self._count
         return total

@@ -166,6 +166,7 @@ def _source(
             inputs.extract.sampling(),
             inputs.extract.image_fps,
             planes=encoder.device.type == "cuda",
+            keep_damaged=inputs.extract.damaged == "keep",
         ),
         encoder.device,
         settings.frames,

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..cache.fingerprint import file_state, stat_of
 from ..data.arrays import UInt8
+from ..data.damage import Damage
 from ..data.decode import decode, expected_frames, rgb
 from ..data.errors import VideoError
 from ..data.planes import PlaneLayout, copy_planes, plane_layout
@@ -39,6 +40,7 @@ class Reading:
         piece_frames: most frames of an event.
         piece_bytes: most bytes of an event.
         planes: whether frames are to come as YUV planes where they can, for a device that does the rest.
+        keep_damaged: whether videos with damaged frames are read all the same (``extract.damaged``).
     """
 
     preprocess: Preprocess
@@ -47,6 +49,7 @@ class Reading:
     piece_frames: int = PIECE_FRAMES
     piece_bytes: int = PIECE_BYTES
     planes: bool = False
+    keep_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,13 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The video ended well, and its file is still what it was at the start."""
+    """The video ended well, and its file is still what it was at the start.
+
+    Attributes:
+        damage: what was damaged and kept all the same, in words; empty if nothing was.
+    """
+
+    damage: str = ""
 
 
 Event = Started | Frames | Finished | Failure
@@ -123,7 +132,8 @@ def read_video(
         source = file_state(path, tick=tick)
         skipped = resume.frames if resume is not None and resume.sha256 == source.sha256 else 0
         yield Started(source, skipped, expected_frames(path, reading.sampling, image_fps=reading.image_fps))
-        yield from Pieces(path, reading, skipped, tick)
+        pieces = Pieces(path, reading, skipped, tick)
+        yield from pieces
         if not _is_still(path, source):
             raise FileChanged("the file changed while it was read: run again")
     except FileChanged:
@@ -135,7 +145,7 @@ def read_video(
     except (OSError, MemoryError) as error:
         yield failure_of(video, source, error)
     else:
-        yield Finished()
+        yield Finished(str(pieces.damage) if pieces.damage.found else "")
 
 
 def failure_of(video: Video, source: FileState, error: VideoError | OSError | MemoryError) -> Failure:
@@ -160,7 +170,11 @@ def _is_still(path: Path, source: FileState) -> bool:
 
 @dataclass(slots=True)
 class Pieces:
-    """Iterate over the frames of a video, those of one size resized together."""
+    """Iterate over the frames of a video, those of one size resized together.
+
+    Raises:
+        VideoError: if the video cannot be read, or the decoder marks frames as corrupt and these are not to be kept.
+    """
 
     path: Path
     reading: Reading
@@ -171,11 +185,15 @@ class Pieces:
     times_s: list[float] = field(default_factory=list)
     decode_s: float = 0.0
     preprocess_s: float = 0.0
+    damage: Damage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.damage = Damage(self.reading.keep_damaged)
 
     def __iter__(self) -> Iterator[Frames]:
         for number, (frame, time_s) in enumerate(self._decoded()):
             self.tick()
-            if number < self.skipped:
+            if number < self.skipped or (self.damage.marked and not self.damage.keep):  # then only to be counted
                 continue
             begin = time.perf_counter()
             layout = self._layout(frame)
@@ -188,11 +206,13 @@ class Pieces:
             self.times_s.append(time_s)
             if self._is_full():
                 yield self._piece()
+        self.damage.refuse()
         if self.pictures:
             yield self._piece()
 
     def _decoded(self) -> Iterator[tuple[VideoFrame, float]]:
-        frames = decode(self.path, self.reading.sampling, image_fps=self.reading.image_fps, tick=self.tick)
+        reading = self.reading
+        frames = decode(self.path, reading.sampling, image_fps=reading.image_fps, tick=self.tick, damage=self.damage)
         while True:
             begin = time.perf_counter()
             found = next(frames, None)

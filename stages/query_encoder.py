@@ -77,11 +77,13 @@ class QueryEncoder:
         """
         preprocess = self.encoder.preprocess
         sampling = Within(self.settings.stride, self.settings.fps, span or WHOLE)
+        keep = self.settings.damaged == "keep"
+        reading = Reading(preprocess, sampling, self.settings.image_fps, keep_damaged=keep)
         passes: list[Float16] = []
         times_s: list[float] = []
         waiting: list[Tensor] = []
         try:
-            for piece in Pieces(path, Reading(preprocess, sampling, self.settings.image_fps), 0, lambda: None):
+            for piece in Pieces(path, reading, 0, lambda: None):
                 times_s.extend(piece.times_s)
                 waiting.extend(piece.pixels)
                 while len(waiting) >= PASS_FRAMES:

@@ -38,11 +38,21 @@ class Recorder(Protocol):
 
 @dataclass(slots=True)
 class ExtractResult:
-    """What was done: ids of the videos and number of frames stored, failures, the encoder, seconds by part."""
+    """What was done.
+
+    Attributes:
+        done: ids of the videos that were stored.
+        frames: number of frames stored.
+        failures: videos that could not be read.
+        damaged: of videos with damage that were stored all the same, what was damaged; by id.
+        encoder: what pinned the store.
+        seconds: spent, by part.
+    """
 
     done: set[str] = field(default_factory=set)
     frames: int = 0
     failures: list[Failure] = field(default_factory=list)
+    damaged: dict[str, str] = field(default_factory=dict)
     encoder: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -241,6 +251,14 @@ def drop_shards(store: FeatureStore, ledger: Ledger, names: tuple[str, ...]) -> 
     """Delete shards that others replace."""
     ledger.drop_shards(store.key, names)
     store.delete(names)
+
+
+def damage_note(damaged: dict[str, str], most: int = 8) -> str:
+    """One paragraph: which videos were stored with damaged frames, and how many of these each has."""
+    told = [f"{video_id} ({what})" for video_id, what in sorted(damaged.items())[:most]]
+    more = f"; and {len(damaged) - most:,} more" if len(damaged) > most else ""
+    count = f"{len(damaged):,} video{'s' * (len(damaged) > 1)}"
+    return f"{count} stored with damage, as extract.damaged = keep says: {'; '.join(told)}{more}"
 
 
 def failure_table(failures: list[Failure], most: int = 8) -> str:

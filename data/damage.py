@@ -1,0 +1,56 @@
+"""What a decoder says of damage: frames that it could only guess at, and packets that it could not decode at all.
+
+FFmpeg conceals: where bits are missing it fills the picture from its neighbours, marks it and goes on. Such a picture
+is no more the video's than one that was made up, so it must not be stored in silence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import VideoError
+
+WAY_OUT = "`--set extract.damaged=keep --retry-failed` stores them as they come"
+
+
+@dataclass(slots=True)
+class Damage:
+    """Counts of one decoding.
+
+    Attributes:
+        keep: whether decoding goes on after errors, and frames that are marked count as frames.
+        frames: decoded so far, whether they are wanted or not.
+        marked: frames among them that the decoder marks as corrupt.
+        errors: packets that could not be decoded, and 1 for a file that ends too early.
+        first_error: what was said of the first one.
+    """
+
+    keep: bool = False
+    frames: int = 0
+    marked: int = 0
+    errors: int = 0
+    first_error: str = ""
+
+    def error(self, reason: str) -> None:
+        """Something could not be decoded; it is counted."""
+        self.first_error = self.first_error or reason
+        self.errors += 1
+
+    def refuse(self) -> None:
+        """Refuse marked frames, unless they are to be kept.
+
+        Raises:
+            VideoError: saying how many of how many.
+        """
+        if self.marked and not self.keep:
+            raise VideoError(f"damaged: the decoder marks {self}; {WAY_OUT}")
+
+    @property
+    def found(self) -> bool:
+        """Whether there is any."""
+        return bool(self.marked or self.errors)
+
+    def __str__(self) -> str:
+        marked = f"{self.marked:,} of {self.frames:,} frames as corrupt"
+        errors = f"{self.errors:,} error{'s' * (self.errors > 1)} ({self.first_error})"
+        return ", ".join([marked] * bool(self.marked or not self.errors) + [errors] * bool(self.errors))
