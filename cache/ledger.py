@@ -35,13 +35,23 @@ class StoredVideo:
 
 @dataclass(frozen=True, slots=True)
 class ShardRecord:
-    """A published shard: its store, its file's name, size and time, and its videos in order."""
+    """A published shard.
+
+    Attributes:
+        store: key of its store.
+        name: of its file.
+        size: of its file, in bytes.
+        mtime_ns: of its file.
+        videos: in their order.
+        rising: whether the times of every video are known to rise strictly; earlier versions did not see to it.
+    """
 
     store: str
     name: str
     size: int
     mtime_ns: int
     videos: tuple[StoredVideo, ...]
+    rising: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +251,7 @@ def _shard_line(record: ShardRecord) -> dict[str, Any]:
         "name": record.name,
         "state": [record.size, record.mtime_ns],
         "videos": rows,
+        "rising": record.rising,
     }
 
 
@@ -250,7 +261,7 @@ def _shard_from(record: dict[str, Any]) -> ShardRecord:
         for name, size, mtime_ns, sha256, frames, digest in record["videos"]
     )
     size, mtime_ns = record["state"]
-    return ShardRecord(record["store"], record["name"], size, mtime_ns, videos)
+    return ShardRecord(record["store"], record["name"], size, mtime_ns, videos, record.get("rising", False))
 
 
 def _failure_line(store: str, failure: Failure) -> dict[str, Any]:

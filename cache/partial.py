@@ -27,13 +27,17 @@ READ_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What is safe of a partial video: its file's content, rows, width D, and the digest of the rows."""
+    """What is safe of a partial video: its file's content, rows, width D, and the digest of the rows.
+
+    ``rising`` says that the times rise strictly; rows of an earlier version, which did not see to it, lack it.
+    """
 
     video_id: str
     sha256: str
     frames: int
     width: int
     digest: str
+    rising: bool
 
 
 class PartialVideo:
@@ -90,6 +94,7 @@ class PartialVideo:
             "frames": self.frames,
             "width": self._width,
             "digest": self._hash.hexdigest(),
+            "rising": True,
         }
         write_json(self._commit_path, commit)
 

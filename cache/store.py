@@ -22,7 +22,7 @@ import math
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ import numpy as np
 
 from ..data.arrays import Float16, Float64, Int64
 from ..data.errors import StoreError
+from ..data.frame_times import is_rising, repaired
 from ..data.types import FileState
 from .atomic import make_room, published, remove_leftovers, write_json
 from .ledger import ShardRecord, StoredVideo
@@ -132,8 +133,43 @@ class FeatureStore:
         remove_leftovers(self.folder)
 
     def publish(self, videos: Sequence[VideoFeatures], provenance: dict[str, Any]) -> ShardRecord:
-        """Write one shard and rename it into place; the returned record goes into the ledger."""
-        return self._publish(videos, tuple(video.record() for video in videos), provenance)
+        """Write one shard and rename it into place; the returned record goes into the ledger.
+
+        Raises:
+            ValueError: if the times of a video do not rise strictly.
+        """
+        for video in videos:
+            if not is_rising(video.times_s_T):
+                raise ValueError(f"the times of '{video.id}' do not rise strictly")
+        records = tuple(video.record() for video in videos)
+        return self._publish(self._new_path(), videos, records, provenance, rising=True)
+
+    def backwards(self, path: Path) -> tuple[str, ...]:
+        """Videos of a shard whose times do not rise strictly: earlier versions stored what containers say.
+
+        Raises:
+            StoreError: if it is no shard.
+        """
+        _refuse_deadly(path)
+        with _open_shard(path) as file:
+            times_s = file["times_s"][:]
+            return tuple(stored.id for frames, stored in _rows_of(file) if not is_rising(times_s[frames]))
+
+    def repair_times(self, path: Path) -> ShardRecord:
+        """Publish a shard anew under its own name, the times of every video sorted; nothing else changes.
+
+        Raises:
+            StoreError: if it is damaged.
+        """
+        with _open_shard(path) as file:
+            provenance = _provenance_of(file)
+
+        def videos() -> Iterator[VideoFeatures]:
+            for video, _ in _sound_videos_of(path):
+                yield replace(video, times_s_T=repaired(video.times_s_T))
+
+        records = tuple(video.record() for video in videos())
+        return self._publish(path, videos(), records, provenance, rising=True)
 
     def inspect(self, path: Path) -> ShardRecord:
         """Read a whole shard and hold it against its own digests.
@@ -142,7 +178,8 @@ class FeatureStore:
             StoreError: if it is no shard, or a digest does not match.
         """
         _refuse_deadly(path)
-        return self._record(path, tuple(stored for _, stored in _sound_videos_of(path)))
+        sound = tuple((stored, is_rising(video.times_s_T)) for video, stored in _sound_videos_of(path))
+        return self._record(path, tuple(stored for stored, _ in sound), rising=all(rises for _, rises in sound))
 
     def examine(
         self, path: Path, recorded: ShardRecord | None = None, pulse: Callable[[], None] = lambda: None
@@ -173,7 +210,8 @@ class FeatureStore:
             complaints.setdefault("", "videos that were recorded of it are not in it")
         kept = set(sound.values())
         lost = [video.id for video in expected if video not in kept] if expected else filter(None, complaints)
-        return Examination(self._record(path, tuple(sound.values())), tuple(sound), tuple(lost), complaints, provenance)
+        record = self._record(path, tuple(sound.values()), rising=not complaints and not self.backwards(path))
+        return Examination(record, tuple(sound), tuple(lost), complaints, provenance)
 
     def rewrite(self, path: Path, rows: Sequence[int]) -> ShardRecord:
         """Publish some videos of a shard, one at a time, as a new shard; the old one stays for the caller to drop.
@@ -184,7 +222,15 @@ class FeatureStore:
         with _open_shard(path) as file:
             present, provenance = _rows_of(file), _provenance_of(file)
         records = tuple(present[row][1] for row in rows)
-        return self._publish((video for video, _ in _sound_videos_of(path, rows)), records, provenance)
+        rise: list[bool] = []
+
+        def videos() -> Iterator[VideoFeatures]:
+            for video, _ in _sound_videos_of(path, rows):
+                rise.append(is_rising(video.times_s_T))
+                yield video
+
+        record = self._publish(self._new_path(), videos(), records, provenance, rising=False)
+        return replace(record, rising=all(rise))
 
     def merge(self, records: Iterable[ShardRecord], provenance: dict[str, Any]) -> list[Merge]:
         """Merge small shards, two or more into one, leaving out all but one copy of a video's features.
@@ -210,17 +256,25 @@ class FeatureStore:
                 kept[video.id, stored.source.sha256] = video
         return Merge(self.publish(list(kept.values()), provenance), tuple(record.name for record in batch))
 
+    def _new_path(self) -> Path:
+        return self.folder / f"shard-{secrets.token_hex(6)}.h5"
+
     def _publish(
-        self, videos: Iterable[VideoFeatures], records: tuple[StoredVideo, ...], provenance: dict[str, Any]
+        self,
+        path: Path,
+        videos: Iterable[VideoFeatures],
+        records: tuple[StoredVideo, ...],
+        provenance: dict[str, Any],
+        *,
+        rising: bool,
     ) -> ShardRecord:
-        path = self.folder / f"shard-{secrets.token_hex(6)}.h5"
         with published(path) as temporary:
             _write_shard(temporary, videos, records, provenance)
-        return self._record(path, records)
+        return self._record(path, records, rising=rising)
 
-    def _record(self, path: Path, videos: tuple[StoredVideo, ...]) -> ShardRecord:
+    def _record(self, path: Path, videos: tuple[StoredVideo, ...], *, rising: bool) -> ShardRecord:
         state = path.stat()
-        return ShardRecord(self.key, path.name, state.st_size, state.st_mtime_ns, videos)
+        return ShardRecord(self.key, path.name, state.st_size, state.st_mtime_ns, videos, rising)
 
     def load(self, wanted: Sequence[tuple[str, int, StoredVideo]]) -> FrameTable:
         """Read videos into memory, in the given order.
@@ -378,7 +432,7 @@ def _read_times(
         source = np.s_[int(starts[row]) : int(starts[row + 1])]
         if source.stop - source.start != end - begin or not 0 <= source.start <= source.stop <= len(times_s):
             raise StoreError(f"'{file.filename}' is not what the ledger recorded: run again with --force")
-        times_s_N[begin:end] = times_s[source]
+        times_s_N[begin:end] = repaired(times_s[source])  # as the next run is going to store them
         yield begin, end, source
 
 

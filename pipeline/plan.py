@@ -20,6 +20,7 @@ from .reasons import (
     Reason,
     ResultElsewhere,
     RetryFailed,
+    TimesBackwards,
     Unfinished,
     UpstreamChanged,
     UpstreamRuns,
@@ -89,7 +90,8 @@ def _plan_extract(world: World, *, forced: bool, retry_failed: bool) -> StagePla
     todo = len(videos_to_extract(world, forced=forced, retry_failed=retry_failed))
     frames = sum(place.video.frames for place in world.stored.values())
     reasons = _extract_reasons(world, forced=forced, retry_failed=retry_failed) if todo else ()
-    action: Action = "skip" if not todo else "partial" if world.stored and not forced else "run"
+    reasons = (*_times_reasons(world), *reasons) if not forced else reasons
+    action: Action = "skip" if not reasons else "partial" if world.stored and not forced else "run"
     failed = f"; {len(world.failed)} could not be read" if world.failed else ""
     summary = f"{len(world.stored):,} videos, {frames:,} frames{failed}"
     config = world.config.extract.identity()
@@ -104,10 +106,16 @@ def _plan_imported(world: World) -> StagePlan:
     if lost:
         missing = (OutputMissing(broken),) if broken else ()
         reasons = (*missing, ImportLost(lost, world.import_command()))
-    action: Action = "skip" if not lost else "partial" if world.stored else "run"
+    reasons = (*_times_reasons(world), *reasons)
+    action: Action = "skip" if not reasons else "partial" if world.stored else "run"
     summary = f"imported: {len(world.stored):,} videos, {frames:,} frames"
     config = world.config.extract.identity()
     return StagePlan("extract", action, reasons, lost, "videos", config, "", world.store_key, summary)
+
+
+def _times_reasons(world: World) -> tuple[Reason, ...]:
+    count = len(world.backward_videos())
+    return (TimesBackwards(count),) if count else ()
 
 
 def _extract_reasons(world: World, *, forced: bool, retry_failed: bool) -> tuple[Reason, ...]:
@@ -135,7 +143,7 @@ def _extract_reasons(world: World, *, forced: bool, retry_failed: bool) -> tuple
 def _plan_fit(world: World, extract: StagePlan, *, forced: bool) -> StagePlan:
     config = {**world.config.fit.identity(), "data.split": world.split.name}
     steps = world.config.fit.steps
-    pending = {todo.video.id for todo in world.todo} if extract.action != "skip" else set()
+    pending = {todo.video.id for todo in world.todo} | world.backward_videos() if extract.action != "skip" else set()
     if pending & world.split.train or (extract.action == "run" and not world.stored):
         reasons: tuple[Reason, ...] = (*_forced(forced), UpstreamRuns("extract"))
         return StagePlan("fit", "run", reasons, steps, "steps", config, None, None)

@@ -134,6 +134,19 @@ class ImportLost:
 
 
 @dataclass(frozen=True, slots=True)
+class TimesBackwards:
+    """Stored times do not rise, as an earlier version left them: they are sorted, nothing is decoded."""
+
+    count: int
+
+    def __str__(self) -> str:
+        return (
+            f"the stored times of {self.count:,} video{'s' * (self.count > 1)} run backwards (an earlier version took "
+            "them as containers have them): they are sorted in place, without decoding"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RetryFailed:
     """Videos that could not be read are to be tried again."""
 
@@ -163,6 +176,7 @@ Reason = (
     | UpstreamChanged
     | ResultElsewhere
     | ImportLost
+    | TimesBackwards
     | RetryFailed
     | Forced
 )

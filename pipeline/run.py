@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..cache.atomic import remove_leftovers, write_bytes, write_json
 from ..cache.fingerprint import KEY_LENGTH, file_state
@@ -29,6 +29,9 @@ from .finetune import how_to_use, plan_finetune, refuse_in_use
 from .plan import STAGES, Plan, StagePlan, make_plan, videos_to_extract
 from .workspace import Workspace
 from .world import World, observe
+
+if TYPE_CHECKING:
+    from ..cache.store import FeatureStore
 
 
 class Watcher(Progress, Protocol):
@@ -147,21 +150,42 @@ def remember(world: World) -> None:
 
 
 def _run_extract(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
-    if world.catalog.digests is not None:
-        raise StoreError("; ".join(map(str, plan["extract"].reasons)))
     from ..cache.store import FeatureStore
-    from ..stages import extract
 
     forced = "extract" in request.force
     ids = videos_to_extract(world, forced=forced, retry_failed=request.retry_failed)
     store = FeatureStore(world.workspace.store(world.store_key))
     store.clean()
+    sorted_ = "" if forced else _repair_times(world, store, watcher)
+    if world.catalog.digests is not None and ids:
+        raise StoreError("; ".join(map(str, plan["extract"].reasons)))
+    if not ids:
+        return sorted_
+    from ..stages import extract
+
     begin = time.monotonic()
     superseded = tuple(world.shards) if forced else ()
     inputs = extract.ExtractInputs(world.catalog.root, world.videos(ids), world.weights, superseded)
     result = extract.run(world.config.extract, inputs, store=store, ledger=world.ledger, progress=watcher)
     _record(world, plan["extract"], versions.EXTRACT, [], time.monotonic() - begin)
     return result.summary(time.monotonic() - begin)
+
+
+def _repair_times(world: World, store: FeatureStore, watcher: Watcher) -> str:
+    """Sort the times of shards that an earlier version wrote; each is replaced whole, so this may end anywhere."""
+    if not world.backwards:
+        return ""
+    watcher.start("sort", len(world.backwards), "shards")
+    try:
+        for name in world.backwards:
+            watcher.pulse()
+            world.ledger.add_shard(store.repair_times(store.folder / name))
+            watcher.advance(1)
+    finally:
+        watcher.finish()
+    summary = f"the times of {len(world.backward_videos()):,} videos were sorted"
+    watcher.note(summary)
+    return summary
 
 
 def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:

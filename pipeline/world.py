@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,7 +48,8 @@ class World:
     """The state of a work folder and its data folder at one moment.
 
     ``shards`` are sound; ``found`` are those of them that the ledger does not know in their present state;
-    ``damaged`` says of shard files what is wrong; ``touched`` are files whose content had to be read.
+    ``damaged`` says of shard files what is wrong; ``backwards`` names the videos of shard files whose times do not
+    rise; ``touched`` are files whose content had to be read.
     """
 
     workspace: Workspace
@@ -62,6 +63,7 @@ class World:
     found: list[ShardRecord] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     damaged: dict[str, str] = field(default_factory=dict)
+    backwards: dict[str, tuple[str, ...]] = field(default_factory=dict)
     touched: dict[str, FileState] = field(default_factory=dict)
     stored: dict[str, Located] = field(default_factory=dict)
     failed: dict[str, Failure] = field(default_factory=dict)
@@ -79,6 +81,10 @@ class World:
     def features_of(self, ids: Iterable[str]) -> dict[str, str]:
         """Digest of the features of each video."""
         return {video_id: self.stored[video_id].video.digest for video_id in ids}
+
+    def backward_videos(self) -> set[str]:
+        """Videos whose stored times do not rise, and are going to be sorted."""
+        return {video for videos in self.backwards.values() for video in videos}
 
     def broken_outputs(self, record: StageRecord) -> tuple[str, ...]:
         """Outputs of a finished stage that are gone or are not what it wrote."""
@@ -200,8 +206,27 @@ def _look_at_shards(world: World) -> None:
         if record is None or (record.size, record.mtime_ns) != (state.st_size, state.st_mtime_ns):
             record = _inspect(world, path)
         if record is not None:
+            record = record if record.rising else _look_at_times(world, path, record)
+        if record is not None:
             world.shards[path.name] = record
     world.lost = sorted(known.keys() - {path.name for path in present})
+
+
+def _look_at_times(world: World, path: Path, record: ShardRecord) -> ShardRecord | None:
+    """Once for every shard of an earlier version, which stored the times as containers have them."""
+    from ..cache.store import FeatureStore
+
+    try:
+        backwards = FeatureStore(path.parent).backwards(path)
+    except StoreError as error:
+        world.damaged[path.name] = str(error)
+        return None
+    if backwards:
+        world.backwards[path.name] = backwards
+        return record
+    known = replace(record, rising=True)
+    world.found = [other for other in world.found if other.name != path.name] + [known]
+    return known
 
 
 def _inspect(world: World, path: Path) -> ShardRecord | None:

@@ -101,7 +101,8 @@ def test_a_forced_run_leaves_the_new_features_alone(whole: Job, drawn: Path, tmp
     job.run()
     (record,) = job.ledger.shards["enc"].values()
     zeros = [
-        VideoFeatures(v.id, v.source, np.zeros((v.frames, 256), np.float16), np.zeros(v.frames)) for v in record.videos
+        VideoFeatures(v.id, v.source, np.zeros((v.frames, 256), np.float16), np.arange(v.frames) / 25)
+        for v in record.videos
     ]
     old = [job.store.publish(zeros[:10], {}), job.store.publish(zeros[10:], {})]
     job.ledger.drop_shards("enc", [record.name])
