@@ -114,6 +114,12 @@ def test_an_unknown_backbone_is_named_with_the_nearest(backbone: str, message: s
         check_name(parse_backbone(backbone), with_weights=False)
 
 
+def test_a_tag_beside_weights_must_be_known_too() -> None:
+    with pytest.raises(BackboneError, match="unknown pre-training 'openia'; did you mean openai"):
+        check_name(parse_backbone("open_clip:ViT-B-32/openia"), with_weights=True)
+    check_name(parse_backbone("open_clip:ViT-B-32"), with_weights=True)
+
+
 @pytest.mark.parametrize("backbone", ["timm:mobilenetv2_100.ra_in1k", "open_clip:RN50/openai"])
 def test_an_unreachable_hub_is_said_at_once(backbone: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
@@ -127,7 +133,7 @@ def test_open_clip_features_are_its_own(tmp_path: Path) -> None:
         model = open_clip.create_model("ViT-B-32", pretrained=None, load_weights=False).eval()
     path = tmp_path / "clip.safetensors"
     save_file(model.state_dict(), path)
-    loaded = encoder("open_clip:ViT-B-32", path)
+    loaded = encoder("open_clip:ViT-B-32/laion2b_s34b_b79k", path)
     x = frames(2, side=224)
     with torch.inference_mode():
         theirs = model.encode_image(loaded.preprocess.normalise(x))
