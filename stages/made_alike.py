@@ -8,7 +8,7 @@ from typing import Any
 
 from ..data.backbone import parse_backbone
 from .encoders import Encoder
-from .open_clip_models import PLACES, get_model_config
+from .open_clip_models import PLACES, model_config
 
 
 def difference(pinned: Mapping[str, Any], encoder: Encoder) -> str | None:
@@ -37,7 +37,7 @@ def _before(pinned: Mapping[str, Any], name: str) -> Any:
         return pinned.get(name)
     if backbone.name.startswith(PLACES):
         return None
-    return bool((get_model_config(backbone.name) or {}).get("quick_gelu", False))
+    return bool(model_config(backbone.name).get("quick_gelu", False))
 
 
 def _listed(preprocess: Mapping[str, Any], keys: list[str]) -> str:

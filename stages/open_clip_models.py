@@ -75,7 +75,7 @@ def find_recipe(backbone: Backbone, carried: Carried | None, *, from_file: bool)
 
 def recipe_of_tag(name: str, tag: str) -> Recipe:
     """What open_clip's registry says of a pre-training; its model's configuration, where it says nothing."""
-    said, own = open_clip.get_pretrained_cfg(name, tag), get_model_config(name) or {}
+    said, own = open_clip.get_pretrained_cfg(name, tag), model_config(name)
     preprocess = merge_preprocess_dict(PreprocessCfg(), said)
     preprocess.pop("size")  # the model's
     return Recipe(preprocess, bool(said.get("quick_gelu", own.get("quick_gelu", False))))
@@ -88,7 +88,7 @@ def create(backbone: Backbone, recipe: Recipe | None, image_size: int, *, from_f
         BackboneError: if it cannot see pictures of this size, or needs a package that is not installed.
         OSError: if its configuration or weights cannot be had; RuntimeError and ValueError alike.
     """
-    config = get_model_config(backbone.name) or {}
+    config = model_config(backbone.name)
     _refuse(backbone, config, image_size)
     options: dict[str, Any] = {}
     if recipe is not None:
@@ -131,6 +131,11 @@ def set_size(model: Any, image_size: int) -> None:
     if image_size and hasattr(model.visual, "trunk"):
         model.visual.set_input_size(image_size)
         model.visual.preprocess_cfg["size"] = model.visual.image_size
+
+
+def model_config(name: str) -> dict[str, Any]:
+    """What open_clip's registry, a hub or a folder says of the layers; empty for an unknown name."""
+    return get_model_config(name) or {}
 
 
 def has_quick_gelu(model: nn.Module) -> bool:

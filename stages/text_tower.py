@@ -15,7 +15,7 @@ from ..data.backbone import parse_backbone
 from ..data.errors import BackboneError, StageError
 from .encoders import Encoder
 from .hub import hub_access
-from .open_clip_models import INSTALL_TEXT, PLACES, get_model_config
+from .open_clip_models import INSTALL_TEXT, PLACES, model_config
 from .remarks import library_remarks
 from .torchvision_ops import import_torchvision
 
@@ -49,7 +49,7 @@ def refuse_missing_tokenizer(backbone: str) -> None:
     name = parse_backbone(backbone).name
     if name.startswith(PLACES):  # whose configuration is read with the model; open_clip's own tokenizer may do
         return
-    text = (get_model_config(name) or {}).get("text_cfg", {})
+    text = model_config(name).get("text_cfg", {})
     if text.get("hf_tokenizer_name") and find_spec("transformers") is None:
         raise _missing(backbone, "transformers")
 

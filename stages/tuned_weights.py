@@ -61,5 +61,7 @@ def read_carried(path: Path | None) -> Carried | None:
         return None
     if not isinstance(said, dict):
         return None
-    lists = {name: tuple(value) if isinstance(value, list) else value for name, value in said["preprocess"].items()}
-    return Carried(said["backbone"], Preprocess(**lists), said["image_size"], said["quick_gelu"])
+    preprocess: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in said["preprocess"].items()
+    }
+    return Carried(said["backbone"], Preprocess(**preprocess), said["image_size"], said["quick_gelu"])

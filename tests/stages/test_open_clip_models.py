@@ -21,7 +21,7 @@ from mofore.stages.encoders import Encoder, load_encoder
 from mofore.stages.open_clip_models import create, find_recipe, has_quick_gelu, open_clip
 from mofore.stages.preprocess import open_clip_preprocess
 
-from ..small_clip import SMALL
+from ..small_clip import SMALL, small_pretraining
 from .test_preprocess import assert_alike, ours, picture
 
 CPU = torch.device("cpu")
@@ -81,7 +81,7 @@ def test_a_tag_of_quick_gelu_builds_what_the_variant_of_that_name_builds() -> No
     for name, tag in TAGS:
         variant = f"{name}-quickgelu"
         if open_clip.get_pretrained_cfg(name, tag).get("quick_gelu") and variant in open_clip.list_models():
-            plain, quick = open_clip_models.get_model_config(name), open_clip_models.get_model_config(variant)
+            plain, quick = open_clip_models.model_config(name), open_clip_models.model_config(variant)
             assert {**plain, "quick_gelu": True} == quick
             assert made(Backbone("open_clip", name, tag), from_file=False).quick_gelu
             found += 1
@@ -125,19 +125,8 @@ def test_a_file_takes_what_all_tags_of_its_model_say() -> None:
 def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Register:
     """Make a small model with a pre-training known to open_clip; its weights are a file."""
 
-    def register(name: str, tag: dict[str, Any], vision: dict[str, Any] | None = None, **config: Any) -> Path:
-        whole = {**SMALL, **config, "vision_cfg": vision or SMALL["vision_cfg"]}
-        (tmp_path / f"{name}.json").write_text(json.dumps(whole))
-        monkeypatch.setattr(factory, "_MODEL_CONFIG_PATHS", [*factory._MODEL_CONFIG_PATHS])
-        monkeypatch.setattr(factory, "_MODEL_CONFIGS", dict(factory._MODEL_CONFIGS))
-        open_clip.add_model_config(tmp_path / f"{name}.json")
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = open_clip.create_model(name, pretrained=None, load_weights=False)
-        save_file(model.state_dict(), tmp_path / f"{name}.safetensors")
-        monkeypatch.setitem(open_clip.pretrained._PRETRAINED, name, {"its_tag": tag})
-        monkeypatch.setattr(factory, "download_pretrained", lambda _cfg, **_options: tmp_path / f"{name}.safetensors")
-        return tmp_path / f"{name}.safetensors"
+    def register(name: str, tag: dict[str, Any], **config: Any) -> Path:
+        return small_pretraining(monkeypatch, tmp_path, name, {"its_tag": tag}, **config)
 
     return register
 
@@ -169,7 +158,7 @@ def test_the_activation_is_the_tags_and_not_the_models(register: Register, quick
 def test_another_image_size_gives_the_same_features_by_tag_and_from_a_file(
     register: Register, vision: dict[str, Any] | None
 ) -> None:
-    path = register("small-size", TAG, vision)
+    path = register("small-size", TAG, **({"vision_cfg": vision} if vision else {}))
     side = 96 if vision else 64
     by_tag = loaded("open_clip:small-size/its_tag", None, side)
     from_file = loaded("open_clip:small-size/its_tag", path, side)

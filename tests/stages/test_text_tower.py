@@ -65,9 +65,7 @@ def test_another_tokenizer_in_place_of_the_models_is_refused(
 
 
 NEEDING = [
-    name
-    for name in open_clip.list_models()
-    if (text_tower.get_model_config(name) or {})["text_cfg"].get("hf_tokenizer_name")
+    name for name in open_clip.list_models() if text_tower.model_config(name)["text_cfg"].get("hf_tokenizer_name")
 ]
 
 

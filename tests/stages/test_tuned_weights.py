@@ -1,6 +1,5 @@
 """Tuned weights build and preprocess as the encoder that they were tuned from, wherever their file lies."""
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from mofore.cache.checkpoint import save_checkpoint
 from mofore.data.settings import ExtractSettings
-from mofore.stages.encoders import Encoder, load_encoder, open_clip
+from mofore.stages.encoders import Encoder, load_encoder
 from mofore.stages.tuned_weights import ENCODER, describe_encoder, read_carried
 
-from ..small_clip import SMALL
+from ..small_clip import small_pretraining
 
 CPU = torch.device("cpu")
 NAME = "small-tuned"
@@ -30,15 +28,7 @@ X = (torch.rand(2, 40, 64, 3, generator=torch.Generator().manual_seed(0)) * 255)
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Weights of a model whose two pre-trainings differ."""
-    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", [*open_clip.factory._MODEL_CONFIG_PATHS])
-    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
-    (tmp_path / f"{NAME}.json").write_text(json.dumps(SMALL))
-    open_clip.add_model_config(tmp_path / f"{NAME}.json")
-    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, NAME, TAGS)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_file(open_clip.create_model(NAME, pretrained=None).state_dict(), tmp_path / "w.safetensors")
-    return tmp_path / "w.safetensors"
+    return small_pretraining(monkeypatch, tmp_path, NAME, TAGS)
 
 
 def loaded(backbone: str, weights: Path | None, **settings: Any) -> Encoder:
