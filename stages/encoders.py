@@ -143,7 +143,8 @@ def check_name(backbone: Backbone, *, with_weights: bool) -> None:
     """Refuse a backbone that its library does not know, naming the nearest it does.
 
     Raises:
-        BackboneError: if the name, or open_clip's tag, is unknown; a tag must be known beside ``weights`` too.
+        BackboneError: if the name, or the tag, is unknown (open_clip's must be known beside ``weights`` too), or
+            there are no weights of that name.
     """
     if backbone.name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
         return
@@ -155,9 +156,16 @@ def check_name(backbone: Backbone, *, with_weights: bool) -> None:
         return
     plain, _, tag = backbone.name.partition(".")
     _check_known(str(backbone), plain, timm.list_models())
-    if tag and not with_weights and backbone.library == "timm":
+    if with_weights or backbone.library != "timm":
+        return
+    if tag:
         known = [name.partition(".")[2] for name in timm.list_pretrained(f"{plain}.*")]
         _check_known(str(backbone), tag, known, "pre-training")
+    elif not timm.is_model_pretrained(plain):
+        raise BackboneError(
+            f"extract.backbone = '{backbone}': timm has no weights for {plain}: give a file with --weights, or take "
+            f"random:{plain}, which is untrained"
+        )
 
 
 Made = tuple[nn.Module, str, Preprocess]
@@ -260,8 +268,11 @@ def _check_known(backbone: str, name: str, known: list[str], what: str = "name")
     raise BackboneError(f"extract.backbone = {backbone!r}: unknown {what} {name!r}{hint}")
 
 
-def _unavailable(backbone: Backbone, error: Exception) -> StageError:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _unavailable(backbone: Backbone, error: Exception) -> BackboneError | StageError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    first = lines[0]
+    if backbone.name.startswith("local-dir:") or "loading state_dict" in first:  # no connection would help
+        return BackboneError(f"extract.backbone = '{backbone}' cannot be loaded: {' '.join(lines[:2])}")
     return StageError(
         f"the weights of {backbone} could not be had from the model hub: {first} Connect once (they are kept in "
         "the hub's cache), or give a local file with --weights"

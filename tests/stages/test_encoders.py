@@ -105,6 +105,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
         ("timm:resnet5O", "unknown name 'resnet5O'; did you mean resnet50"),
         ("timm:resnet50.a1_in2k", "unknown pre-training 'a1_in2k'; did you mean a1_in1k"),
         ("random:nonsense_model_xyz", "unknown name 'nonsense_model_xyz'"),
+        ("timm:botnet50ts_256", "timm has no weights for botnet50ts_256: .* or take random:botnet50ts_256"),
         ("open_clip:ViT-B-33/openai", "unknown name 'ViT-B-33'; did you mean ViT-B-32"),
         ("open_clip:ViT-B-32/openia", "unknown pre-training 'openia'; did you mean openai"),
     ],

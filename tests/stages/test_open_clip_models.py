@@ -1,5 +1,6 @@
 """Preprocessing, activation and size of open_clip's models: as the pre-training says, by tag and from a file."""
 
+import copy
 import json
 import logging
 import warnings
@@ -215,6 +216,23 @@ def test_loading_leaves_logging_and_the_random_state_alone(register: Register) -
     loaded("open_clip:small-quiet", path)
     assert (root.handlers[:], root.level, logging.getLogger("huggingface_hub").level) == before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_folder_that_holds_no_model_is_not_a_matter_of_the_hub(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"local-dir:.*' cannot be loaded: .*open_clip_config\.json"):
+        loaded(f"open_clip:local-dir:{tmp_path}", None)
+
+
+def test_a_repositorys_own_configuration_is_enough_for_weights_of_a_file(
+    register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = register("small-hub", {})
+    config = {"model_cfg": {**SMALL, "quick_gelu": True}, "preprocess_cfg": TAG}
+    monkeypatch.setattr(factory, "_get_hf_config", lambda *_args, **_options: copy.deepcopy(config))
+    monkeypatch.setattr(hub, "_resolves", lambda _endpoint: False)
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    encoder = loaded("open_clip:hf-hub:somebody/small", weights)
+    assert (encoder.preprocess.fit, encoder.provenance["quick_gelu"], encoder.notes) == ("squash", True, ())
 
 
 @pytest.mark.parametrize("backbone", ["open_clip:ViT-B-32/openai", "open_clip:hf-hub:nobody/nothing"])
