@@ -19,7 +19,9 @@ def difference(pinned: Mapping[str, Any], encoder: Encoder) -> str | None:
         if before is None or before == now:
             continue
         if name == "preprocess":
-            keys = [key for key in now if before.get(key) != now[key]]
+            keys = [key for key in now if before.get(key) != now[key] and (key != "fill" or _pads(now))]
+            if not keys:
+                continue
             return f"{word} {_listed(before, keys)} of {here['backbone']}, which is now {_listed(now, keys)}"
         if name == "quick_gelu":
             return f"{word} {_gelu(before)} of {here['backbone']}, which is now {_gelu(now)}"
@@ -38,6 +40,12 @@ def _before(pinned: Mapping[str, Any], name: str) -> Any:
     if backbone.name.startswith(PLACES):
         return None
     return bool(model_config(backbone.name).get("quick_gelu", False))
+
+
+def _pads(preprocess: Mapping[str, Any]) -> bool:
+    """Whether a picture can be smaller than what the backbone sees, so that it matters what it is filled up with."""
+    seen, resized = preprocess["size"], preprocess["scale"]
+    return preprocess["fit"] == "longest" or any(have < want for have, want in zip(resized, seen, strict=True))
 
 
 def _listed(preprocess: Mapping[str, Any], keys: list[str]) -> str:

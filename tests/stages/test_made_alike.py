@@ -36,6 +36,16 @@ def test_other_weights_and_another_preprocessing_are_named(encoder: Encoder) -> 
     assert said == "preprocessing fit squash of random:test_efficientnet, which is now fit shortest"
 
 
+def test_what_pictures_are_padded_with_matters_where_they_are(encoder: Encoder) -> None:
+    other = stored(encoder, preprocess={**encoder.preprocess.describe(), "fill": (9, 9, 9)})
+    assert difference(other, encoder) is None
+    for pads in ({"fit": "longest"}, {"scale": (100, 100)}):
+        now = {**encoder.preprocess.describe(), **pads}
+        padding = replace(encoder, provenance={**encoder.provenance, "preprocess": now})
+        other = stored(padding, preprocess={**now, "fill": (9, 9, 9)})
+        assert "preprocessing fill [9, 9, 9] of" in (difference(other, padding) or "")
+
+
 def test_the_activation_of_a_store_that_does_not_say_is_the_models(encoder: Encoder) -> None:
     old = stored(encoder, backbone="open_clip:ViT-B-32/openai")
     del old["quick_gelu"]
