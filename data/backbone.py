@@ -31,7 +31,9 @@ class Backbone:
 
 
 def parse_backbone(text: str) -> Backbone:
-    """Parse ``LIBRARY:NAME`` (``open_clip:NAME/TAG``; the tag may be left out when local weights are given).
+    """Parse ``LIBRARY:NAME`` (``open_clip:NAME/TAG``).
+
+    The tag may be left out where local weights are given, if the model's tags agree on how they are used.
 
     Raises:
         ConfigError: if the library is unknown or the name is empty.

@@ -285,6 +285,8 @@ def say(message: str) -> None:
 
 def show_estimate(estimate: Estimate) -> None:
     """How long extraction would take, and a warning if there is no GPU for it."""
+    for note in estimate.notes:
+        say(f"note: {_printable(note)}")
     seconds, on_gpu = estimate.seconds, estimate.devices[0].type == "cuda"
     where = f"{len(estimate.devices)} GPU{'s' if len(estimate.devices) > 1 else ''}" if on_gpu else "the processor"
     if not on_gpu:

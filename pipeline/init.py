@@ -103,10 +103,15 @@ def _values(
 def _check_backbone(config: Config, weights: Path | None) -> None:
     """Refuse an unknown name now rather than after the first command; this is what makes `init` load timm."""
     from ..stages.encoders import check_name
+    from ..stages.open_clip_models import find_recipe
+    from ..stages.tuned_weights import read_carried
 
     if weights is not None and not weights.is_file():
         raise BackboneError(f"--weights '{weights}' is not a file")
-    check_name(parse_backbone(config.extract.backbone), with_weights=bool(config.extract.weights))
+    backbone = parse_backbone(config.extract.backbone)
+    check_name(backbone, with_weights=bool(config.extract.weights))
+    if backbone.library == "open_clip" and weights is not None:
+        find_recipe(backbone, read_carried(weights), from_file=True)
 
 
 def _say_estimate(config: Config, catalog: Catalog, weights: Path | None) -> None:

@@ -175,7 +175,7 @@ class Session:
             pinned = FeatureStore(world.workspace.store(world.store_key)).encoder()
             if pinned is None:
                 raise StaleError("the store does not say how its features were made: run `mofore extract --force`")
-            self._encoder = QueryEncoder(world.config.extract, world.weights, pinned)
+            self._encoder = QueryEncoder(world.config.extract, world.weights, pinned, note=_say_note)
         return self._encoder
 
     def _stored(self, ids: Sequence[str]) -> FrameTable:
@@ -188,6 +188,10 @@ class Session:
         places = [self.world.stored[video_id] for video_id in ids]
         store = FeatureStore(self.world.workspace.store(self.world.store_key))
         return store.attach([(place.shard, place.row, place.video) for place in places])
+
+
+def _say_note(text: str) -> None:
+    console.say(f"note: {text}")
 
 
 def refuse_wrong_usage(queries: Sequence[str], *, as_json: bool, as_csv: bool, interactive: bool) -> None:

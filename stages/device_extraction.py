@@ -31,6 +31,7 @@ from .device import usable_cores
 from .encoders import Encoder, load_encoder
 from .extract_meter import Meter
 from .frame_source import Reading, Resume
+from .made_alike import difference
 from .shard_writer import ExtractResult, PendingVideo, Recorder, ShardWriter
 
 KNOWN_AFTER_S = 2.0  # of forward passes, the rate is known well enough
@@ -98,7 +99,10 @@ def extract_on(
     """
     keep_freed_memory()
     encoder = load_encoder(settings, inputs.weights, device)
-    check_same_weights(store, encoder)
+    check_same_encoder(store, encoder)
+    if share is None:  # else the process that shares out has said it
+        for note in encoder.notes:
+            progress.note(note)
     writer = ShardWriter(store, recorder, settings)
     meter = Meter(inputs.bytes() // (share.parts if share else 1))
     try:
@@ -142,17 +146,22 @@ def _pool(
     )
 
 
-def check_same_weights(store: FeatureStore, encoder: Encoder) -> None:
-    """Refuse to add to a store what another version of the weights would give (a hub may replace them).
+def check_same_encoder(store: FeatureStore, encoder: Encoder) -> None:
+    """Refuse to add to a store what another encoder of the same name would give (a hub may replace weights).
 
     Raises:
-        StageError: if the store was begun with other weights.
+        StageError: if the store was begun with other weights, or the same were otherwise built or preprocessed for.
     """
-    pinned = store.encoder()
-    if pinned and pinned["weights_sha256"] != encoder.provenance["weights_sha256"]:
+    pinned = store.encoder() or {}
+    differs = difference(pinned, encoder)
+    if differs and pinned.get("weights_sha256") != encoder.provenance["weights_sha256"]:
         raise StageError(
             f"the weights of {encoder.provenance['backbone']} are not those that '{store.folder}' was begun with: "
             "give the old ones with --weights, or move that folder away to extract everything with the new ones"
+        )
+    if differs:
+        raise StageError(
+            f"'{store.folder}' was begun with the {differs}: move that folder away to extract everything anew"
         )
 
 

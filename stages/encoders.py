@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import struct
-import warnings
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
@@ -27,8 +26,11 @@ from ..data.errors import BackboneError, StageError
 from ..data.settings import ExtractSettings
 from .arithmetic import PLAIN, Arithmetic, Network, build_network
 from .hub import hub_access
+from .open_clip_models import create, find_recipe, fitted_to_size, has_quick_gelu, set_size
 from .preprocess import Preprocess, open_clip_preprocess, timm_preprocess
+from .remarks import library_remarks
 from .torchvision_ops import import_torchvision
+from .tuned_weights import Carried, read_carried
 
 import_torchvision()
 
@@ -56,6 +58,7 @@ class Encoder:
         provenance: what is needed to make the same encoder again.
         arithmetic: how the features are computed.
         network: ``model`` in that arithmetic, uint8 frames (B, C, H, W) in, features (B, D) out.
+        notes: what the user should know of how it was made.
     """
 
     model: nn.Module
@@ -65,6 +68,7 @@ class Encoder:
     provenance: dict[str, Any]
     arithmetic: Arithmetic
     network: nn.Module
+    notes: tuple[str, ...] = ()
 
     @torch.inference_mode()
     def encode(self, frames_BCHW: Tensor) -> Tensor:
@@ -106,46 +110,62 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
     """
     backbone = parse_backbone(settings.backbone)
     check_name(backbone, with_weights=weights is not None)
-    make = _make_open_clip if backbone.library == "open_clip" else _make_timm
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about registries and options that are not the user's doing
-        model, method, preprocess = make(backbone, settings, weights)
+    carried = read_carried(weights)
+    if carried is not None and not settings.image_size:
+        settings = replace(settings, image_size=carried.image_size)
+    with library_remarks() as remarks:
+        if backbone.library == "open_clip":
+            model, method, preprocess = _make_open_clip(backbone, settings, weights, carried)
+        else:
+            model, method, preprocess = _make_timm(backbone, settings, weights)
+    if carried is not None:
+        preprocess = carried.at_size_of(preprocess)
     model = model.eval().requires_grad_(False).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     provenance = {
         "backbone": str(backbone),
         "weights_sha256": _weights_digest(model),
-        "weights": weights.name if weights else ("random" if backbone.library == "random" else "hub"),
+        "weights": weights.name if weights else _whence(backbone),
         "seed": settings.seed if backbone.library == "random" else None,
         "preprocess": preprocess.describe(),
+        "quick_gelu": has_quick_gelu(model) if backbone.library == "open_clip" else None,
         "features": "pooled output without classifier, float16",
         "settings": settings.identity(),
         "decoder": {name: ".".join(map(str, parts)) for name, parts in sorted(av.library_versions.items())},
         "versions": {name: version(name) for name in ("torch", "timm", "open_clip_torch", "av", "h5py", "numpy")},
     }
     network = Network(model, method, preprocess, torch.float32)
-    return Encoder(model, method, preprocess, device, provenance, PLAIN, network)
+    notes = (*remarks, *_carried_notes(backbone, carried, weights))
+    return Encoder(model, method, preprocess, device, provenance, PLAIN, network, notes)
 
 
 def check_name(backbone: Backbone, *, with_weights: bool) -> None:
     """Refuse a backbone that its library does not know, naming the nearest it does.
 
     Raises:
-        BackboneError: if the name, or open_clip's tag, is unknown.
+        BackboneError: if the name, or the tag, is unknown (open_clip's must be known beside ``weights`` too), or
+            there are no weights of that name.
     """
     if backbone.name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
         return
     if backbone.library == "open_clip":
         _check_known(str(backbone), backbone.name, open_clip.list_models())
-        if not with_weights:
+        if backbone.tag or not with_weights:
             tags = open_clip.list_pretrained_tags_by_model(backbone.name)
             _check_known(str(backbone), backbone.tag, tags, "pre-training")
         return
     plain, _, tag = backbone.name.partition(".")
     _check_known(str(backbone), plain, timm.list_models())
-    if tag and not with_weights and backbone.library == "timm":
+    if with_weights or backbone.library != "timm":
+        return
+    if tag:
         known = [name.partition(".")[2] for name in timm.list_pretrained(f"{plain}.*")]
         _check_known(str(backbone), tag, known, "pre-training")
+    elif not timm.is_model_pretrained(plain):
+        raise BackboneError(
+            f"extract.backbone = '{backbone}': timm has no weights for {plain}: give a file with --weights, or take "
+            f"random:{plain}, which is untrained"
+        )
 
 
 Made = tuple[nn.Module, str, Preprocess]
@@ -172,21 +192,19 @@ def _make_timm(backbone: Backbone, settings: ExtractSettings, weights: Path | No
     return model, "forward", timm_preprocess(config, settings.image_size)
 
 
-def _make_open_clip(backbone: Backbone, settings: ExtractSettings, weights: Path | None) -> Made:
-    size = settings.image_size or None
-    tag = None if weights or backbone.name.startswith(("hf-hub:", "local-dir:")) else backbone.tag
-    with hub_access():
+def _make_open_clip(
+    backbone: Backbone, settings: ExtractSettings, weights: Path | None, carried: Carried | None
+) -> Made:
+    size, from_file = settings.image_size, weights is not None
+    recipe = find_recipe(backbone, carried, from_file=from_file)
+    with hub_access(), torch.random.fork_rng(devices=[]):
         try:
-            if weights is not None:
-                model = open_clip.create_model(backbone.name, pretrained=None, force_image_size=size)
-            else:
-                model = open_clip.create_model(
-                    backbone.name, pretrained=tag, require_pretrained=True, force_image_size=size
-                )
+            model = create(backbone, recipe, size, from_file=from_file)
         except (OSError, RuntimeError, ValueError) as error:
             raise _unavailable(backbone, error) from error
     if weights is not None:
-        _load_weights(model, _read_weights(weights), weights, backbone)
+        _load_weights(model, fitted_to_size(_read_weights(weights), model, size), weights, backbone)
+        set_size(model, size)
     return model, "encode_image", open_clip_preprocess(model.visual.preprocess_cfg)
 
 
@@ -250,12 +268,28 @@ def _check_known(backbone: str, name: str, known: list[str], what: str = "name")
     raise BackboneError(f"extract.backbone = {backbone!r}: unknown {what} {name!r}{hint}")
 
 
-def _unavailable(backbone: Backbone, error: Exception) -> StageError:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _unavailable(backbone: Backbone, error: Exception) -> BackboneError | StageError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    first = lines[0]
+    if backbone.name.startswith("local-dir:") or "loading state_dict" in first:  # no connection would help
+        return BackboneError(f"extract.backbone = '{backbone}' cannot be loaded: {' '.join(lines[:2])}")
     return StageError(
         f"the weights of {backbone} could not be had from the model hub: {first} Connect once (they are kept in "
         "the hub's cache), or give a local file with --weights"
     )
+
+
+def _whence(backbone: Backbone) -> str:
+    if backbone.library == "random":
+        return "random"
+    return "folder" if backbone.name.startswith("local-dir:") else "hub"
+
+
+def _carried_notes(backbone: Backbone, carried: Carried | None, weights: Path | None) -> tuple[str, ...]:
+    """Whether the weights were tuned in an encoder of another name."""
+    if carried is None or weights is None or carried.backbone.startswith(str(backbone)):
+        return ()
+    return (f"'{weights.name}' was tuned from {carried.backbone}: its preprocessing is taken, not that of {backbone}",)
 
 
 def _weights_digest(model: nn.Module) -> str:

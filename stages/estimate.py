@@ -37,6 +37,7 @@ class Estimate:
         arithmetic: what the forward pass was measured in.
         measured_frames: so many frames were in the measured batch.
         store_bytes: size of the features.
+        notes: what the user should know of how the backbone was made.
     """
 
     devices: tuple[torch.device, ...]
@@ -45,6 +46,7 @@ class Estimate:
     arithmetic: Arithmetic
     measured_frames: int
     store_bytes: int
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -96,7 +98,8 @@ def run(settings: ExtractSettings, root: Path, videos: Sequence[Video], weights:
     total_bytes = sum(video.size for video in videos)
     frames = round(sample.expected_frames * total_bytes / max(1, sample.expected_bytes))
     width = encoder.encode(frames_BCHW[:1]).shape[1]
-    return Estimate(devices, frames, 1 / frame_s, encoder.arithmetic, len(frames_BCHW), 2 * frames * width)
+    store_bytes = 2 * frames * width
+    return Estimate(devices, frames, 1 / frame_s, encoder.arithmetic, len(frames_BCHW), store_bytes, encoder.notes)
 
 
 def _read(settings: ExtractSettings, root: Path, videos: Sequence[Video], encoder: Encoder, batch: int) -> _Sample:

@@ -32,6 +32,7 @@ from .fit import load_forecaster, make_sampler
 from .frame_memory import FrameMemory
 from .frame_source import Reading
 from .pixel_batches import PixelSource
+from .tuned_weights import ENCODER, describe_encoder
 from .tuning import LOG, Tuning
 
 WEIGHTS, DESCRIPTION = "backbone.safetensors", "finetune.json"
@@ -111,6 +112,8 @@ def run(
             f"the weights of {encoder.provenance['backbone']} are not those that the store was made with (did the hub "
             "replace them?): give the old ones with extract.weights"
         )
+    for note in encoder.notes:
+        progress.note(note)
     forecaster, fit = load_forecaster(inputs.fit_folder)
     forecaster.train().to(device)
     blocks = last_blocks(encoder, settings.blocks, decay=settings.layer_decay)
@@ -197,6 +200,8 @@ def _publish(
         "method": "MoFore end to end, arXiv 2606.14765",
         "backbone": encoder.provenance["backbone"],
         "image_size": inputs.extract.image_size,
+        "preprocess": encoder.provenance["preprocess"],
+        "quick_gelu": encoder.provenance["quick_gelu"],
         "weights_before": {name: encoder.provenance[name] for name in ("weights", "weights_sha256", "seed")},
         **inputs.provenance,
         "settings": settings.identity(),
@@ -212,6 +217,11 @@ def _publish(
         "teacher_drift": tuning.networks.teacher_drift(),
         "torch": torch.__version__,
     }
-    meta = {"backbone": described["backbone"], "settings": settings.identity(), **inputs.provenance}
+    meta = {
+        "backbone": described["backbone"],
+        "settings": settings.identity(),
+        ENCODER: describe_encoder(encoder.provenance),
+        **inputs.provenance,
+    }
     save_checkpoint(folder / WEIGHTS, chosen.state_dict(), meta)
     write_json(folder / DESCRIPTION, described)

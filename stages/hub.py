@@ -16,18 +16,22 @@ from urllib.request import getproxies
 
 from huggingface_hub import constants
 
+CHATTY = ("huggingface_hub", "transformers")  # which show what they log by handlers of their own
+
 
 @contextmanager
 def hub_access() -> Iterator[None]:
     """Within the block the hub is offline mode if its host has no address, and its chatter is kept down."""
-    was_offline, disabled = constants.HF_HUB_OFFLINE, logging.root.manager.disable
+    was_offline, levels = constants.HF_HUB_OFFLINE, {name: logging.getLogger(name).level for name in CHATTY}
     constants.HF_HUB_OFFLINE = was_offline or not _resolves(constants.ENDPOINT)
-    logging.disable(logging.ERROR)  # whatever is worth saying comes back as an exception
+    for name in CHATTY:  # whatever is worth saying comes back as an exception
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = was_offline
-        logging.disable(disabled)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _resolves(endpoint: str) -> bool:

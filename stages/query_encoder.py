@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,8 @@ from .arithmetic import Arithmetic
 from .device import pick_device
 from .encoders import Encoder, load_encoder
 from .frame_source import Pieces, Reading
-from .text_tower import encode_text
+from .made_alike import difference
+from .text_tower import encode_text, refuse_missing_tokenizer
 
 WHOLE = Span()
 PASS_FRAMES = 16  # of a forward pass
@@ -38,26 +39,28 @@ class QueryEncoder:
         settings: of the extraction.
         weights: local weights of the backbone.
         pinned: what the store was made with; not compiled here, which would take longer than it saves.
+        note: told what the user should know of how the backbone was made.
     """
 
     settings: ExtractSettings
     weights: Path | None
     pinned: Mapping[str, Any]
+    note: Callable[[str], None] = lambda _text: None
 
     @cached_property
     def encoder(self) -> Encoder:
         """In plain fp32.
 
         Raises:
-            StaleError: if its weights are not those that made the store.
+            StaleError: if it is not the one that made the store.
         """
         encoder = load_encoder(self.settings, self.weights, pick_device(self.settings.device))
-        made, here = self.pinned.get("weights_sha256"), encoder.provenance["weights_sha256"]
-        if made is not None and made != here:
-            raise StaleError(
-                f"the features were made with weights {made[:12]} of {self.settings.backbone}, which are now "
-                f"{here[:12]}: run `mofore extract --force`, or bring back the weights"
-            )
+        differs = difference(self.pinned, encoder)
+        if differs:
+            way_out = ", or bring back the weights" if differs.startswith("weights") else ""
+            raise StaleError(f"the features were made with {differs}: run `mofore extract --force`{way_out}")
+        for note in encoder.notes:
+            self.note(note)
         return encoder
 
     @cached_property
@@ -114,8 +117,10 @@ class QueryEncoder:
         """Unit vector (D,) of a text.
 
         Raises:
-            StageError: if the backbone's tokenizer cannot be had.
+            BackboneError: if the backbone's tokenizer needs a package that is not installed.
+            StageError: if it cannot be had.
         """
+        refuse_missing_tokenizer(self.settings.backbone)
         return encode_text(self.encoder, text)
 
     def _features(self, frames: Sequence[Tensor]) -> Float16:

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import save_file
 
@@ -26,3 +28,20 @@ def small_open_clip(folder: Path) -> tuple[Path, torch.nn.Module]:
     weights = folder / "weights.safetensors"
     save_file(model.state_dict(), weights)
     return weights, model
+
+
+def small_pretraining(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, tags: dict[str, dict[str, Any]], **config: Any
+) -> Path:
+    """Make a model with pre-trainings known to open_clip for one test; all of them give the weights of a file."""
+    factory, path = open_clip.factory, folder / f"{name}.safetensors"
+    (folder / f"{name}.json").write_text(json.dumps({**SMALL, **config}))
+    monkeypatch.setattr(factory, "_MODEL_CONFIG_PATHS", [*factory._MODEL_CONFIG_PATHS])
+    monkeypatch.setattr(factory, "_MODEL_CONFIGS", dict(factory._MODEL_CONFIGS))
+    open_clip.add_model_config(folder / f"{name}.json")
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, name, tags)
+    monkeypatch.setattr(factory, "download_pretrained", lambda _cfg, **_options: path)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_file(open_clip.create_model(name, pretrained=None).state_dict(), path)
+    return path

@@ -105,6 +105,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
         ("timm:resnet5O", "unknown name 'resnet5O'; did you mean resnet50"),
         ("timm:resnet50.a1_in2k", "unknown pre-training 'a1_in2k'; did you mean a1_in1k"),
         ("random:nonsense_model_xyz", "unknown name 'nonsense_model_xyz'"),
+        ("timm:botnet50ts_256", "timm has no weights for botnet50ts_256: .* or take random:botnet50ts_256"),
         ("open_clip:ViT-B-33/openai", "unknown name 'ViT-B-33'; did you mean ViT-B-32"),
         ("open_clip:ViT-B-32/openia", "unknown pre-training 'openia'; did you mean openai"),
     ],
@@ -112,6 +113,12 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_backbone_is_named_with_the_nearest(backbone: str, message: str) -> None:
     with pytest.raises(BackboneError, match=message):
         check_name(parse_backbone(backbone), with_weights=False)
+
+
+def test_a_tag_beside_weights_must_be_known_too() -> None:
+    with pytest.raises(BackboneError, match="unknown pre-training 'openia'; did you mean openai"):
+        check_name(parse_backbone("open_clip:ViT-B-32/openia"), with_weights=True)
+    check_name(parse_backbone("open_clip:ViT-B-32"), with_weights=True)
 
 
 @pytest.mark.parametrize("backbone", ["timm:mobilenetv2_100.ra_in1k", "open_clip:RN50/openai"])
@@ -127,7 +134,7 @@ def test_open_clip_features_are_its_own(tmp_path: Path) -> None:
         model = open_clip.create_model("ViT-B-32", pretrained=None, load_weights=False).eval()
     path = tmp_path / "clip.safetensors"
     save_file(model.state_dict(), path)
-    loaded = encoder("open_clip:ViT-B-32", path)
+    loaded = encoder("open_clip:ViT-B-32/laion2b_s34b_b79k", path)
     x = frames(2, side=224)
     with torch.inference_mode():
         theirs = model.encode_image(loaded.preprocess.normalise(x))

@@ -28,6 +28,7 @@ from mofore.stages.frame_memory import FrameMemory
 from mofore.stages.frame_source import Reading
 from mofore.stages.pixel_batches import PixelSource
 
+from ..small_clip import small_pretraining
 from .test_fit import KilledAt
 
 CPU = torch.device("cpu")
@@ -51,7 +52,10 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    root = tmp_path_factory.mktemp("finetune")
+    return make(drawn, tmp_path_factory.mktemp("finetune"), EXTRACT, None)
+
+
+def make(drawn: Path, root: Path, settings: ExtractSettings, weights: Path | None) -> Made:
     chosen = sorted(drawn.glob("*/*_g01_c01.avi"))[:8]
     for path in chosen:
         (root / "videos" / path.parent.name).mkdir(parents=True)
@@ -59,8 +63,8 @@ def made(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     videos = scan(root / "videos").videos
     store, ledger = FeatureStore(root / "store"), Ledger.open(root / "ledger.jsonl")
     extract.run(
-        EXTRACT,
-        extract.ExtractInputs(root / "videos", videos, None),
+        settings,
+        extract.ExtractInputs(root / "videos", videos, weights),
         store=store,
         ledger=ledger,
         progress=Silent(),
@@ -69,7 +73,7 @@ def made(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     fit.run(FIT, table, root / "fit", progress=Silent())
     digest = (store.encoder() or {})["weights_sha256"]
     return Made(
-        finetune.FinetuneInputs(EXTRACT, None, digest, root / "fit", root / "videos", videos, table, {"store": "s"})
+        finetune.FinetuneInputs(settings, weights, digest, root / "fit", root / "videos", videos, table, {"store": "s"})
     )
 
 
@@ -129,6 +133,25 @@ def test_only_the_last_blocks_change_and_the_result_loads_as_weights(made: Made,
     loaded = load_encoder(EXTRACT, tmp_path / finetune.WEIGHTS, CPU)
     assert all(torch.equal(tensor, after[name]) for name, tensor in loaded.model.state_dict().items())
     assert loaded.provenance["weights_sha256"] != before.provenance["weights_sha256"]
+
+
+def test_the_result_preprocesses_and_builds_as_what_it_was_tuned_from(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = {
+        "quick": {"mean": (0.5,) * 3, "std": (0.2,) * 3, "resize_mode": "squash", "quick_gelu": True},
+        "plain": {},
+    }
+    path = small_pretraining(monkeypatch, tmp_path, "small-finetuned", tags)
+    settings = replace(EXTRACT, backbone="open_clip:small-finetuned/quick", image_size=48)
+    make(drawn, tmp_path, settings, path).tuned(tmp_path / "tuned", replace(SETTINGS, steps=2))
+    before = load_encoder(settings, path, CPU)
+    for name in ("open_clip:small-finetuned/quick", "open_clip:small-finetuned"):
+        after = load_encoder(ExtractSettings(backbone=name), tmp_path / "tuned" / finetune.WEIGHTS, CPU)
+        assert after.preprocess == before.preprocess
+        assert after.provenance["quick_gelu"] is before.provenance["quick_gelu"] is True
+    told = json.loads((tmp_path / "tuned" / finetune.DESCRIPTION).read_text())
+    assert (told["quick_gelu"], told["preprocess"]["fit"]) == (True, "squash")
 
 
 def test_a_killed_run_resumes_to_the_same_bytes(made: Made, tmp_path: Path) -> None:

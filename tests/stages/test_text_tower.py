@@ -1,14 +1,17 @@
 """Texts beside pictures: a small open_clip model with random weights, the library's own tokenizer and towers."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
 
-from mofore.data.errors import StageError
+from mofore.data.errors import BackboneError, StageError
 from mofore.data.settings import ExtractSettings
 from mofore.stages import text_tower
 from mofore.stages.encoders import Encoder, load_encoder
-from mofore.stages.text_tower import encode_text, open_clip
+from mofore.stages.query_encoder import QueryEncoder
+from mofore.stages.text_tower import encode_text, open_clip, refuse_missing_tokenizer
 
 from ..small_clip import NAME, small_open_clip
 
@@ -46,4 +49,54 @@ def test_a_tokenizer_that_cannot_be_had_is_said(
 
     monkeypatch.setattr(text_tower.open_clip, "get_tokenizer", unreachable)
     with pytest.raises(StageError, match=f"the tokenizer of open_clip:{NAME} could not be had: no route Connect once"):
+        encode_text(small[0], "x")
+
+
+def test_another_tokenizer_in_place_of_the_models_is_refused(
+    small: tuple[Encoder, torch.nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def falls_back(_name: str) -> object:
+        logging.warning("Could not load config. Falling back to using model_id for tokenizer.")
+        return open_clip.SimpleTokenizer()
+
+    monkeypatch.setattr(text_tower.open_clip, "get_tokenizer", falls_back)
+    with pytest.raises(StageError, match="could not be had: Could not load config"):
+        encode_text(small[0], "x")
+
+
+NEEDING = [
+    name for name in open_clip.list_models() if text_tower.model_config(name)["text_cfg"].get("hf_tokenizer_name")
+]
+
+
+def test_a_missing_package_is_named_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_tower, "find_spec", lambda _name: None)
+    assert {"ViT-B-16-SigLIP2", "ViT-L-14-CLIPA", "ViT-H-14-worldwide"} <= set(NEEDING)
+    said = r"the tokenizer of open_clip:\S+ needs the package transformers, .*: pip install 'mofore\[text\]'"
+    for name in NEEDING:
+        with pytest.raises(BackboneError, match=said):
+            refuse_missing_tokenizer(f"open_clip:{name}/x")
+    for name in ("ViT-B-32", "MobileCLIP2-S0", "PE-Core-B-16"):
+        refuse_missing_tokenizer(f"open_clip:{name}/x")
+    settings = ExtractSettings(backbone="open_clip:ViT-B-16-SigLIP2/webli")
+    with pytest.raises(BackboneError, match=said):  # and not that its weights cannot be had
+        QueryEncoder(settings, None, {}).of_text("x")
+
+
+@pytest.mark.parametrize(
+    ("error", "package"),
+    [
+        (ModuleNotFoundError("No module named 'transformers'", name="transformers"), "transformers"),
+        (ValueError("`tiktoken` is required to read a `tiktoken` file."), "sentencepiece with protobuf"),
+        (ImportError("\nT5Converter requires the protobuf library"), "sentencepiece with protobuf"),
+    ],
+)
+def test_what_a_tokenizer_needs_is_named(
+    small: tuple[Encoder, torch.nn.Module], monkeypatch: pytest.MonkeyPatch, error: Exception, package: str
+) -> None:
+    def failing(_name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(text_tower.open_clip, "get_tokenizer", failing)
+    with pytest.raises(BackboneError, match=rf"needs the package {package}, .*'mofore\[text\]'"):
         encode_text(small[0], "x")
