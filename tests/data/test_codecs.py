@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from mofore.data.decode import decode, expected_frames, rgb, rotation
+from mofore.data.decode import decode, expected_frames
 from mofore.data.errors import VideoError
+from mofore.data.pictures import rgb
 from mofore.data.sampling import Sampling
 
 FRAMES, RATE = 8, 25

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from mofore.data.decode import decode, rgb
+from mofore.data.decode import decode
+from mofore.data.pictures import rgb
 from mofore.data.planes import copy_planes, plane_layout
 from mofore.stages.device_preprocess import preprocess_planes, rgb_from_planes
 from mofore.stages.preprocess import Preprocess
