@@ -160,7 +160,9 @@ def _image_frames(path: Path, sampling: Sampling, image_fps: float) -> Iterator[
 def _image(name: str, content: bytes) -> VideoFrame:
     """An image as a frame that knows how it is set upright."""
     apart = read_apart(name, content)
-    frame = _first_frame(name, content) if apart is None else VideoFrame.from_ndarray(apart, format="rgb24")
+    if apart is not None:
+        return VideoFrame.from_ndarray(apart, format="rgb24")
+    frame = _first_frame(name, content)
     frame.opaque = exif_orientation(content)
     return frame
 

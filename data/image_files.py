@@ -10,10 +10,11 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 from .arrays import UInt8
 from .errors import VideoError
@@ -45,19 +46,21 @@ UNREADABLE = (
 def exif_orientation(content: bytes) -> Orientation | None:
     """How the image is set upright, by its EXIF or XMP as Pillow's ``ImageOps.exif_transpose`` reads them.
 
-    Only the header is looked at. None where nothing is said, or nothing that can be read.
+    Only the header is looked at. None where nothing is said, or nothing that can be read; else an object of its own,
+    since PyAV would lose one that several frames share when the first of them goes.
     """
     if not content.startswith(TIFF) and not any(mark in content for mark in MARKS):
         return None
     try:
         with _opened(content) as image:
-            return BY_EXIF.get(image.getexif().get(ORIENTATION, 0))
+            found = BY_EXIF.get(image.getexif().get(ORIENTATION, 0))
+            return replace(found) if found is not None else None
     except UNREADABLE:
         return None
 
 
 def read_apart(name: str, content: bytes) -> UInt8 | None:
-    """The picture, RGB (H, W, 3), of the kinds that FFmpeg's decoders do not read or get wrong; None of all others.
+    """The picture, RGB (H, W, 3), upright, of the kinds that FFmpeg doesn't read or gets wrong; None of all others.
 
     They are TIFF that holds JPEG, or YCbCr, and the first picture of an animated WebP.
 
@@ -68,14 +71,14 @@ def read_apart(name: str, content: bytes) -> UInt8 | None:
         return None
     try:
         with _opened(content) as image:
-            return np.array(image.convert("RGB"))
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except UNREADABLE as error:
         raise VideoError(f"image '{name}' is not readable: {error}") from error
 
 
 def _is_apart(content: bytes) -> bool:
     if not content.startswith(TIFF):
-        return content[:4] == b"RIFF" and content[8:16] == b"WEBPVP8X" and bool(content[20] & ANIMATED)
+        return content[:4] == b"RIFF" and content[8:16] == b"WEBPVP8X" and bool(sum(content[20:21]) & ANIMATED)
     try:
         with _opened(content) as image:
             tags = cast("TiffImagePlugin.TiffImageFile", image).tag_v2

@@ -96,8 +96,9 @@ def plane_rows(plane: VideoPlane, height: int, row_bytes: int) -> UInt8:
 
 
 def _has_chroma(frame: VideoFrame) -> bool:
-    """RGB and gray need no matrix."""
-    return any(component.is_chroma for component in frame.format.components)
+    """RGB, XYZ and gray need no matrix."""
+    pixels = frame.format
+    return not pixels.is_rgb and len(pixels.components) >= 3 and not pixels.name.startswith("xyz")
 
 
 def _by_swscale(frame: VideoFrame, matrix: Matrix) -> UInt8:
