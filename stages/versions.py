@@ -5,7 +5,7 @@ everything that depends on it then runs again and says why. A change that leaves
 messages) leaves the number alone.
 """
 
-EXTRACT = 2  # batch norms folded, kernels rounded to keep their sums
+EXTRACT = 3  # mirrored pictures, colours by their tags on every road, timm's black padding
 IMPORT = 1
 FIT = 2  # gradients written out, other matrix products, short clips as means of their own frames
 INDEX = 4  # spaces and levels, each a folder; protocols, intervals, probes; persistence as a row
