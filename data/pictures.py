@@ -53,9 +53,8 @@ def rgb(frame: VideoFrame) -> UInt8:
     The matrix is the one that the frame's tag says (:func:`.colours.matrix_of`). swscale rounds down, which costs
     8-bit frames up to 3 levels.
     """
-    matrix = matrix_of(frame)
-    by_formula = matrix not in LUMA and _has_chroma(frame)
-    picture_HWC = _by_formula(frame, matrix) if by_formula else _by_swscale(frame, matrix)
+    by_formula = int(frame.colorspace) not in SWSCALE_TAKES and matrix_of(frame) not in LUMA and _has_chroma(frame)
+    picture_HWC = _by_formula(frame, matrix_of(frame)) if by_formula else _by_swscale(frame)
     return orientation(frame).upright(picture_HWC)
 
 
@@ -101,12 +100,12 @@ def _has_chroma(frame: VideoFrame) -> bool:
     return not pixels.is_rgb and len(pixels.components) >= 3 and not pixels.name.startswith("xyz")
 
 
-def _by_swscale(frame: VideoFrame, matrix: Matrix) -> UInt8:
+def _by_swscale(frame: VideoFrame) -> UInt8:
     if int(frame.colorspace) in SWSCALE_TAKES:
         # One thread: the frame is too small for more, and swscale's default costs 2.7 times as much.
         converted = frame.reformat(format="rgb24", threads=1)
     else:
-        converted = _reformatted(frame, "rgb24", matrix)
+        converted = _reformatted(frame, "rgb24", matrix_of(frame))
     height, width = converted.height, converted.width
     picture_HWC = plane_rows(converted.planes[0], height, width * 3).reshape(height, width, 3)
     return WIDENED[picture_HWC] if _is_limited_gray(frame) else picture_HWC
