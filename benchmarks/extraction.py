@@ -129,7 +129,8 @@ def parts(case: Case, videos: Path) -> dict[str, float]:
     import torch
 
     from mofore.data.catalog import scan
-    from mofore.data.decode import decode, rgb
+    from mofore.data.decode import decode
+    from mofore.data.pictures import rgb
     from mofore.data.settings import ExtractSettings
     from mofore.stages.encoders import load_encoder
 

@@ -7,17 +7,14 @@ used: it is wrong often enough (13 of 300 UCF101 clips). Nor are its times belie
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from typing import cast
 
 import av
-import numpy as np
-from av.buffer import Buffer
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -29,8 +26,10 @@ from .arrays import UInt8
 from .damage import Damage
 from .errors import VideoError
 from .frame_times import DECODE_TIMES_ALONE, REORDERED, Clock, ShownOrder, from_decode_times, rising
+from .image_files import exif_orientation, read_apart
 from .images import folder_of, frame_names, is_frame_folder, read_image
 from .key_frames import is_key, packets_from
+from .pictures import rgb
 from .sampling import EVERY_FRAME, Sampling
 from .truncation import refuse_truncated
 
@@ -91,42 +90,6 @@ def _promised(path: Path, image_fps: float) -> tuple[int, float]:
             return stream.frames or round(seconds * float(stream.average_rate or 0)), seconds
     except (FFmpegError, OSError, VideoError):
         return 0, 0.0
-
-
-def rgb(frame: VideoFrame) -> UInt8:
-    """The frame as RGB, uint8 (H, W, 3), upright.
-
-    One thread: the frame is too small for more, and swscale's default costs 2.7 times as much.
-    """
-    converted = frame.reformat(format="rgb24", threads=1)
-    plane = converted.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
-    picture = np.asarray(rows[:, : converted.width * 3].reshape(converted.height, converted.width, 3))
-    turns = rotation(frame)
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
-
-
-def rotation(frame: VideoFrame) -> int:
-    """Quarter turns counterclockwise (0 to 3) that set the picture upright: the ``k`` of ``np.rot90``.
-
-    Phones write the picture as the sensor lies and say in the container how to turn it. Other angles and
-    mirrored pictures are left as they are.
-    """
-    degrees = frame.rotation
-    turns = round(degrees / 90)
-    if turns == 0 or abs(degrees - 90 * turns) > 1 or _is_mirrored(frame):
-        return 0
-    return turns % 4
-
-
-def _is_mirrored(frame: VideoFrame) -> bool:
-    """A mirrored picture has a rotation too, which alone would be wrong."""
-    try:
-        side_data = cast("Mapping[str, Buffer]", frame.side_data)
-        matrix = np.frombuffer(memoryview(side_data["DISPLAYMATRIX"]), np.int32).astype(np.float64)
-    except ValueError:  # PyAV gives none of it where there is a kind that it does not know (a photo's EXIF)
-        return False
-    return bool(matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0)
 
 
 def picture(path: Path) -> UInt8:
@@ -264,6 +227,16 @@ def _image_frames(path: Path, sampling: Sampling, image_fps: float) -> Iterator[
 
 
 def _image(name: str, content: bytes) -> VideoFrame:
+    """An image as a frame that knows how it is set upright."""
+    apart = read_apart(name, content)
+    if apart is not None:
+        return VideoFrame.from_ndarray(apart, format="rgb24")
+    frame = _first_frame(name, content)
+    frame.opaque = exif_orientation(content)
+    return frame
+
+
+def _first_frame(name: str, content: bytes) -> VideoFrame:
     """What kind of image it is, its bytes say: given a path, FFmpeg would take some names for patterns."""
     try:
         with av.open(io.BytesIO(content), "r", metadata_errors="replace") as container:

@@ -9,28 +9,29 @@ from dataclasses import dataclass
 
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 
 from .arrays import UInt8
-from .decode import rotation
+from .colours import LUMA, Matrix, is_full_range, matrix_of
+from .pictures import UPRIGHT, orientation, plane_rows
 
-FULL_RANGE = {"yuv420p": False, "yuvj420p": True}
-MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
+FORMATS = ("yuv420p", "yuvj420p")
 
 
 @dataclass(frozen=True, slots=True)
 class PlaneLayout:
-    """How a YUV 4:2:0 frame lies in ``bytes``: Y (H, W), then U and V (ceil(H/2), ceil(W/2)).
+    """How a YUV 4:2:0 frame lies in ``bytes``, Y (H, W), then U and V (ceil(H/2), ceil(W/2)), and what it means.
 
     Attributes:
         height: H of the picture.
         width: W of the picture.
         full_range: whether Y covers 0 to 255 rather than 16 to 235.
+        matrix: by which it becomes RGB.
     """
 
     height: int
     width: int
     full_range: bool
+    matrix: Matrix = Matrix.BT601
 
     @property
     def chroma(self) -> tuple[int, int]:
@@ -45,23 +46,20 @@ class PlaneLayout:
 
 
 def plane_layout(frame: VideoFrame) -> PlaneLayout | None:
-    """Layout of a frame's planes, or None if it is not 8-bit YUV 4:2:0 or does not stand upright.
+    """Layout of a frame's planes, or None if it is left to the processor.
 
-    Of odd height it is left to swscale too, which then interpolates the chroma.
+    That is what is not 8-bit YUV 4:2:0 (of 10 bits swscale interpolates the chroma), does not stand upright, is
+    YCgCo, or of odd height: swscale then interpolates the chroma too.
     """
-    name = frame.format.name
-    if name not in FULL_RANGE or frame.height % 2 or rotation(frame):
+    if frame.format.name not in FORMATS or frame.height % 2 or orientation(frame) != UPRIGHT:
         return None
-    full = FULL_RANGE[name] or int(frame.color_range) == JPEG_RANGE
-    return PlaneLayout(frame.height, frame.width, full)
+    matrix = matrix_of(frame)
+    if matrix not in LUMA:
+        return None
+    return PlaneLayout(frame.height, frame.width, is_full_range(frame), matrix)
 
 
 def copy_planes(frame: VideoFrame, layout: PlaneLayout) -> UInt8:
     """The planes one after another, without the padding of their lines: uint8 (layout.bytes,)."""
     sizes = ((layout.height, layout.width), layout.chroma, layout.chroma)
-    return np.concatenate([_rows(plane, *size).ravel() for plane, size in zip(frame.planes, sizes, strict=True)])
-
-
-def _rows(plane: VideoPlane, height: int, width: int) -> UInt8:
-    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return np.asarray(lines[:height, :width])
+    return np.concatenate([plane_rows(plane, *size).ravel() for plane, size in zip(frame.planes, sizes, strict=True)])

@@ -6,8 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from .arrays import UInt8
-from .decode import IMAGE_FPS, decode, duration_s, picture, rgb
+from .decode import IMAGE_FPS, decode, duration_s, picture
 from .images import is_image
+from .pictures import rgb
 from .sampling import Moments, Span
 
 WHOLE = Span()

@@ -1,11 +1,13 @@
 """Colour conversion, resize and crop on the device, from YUV planes: what :class:`.preprocess.Preprocess` does there.
 
-swscale converts with the coefficients of BT.601 whatever the file says, repeats each chroma sample over its 2 x 2
-pixels, and rounds every product down. So does this, and the resized pixels are rounded to bytes as the uint8
-kernels of the processor round them.
+swscale rounds the coefficients of the frame's matrix to 13 bits, repeats each chroma sample over its 2 x 2 pixels,
+and rounds every product down. So does this, and the resized pixels are rounded to bytes as the uint8 kernels of the
+processor round them.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -14,7 +16,27 @@ from torch.nn import functional
 from ..data.planes import PlaneLayout
 from .preprocess import Preprocess
 
-KR, KG, KB = 0.299, 0.587, 0.114  # BT.601
+STEPS = 1 << 13  # of a coefficient, per unit: swscale's vector code
+
+
+def coefficients(layout: PlaneLayout) -> tuple[float, float, float, float, float]:
+    """What Y counts in every channel, V in red, U and V in green, and U in blue (H.273), in swscale's numbers."""
+    kr, kb = layout.matrix.luma
+    kg = 1 - kr - kb
+    red_v, blue_u = 2 * (1 - kr), 2 * (1 - kb)
+    exact = (red_v, -kb / kg * blue_u, -kr / kg * red_v, blue_u)
+    rv, gu, gv, bu = (_rounded(value, full_range=layout.full_range) for value in exact)
+    return (1.0 if layout.full_range else round(255 / 219 * STEPS) / STEPS), rv, gu, gv, bu
+
+
+def _rounded(value: float, *, full_range: bool) -> float:
+    """A coefficient of chroma as swscale has it: for 16 to 240 to 16 bits, from there to the full range, then to 13.
+
+    Multiples of 1 / :data:`STEPS`, so that products with bytes are exact in float32.
+    """
+    whole = round(value * 255 / 224 * (1 << 16))
+    whole = int(whole * 224 / 255) if full_range else whole
+    return math.floor(whole / 8 + 0.5) / STEPS
 
 
 def rgb_from_planes(planes_NB: Tensor, layout: PlaneLayout) -> Tensor:
@@ -25,12 +47,12 @@ def rgb_from_planes(planes_NB: Tensor, layout: PlaneLayout) -> Tensor:
     y_NHW = values_NB[:, : height * width].view(-1, height, width)
     uv_N2HW = values_NB[:, height * width :].view(-1, 2, chroma_h, chroma_w) - 128
     uv_N2HW = uv_N2HW.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :height, :width]
-    y_scale, uv_scale = (1.0, 1.0) if layout.full_range else (255 / 219, 255 / 224)
+    y_scale, red_v, green_u, green_v, blue_u = coefficients(layout)
     y_NHW = ((y_NHW - (0 if layout.full_range else 16)) * y_scale).floor_()
-    u_NHW, v_NHW = (uv_N2HW * uv_scale).unbind(1)
-    red = y_NHW + (2 * (1 - KR) * v_NHW).floor_()
-    blue = y_NHW + (2 * (1 - KB) * u_NHW).floor_()
-    green = y_NHW + (-2 * KB * (1 - KB) / KG * u_NHW).floor_() + (-2 * KR * (1 - KR) / KG * v_NHW).floor_()
+    u_NHW, v_NHW = uv_N2HW.unbind(1)
+    red = y_NHW + (red_v * v_NHW).floor_()
+    blue = y_NHW + (blue_u * u_NHW).floor_()
+    green = y_NHW + (green_u * u_NHW).floor_() + (green_v * v_NHW).floor_()
     return torch.stack([red, green, blue], 1).clamp_(0, 255)
 
 

@@ -18,8 +18,9 @@ from torch import Tensor
 from ..cache.fingerprint import file_state, stat_of
 from ..data.arrays import UInt8
 from ..data.damage import Damage
-from ..data.decode import decode, expected_frames, rgb
+from ..data.decode import decode, expected_frames
 from ..data.errors import VideoError
+from ..data.pictures import rgb
 from ..data.planes import PlaneLayout, copy_planes, plane_layout
 from ..data.sampling import EVERY_FRAME, Sampling
 from ..data.types import Failure, FileState, Video

@@ -141,12 +141,16 @@ class Preprocess:
 
 
 def timm_preprocess(config: dict[str, Any], image_size: int = 0) -> Preprocess:
-    """From what ``timm.data.resolve_model_data_config`` says; ``image_size`` replaces the model's own."""
+    """From what ``timm.data.resolve_model_data_config`` says; ``image_size`` replaces the model's own.
+
+    Where ``crop_pct`` is above 1 the resized picture is smaller than the crop: timm pads it with black, in the crop
+    mode "border" with the mean colour.
+    """
     size = (image_size, image_size) if image_size else tuple(config["input_size"][1:])
     scale = tuple(int(side / config["crop_pct"]) for side in size)
     mean, std = tuple(config["mean"]), tuple(config["std"])
-    fit: Any = {"center": "shortest", "squash": "squash", "border": "longest"}[config["crop_mode"]]
-    fill = tuple(round(255 * value) for value in mean)
+    fit: Any = {"squash": "squash", "border": "longest"}.get(config["crop_mode"], "shortest")
+    fill = tuple(round(255 * value) for value in mean) if fit == "longest" else (0, 0, 0)
     return Preprocess(size, scale, fit, config["interpolation"], mean, std, fill)  # type: ignore[arg-type]
 
 

@@ -10,9 +10,11 @@ import av
 import numpy as np
 import pytest
 from av.stream import Disposition
+from PIL import Image, ImageOps
 
-from mofore.data.decode import decode, expected_frames, rgb, rotation
+from mofore.data.decode import decode, expected_frames
 from mofore.data.errors import VideoError
+from mofore.data.pictures import UPRIGHT, Orientation, orientation, rgb
 from mofore.data.sampling import Sampling
 
 FRAMES, RATE = 8, 25
@@ -183,21 +185,29 @@ def test_a_turned_picture_is_set_upright(suffix: str, clockwise: int, tmp_path: 
         upright = rgb(frame)
         marked = np.abs(upright[:, :, 0].astype(int) - (DARKEST + number * STEP)) > 12
         assert np.mean(marked != np.rot90(lying, -clockwise // 90)) < 0.03  # but for the codec's noise at its edge
-        assert rotation(frame) == -clockwise // 90 % 4
+        assert orientation(frame) == Orientation(turns=-clockwise // 90 % 4)
         assert upright.flags.c_contiguous
 
 
-@pytest.mark.parametrize(
-    "matrix",
-    [(-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0.7, 0.7, -0.7, 0.7)],
-    ids=["h-flip", "v-flip", "swap", "45"],
-)
-def test_mirrored_and_slanted_pictures_are_left_alone(
-    matrix: tuple[float, float, float, float], tmp_path: Path
-) -> None:
+# EXIF's numbers, whose meaning Pillow knows, and the same as display matrices.
+MIRRORED = {2: (-1, 0, 0, 1), 4: (1, 0, 0, -1), 5: (0, 1, 1, 0), 7: (0, -1, -1, 0)}
+
+
+@pytest.mark.parametrize("number", MIRRORED)
+def test_a_mirrored_picture_is_set_upright_as_pillow_does_it(number: int, tmp_path: Path) -> None:
+    path = write(tmp_path / "mirror.mp4", KINDS["MP4 H.264"], frames=2)
+    plain = [rgb(frame) for frame, _ in decode(path)]
+    turn(path, MIRRORED[number])
+    for stored, (frame, _) in zip(plain, decode(path), strict=True):
+        image = Image.fromarray(stored)
+        image.getexif()[0x0112] = number
+        assert np.array_equal(rgb(frame), np.asarray(ImageOps.exif_transpose(image)))
+
+
+def test_a_slanted_picture_is_left_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "odd.mp4", KINDS["MP4 H.264"], frames=2)
-    turn(path, matrix)
-    assert [rotation(frame) for frame, _ in decode(path)] == [0, 0]
+    turn(path, (0.7, 0.7, -0.7, 0.7))
+    assert [orientation(frame) for frame, _ in decode(path)] == [UPRIGHT, UPRIGHT]
     assert [rgb(frame).shape for frame, _ in decode(path)] == [(48, 64, 3)] * 2
 
 

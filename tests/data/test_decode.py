@@ -5,9 +5,10 @@ import av
 import numpy as np
 import pytest
 
-from mofore.data.decode import decode, expected_frames, rgb, rotation
+from mofore.data.decode import decode, expected_frames
 from mofore.data.errors import VideoError
 from mofore.data.motion import write_video
+from mofore.data.pictures import UPRIGHT, orientation, rgb
 from mofore.data.sampling import Sampling
 
 
@@ -128,7 +129,7 @@ def test_a_file_that_may_not_be_read_says_so(clip: Path, monkeypatch: pytest.Mon
 
 def test_an_upright_picture_is_not_copied(clip: Path) -> None:
     frame, _ = next(decode(clip))
-    assert rotation(frame) == 0
+    assert orientation(frame) == UPRIGHT
     assert not rgb(frame).flags.owndata
 
 

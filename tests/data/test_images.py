@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mofore.data.decode import decode, expected_frames, rgb
+from mofore.data.decode import decode, expected_frames
 from mofore.data.errors import VideoError
 from mofore.data.images import frame_series, stat_of_folder
+from mofore.data.pictures import rgb
 from mofore.data.sampling import Sampling
 
 ENCODERS = {

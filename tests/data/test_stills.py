@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mofore.data.decode import decode, picture, rgb
+from mofore.data.decode import decode, picture
 from mofore.data.errors import UsageError, VideoError
+from mofore.data.pictures import rgb
 from mofore.data.sampling import Moments, Sampling, Span, Within
 from mofore.data.stills import stills
 

@@ -45,7 +45,8 @@ def test_mobilenet_v2_keeps_its_features_only_because_sums_are_kept(shared: obje
     from torch.nn.functional import cosine_similarity
 
     from mofore.data.catalog import scan
-    from mofore.data.decode import decode, rgb
+    from mofore.data.decode import decode
+    from mofore.data.pictures import rgb
     from mofore.data.settings import ExtractSettings
     from mofore.stages.arithmetic import Arithmetic
     from mofore.stages.encoders import load_encoder

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mofore.data.catalog import scan
-from mofore.data.decode import decode, rgb
+from mofore.data.decode import decode
+from mofore.data.pictures import rgb
 from mofore.data.types import Failure
 from mofore.stages.decode_pool import DecodePool, VideoFailed, VideoFinished, VideoFrames, VideoStarted
 from mofore.stages.decode_worker import Reader

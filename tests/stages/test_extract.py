@@ -12,9 +12,10 @@ import torch
 from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore, VideoFeatures
 from mofore.data.catalog import scan
-from mofore.data.decode import decode, rgb
+from mofore.data.decode import decode
 from mofore.data.errors import StageError, TooManyFailures
 from mofore.data.motion import write_video
+from mofore.data.pictures import rgb
 from mofore.data.progress import Silent
 from mofore.data.settings import ExtractSettings
 from mofore.stages import extract

@@ -15,8 +15,9 @@ from mofore.cache.checkpoint import load_checkpoint
 from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore, FrameTable
 from mofore.data.catalog import scan
-from mofore.data.decode import decode, rgb
+from mofore.data.decode import decode
 from mofore.data.errors import BackboneError, ConfigError, StageError
+from mofore.data.pictures import rgb
 from mofore.data.progress import Silent
 from mofore.data.sampling import Picked, Sampling
 from mofore.data.schedules import finetune_rate

@@ -48,6 +48,40 @@ def test_timm_sees_the_same_picture(size: tuple[int, int], interpolation: str, c
     assert_alike(ours(timm_preprocess(config), image), theirs(Image.fromarray(image)), (0.229, 0.224, 0.225))
 
 
+def pretrained_configs() -> list[dict[str, Any]]:
+    """One of each way in which timm's pretrained models are shown a picture, at a side that is quick."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for name in timm.list_pretrained():
+        pretrained = timm.get_pretrained_cfg(name).to_dict()
+        config = timm.data.resolve_data_config(pretrained_cfg=pretrained)
+        _, height, width = config["input_size"]
+        key = (config["crop_mode"], config["crop_pct"], config["interpolation"], height / width)
+        found[key] = {**config, "input_size": (3, round(112 * height / width), 112)}
+    return list(found.values())
+
+
+def test_every_way_of_timms_pretrained_models_is_reproduced() -> None:
+    image = picture(97, 131)
+    configs = pretrained_configs()
+    assert {config["crop_mode"] for config in configs} == {"center", "squash", "border"}
+    assert max(config["crop_pct"] for config in configs) > 1  # the crop is then larger than the picture
+    for config in configs:
+        theirs = timm.data.create_transform(**config, is_training=False)(Image.fromarray(image))
+        assert_alike(ours(timm_preprocess(config), image), theirs, config["std"])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("crop_mode", ["center", "squash", "border"])
+def test_a_crop_larger_than_the_picture_is_padded_as_timm_pads_it(size: tuple[int, int], crop_mode: str) -> None:
+    config = {
+        "input_size": (3, 160, 161), "interpolation": "bicubic", "crop_pct": 1.15, "crop_mode": crop_mode,
+        "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225),
+    }  # fmt: skip
+    theirs = timm.data.create_transform(**config, is_training=False)
+    image = picture(*size)
+    assert_alike(ours(timm_preprocess(config), image), theirs(Image.fromarray(image)), (0.229, 0.224, 0.225))
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("resize_mode", ["shortest", "squash", "longest"])
 def test_open_clip_sees_the_same_picture(size: tuple[int, int], resize_mode: str) -> None:

@@ -22,8 +22,9 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from mofore.data.decode import decode, rgb
+from mofore.data.decode import decode
 from mofore.data.errors import VideoError
+from mofore.data.pictures import rgb
 from mofore.data.sampling import Span, Within
 
 RATE = 25
