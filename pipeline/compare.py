@@ -169,7 +169,9 @@ def _values(run: Run, row: str, metric: str, rows: Sequence[int]) -> Float64:
     of_row = run.queries["rows"][row]
     if metric == "mAP":
         return np.array([of_row["AP"][n] for n in rows], np.float64)  # None becomes nan
-    hits = [of_row["first_hit"][n] for n in rows]
+    if "R@1" in of_row:
+        return np.array([of_row["R@1"][n] for n in rows], np.float64)
+    hits = [of_row["first_hit"][n] for n in rows]  # of an index that took ties in the order of the gallery
     return np.array([np.nan if hit is None else float(hit == 1) for hit in hits], np.float64)
 
 

@@ -31,7 +31,16 @@ def _retrieval(metrics: dict[str, Any]) -> TableText:
     if not any(row["queries"] for row in rows.values()):
         return "Retrieval: no test video has a class to find", columns, texts
     over = _over(next(iter(rows.values()))["intervals"]["mAP"])
-    return f"Retrieval, % ({where}; {centred}, exact; 95 %: over {over})", columns, texts
+    return f"Retrieval, % ({where}; {centred}, exact; 95 %: over {over}{_ties(rows)})", columns, texts
+
+
+def _ties(rows: dict[str, Any]) -> str:
+    """How many queries have equally similar videos of several classes where it matters, if any have."""
+    tied = {name: row.get("queries_with_ties", 0) for name, row in rows.items()}
+    most = max(tied, key=lambda name: tied[name])
+    if not tied[most]:
+        return ""
+    return f"; up to {tied[most]:,} queries ({most}) have equally near videos of several classes: expectations"
 
 
 def _retrieval_row(name: str, row: dict[str, Any], reference: str) -> list[str]:

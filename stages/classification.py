@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data.arrays import Float32, Float64, Int64
-from .ranking import Ranked, Sides
+from ..data.arrays import Float32, Int64
+from .neighbours import is_right, neighbours
+from .ranking import Ranked, Sides, cosines
 from .unit_vectors import unit
 
 TEMPERATURE = 0.07
@@ -19,23 +20,24 @@ DRAWS = 5  # of the examples
 def knn_accuracy(ranked: Ranked, sides: Sides, k: int = NEIGHBOURS, temperature: float = TEMPERATURE) -> float | None:
     """Percent of queries whose class has the most weight among the k nearest (Wu et al. 2018, section 3.4).
 
-    A neighbour weighs exp(cosine / temperature); of equally heavy classes the first wins. All queries count, also those
-    whose class the gallery does not hold.
+    A neighbour weighs exp(cosine / temperature); those that are equally similar at the k-th place share what is left of
+    the k. Of equally heavy classes each is alike likely to win. All queries count, also those whose class the gallery
+    does not hold.
     """
     if not len(sides.queries_QE) or not len(sides.gallery_NE):
         return None
     vote_QC = np.zeros((len(sides.class_Q), int(max(sides.class_N.max(), sides.class_Q.max())) + 1))
-    weight_QK = np.exp((ranked.similarity_QK[:, :k].astype(np.float64) - 1.0) / temperature)
-    rows_QK = np.broadcast_to(np.arange(len(vote_QC))[:, None], weight_QK.shape)
-    np.add.at(vote_QC, (rows_QK, sides.class_N[ranked.nearest_QK[:, :k]]), weight_QK)
-    return 100.0 * float((vote_QC.argmax(axis=1) == sides.class_Q).mean())
+    for near in neighbours(ranked, sides, k):
+        weight_P = near.share_P * np.exp((near.similarity_P.astype(np.float64) - 1.0) / temperature)
+        np.add.at(vote_QC, (near.query_P, sides.class_N[near.item_P]), weight_P)
+    return 100.0 * float(is_right(vote_QC, sides.class_Q).mean())
 
 
 def few_shot(sides: Sides, seed: int) -> dict[str, Any]:
     """Accuracy with n examples of each class: the class whose examples' mean is nearest (Snell et al. 2017, eq. 1).
 
-    Classes with fewer than n examples give all that they have. Percent of the queries whose class is in the gallery;
-    mean and standard deviation over :data:`DRAWS` draws of the examples.
+    Classes with fewer than n examples give all that they have; of equally near ones each is alike likely. Percent of
+    the queries whose class is in the gallery; mean and standard deviation over :data:`DRAWS` draws of the examples.
     """
     classes = np.unique(sides.class_N)
     known_Q = np.isin(sides.class_Q, classes)
@@ -58,13 +60,14 @@ def _one_draw(sides: Sides, classes: Int64, known_Q: Any, shots: int, rng: np.ra
     by_class = shuffled[np.argsort(sides.class_N[shuffled], kind="stable")]
     first = np.searchsorted(sides.class_N[by_class], classes)
     last = np.searchsorted(sides.class_N[by_class], classes, side="right")
+    # In float64, so that the mean of equal vectors is that vector, however many they are.
     mean_CE: Float32 = unit(
         np.stack(
             [
-                sides.gallery_NE[by_class[begin : min(begin + shots, end)]].mean(axis=0)
+                sides.gallery_NE[by_class[begin : min(begin + shots, end)]].mean(axis=0, dtype=np.float64)
                 for begin, end in zip(first.tolist(), last.tolist(), strict=True)
             ]
         )
     )
-    similarity_QC: Float64 = sides.queries_QE[known_Q] @ mean_CE.T
-    return 100.0 * float((classes[similarity_QC.argmax(axis=1)] == sides.class_Q[known_Q]).mean())
+    similarity_QC = cosines(sides.queries_QE[known_Q], mean_CE.T.astype(np.float64))
+    return 100.0 * float(is_right(similarity_QC, np.searchsorted(classes, sides.class_Q[known_Q])).mean())

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.arrays import Float32, Int64
+from ..data.arrays import Float32, Float64, Int64
+from .ranking import cosines
 
 
 def effective_rank(embeddings_VE: Float32) -> float:
@@ -47,29 +48,32 @@ def alignment(mean_VE: Float32, views: int) -> float | None:
 def group_probe(embeddings_VE: Float32, class_V: Int64, group_V: Int64) -> dict[str, Any]:
     """How much of the recording (its background, its people) is in the embedding.
 
-    Of each video the nearest other one of its class: percent that come from the same recording, and what a random one
-    would give. Only videos whose class has clips of their own recording and of others count.
+    Of each video the nearest other one of its class: percent that come from the same recording (their share, where
+    several are equally near), and what a random one would give. Only videos whose class has clips of their own
+    recording and of others count.
     """
-    hits: list[bool] = []
+    hits: list[float] = []
     chances: list[float] = []
     for number in np.unique(class_V[class_V >= 0]):
         member = np.flatnonzero(class_V == number)
         group_M, vectors_ME = group_V[member], embeddings_VE[member]
         siblings_M = np.bincount(group_M)[group_M] - 1
         counted_M = (siblings_M > 0) & (siblings_M < len(member) - 1)
-        nearest_M = np.concatenate([_nearest(vectors_ME, rows) for rows in _row_blocks(len(member))])
-        hits.extend((group_M[nearest_M] == group_M)[counted_M].tolist())
+        own_M = np.concatenate([_own_share(vectors_ME, group_M, rows) for rows in _row_blocks(len(member))])
+        hits.extend(own_M[counted_M].tolist())
         chances.extend((siblings_M[counted_M] / max(1, len(member) - 1)).tolist())
     if not hits:
         return {"accuracy": None, "chance": None, "n": 0}
     return {"accuracy": 100.0 * float(np.mean(hits)), "chance": 100.0 * float(np.mean(chances)), "n": len(hits)}
 
 
-def _nearest(vectors_ME: Float32, rows: slice) -> Int64:
-    """The nearest other vector of some."""
-    cosine_BM = vectors_ME[rows] @ vectors_ME.T
+def _own_share(vectors_ME: Float32, group_M: Int64, rows: slice) -> Float64:
+    """Share of the same group among the nearest other vectors: 0 or 1, but where several are equally near."""
+    cosine_BM = cosines(vectors_ME[rows], vectors_ME.T.astype(np.float64))
     cosine_BM[np.arange(len(cosine_BM)), np.arange(len(vectors_ME))[rows]] = -np.inf
-    return np.asarray(cosine_BM.argmax(axis=1))
+    nearest_BM = cosine_BM == cosine_BM.max(axis=1, keepdims=True)
+    own_BM = nearest_BM & (group_M == group_M[rows, None])
+    return np.asarray(own_BM.sum(axis=1) / nearest_BM.sum(axis=1))
 
 
 def _row_blocks(total: int, size: int = 1024) -> list[slice]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.arrays import Float32, Int64
+from ..data.arrays import Float32, Float64, Int64
 from ..data.settings import FitSettings, IndexSettings
 from ..data.types import Split, Video
 from .baselines import Row, rows_to_compare, untrained
@@ -28,7 +28,6 @@ from .ranking import Ranked, Sides, rank
 from .resampling import Resampling, intervals, paired
 from .retrieval import (
     confusions,
-    hits_of,
     hubness,
     per_class,
     purity_by_distance,
@@ -136,13 +135,13 @@ def _retrieval(
 
     def measure(row: Row) -> dict[str, Any]:
         sides, of_row = protocol.sides(row.embeddings_VE, centered=row.centered), ranked[row.name]
-        measured = {"R@1": hits_of(of_row), "mAP": of_row.precision_Q}
-        reference = {"R@1": hits_of(ranked[REFERENCE]), "mAP": ranked[REFERENCE].precision_Q}
+        measured = {"R@1": of_row.hits(1), "mAP": of_row.precision_Q}
+        reference = {"R@1": ranked[REFERENCE].hits(1), "mAP": ranked[REFERENCE].precision_Q}
         return {
             **recalls(of_row),
             "knn_1": knn_accuracy(of_row, sides, 1),
             "knn_20": knn_accuracy(of_row, sides),
-            "hubness": hubness(of_row, len(sides.class_N)),
+            "hubness": hubness(of_row, sides),
             "intervals": {name: intervals(of_Q, videos, groups, scale=100) for name, of_Q in measured.items()},
             "few_shot": few_shot(sides, evaluation.settings.seed),
             **({"probe": _probe(sides, evaluation.settings.seed, videos, groups)} if row.name in PROBED else {}),
@@ -290,7 +289,7 @@ def _resamplings(settings: IndexSettings, protocol: Protocol) -> tuple[Resamplin
 
 
 def _queries(evaluation: Evaluation, ranked: Mapping[str, Ranked], protocol: Protocol) -> dict[str, Any]:
-    """Rank of the first hit (from 1; null without one) and AP of each query, for every row."""
+    """R@1, mean rank of the first hit (from 1) and AP of each query, for every row; null without a match."""
     videos = [evaluation.videos[row] for row in protocol.queries]
     return {
         "split": protocol.name,
@@ -299,12 +298,20 @@ def _queries(evaluation: Evaluation, ranked: Mapping[str, Ranked], protocol: Pro
         "groups": [video.group for video in videos],
         "rows": {
             name: {
-                "first_hit": [rank_ + 1 if rank_ >= 0 else None for rank_ in of_name.first_Q.tolist()],
-                "AP": [None if np.isnan(value) else value for value in of_name.precision_Q.tolist()],
+                "R@1": _listed(of_name.hits(1)),
+                "first_hit": _listed(of_name.first.expected_rank()),
+                "AP": _listed(of_name.precision_Q, whole=False),
             }
             for name, of_name in ranked.items()
         },
     }
+
+
+def _listed(value_Q: Float64, *, whole: bool = True) -> list[float | None]:
+    """Values for JSON: null for nan, whole numbers without a point if there may be such."""
+    return [
+        None if np.isnan(value) else int(value) if whole and value.is_integer() else value for value in value_Q.tolist()
+    ]
 
 
 def _protocol(evaluation: Evaluation, protocol: Protocol, rows: Sequence[Row]) -> dict[str, Any]:

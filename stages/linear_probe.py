@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data.arrays import Bool, Float64, Int64
+from .neighbours import is_right
 from .ranking import Sides
 
 GRID = (1.0, 10.0, 100.0, 1000.0)  # of C, for vectors of unit length
@@ -30,10 +31,11 @@ class Linear:
     weight_CE: Tensor
     bias_C: Tensor
 
-    def predict(self, embeddings_QE: Tensor) -> Int64:
-        """The class with the largest logit."""
-        logits_QC = functional.linear(embeddings_QE, self.weight_CE, self.bias_C)
-        return np.asarray(self.classes[logits_QC.argmax(dim=1).numpy()])
+    def is_right(self, embeddings_QE: Tensor, class_Q: Int64) -> Float64:
+        """Chance (Q,) that the class with the largest logit is the given one: below 1 where several share it."""
+        logits_QC = functional.linear(embeddings_QE, self.weight_CE, self.bias_C).numpy()
+        column_Q = np.minimum(np.searchsorted(self.classes, class_Q), len(self.classes) - 1)
+        return np.where(self.classes[column_Q] == class_Q, is_right(logits_QC, column_Q), 0.0)
 
 
 def logistic_regression(embeddings_NE: Tensor, class_N: Int64, c: float, start: Linear | None = None) -> Linear:
@@ -61,15 +63,16 @@ def logistic_regression(embeddings_NE: Tensor, class_N: Int64, c: float, start: 
 def probe(sides: Sides, seed: int) -> tuple[dict[str, Any], Float64]:
     """Accuracy on the queries in percent, the C that was chosen, and whether each query is right (1, 0).
 
-    Queries whose class the gallery does not hold count as wrong. Fewer than two classes: accuracy None, and nan.
+    Where classes have the same logit a query is right by the chance of either. Queries whose class the gallery does
+    not hold count as wrong. Fewer than two classes: accuracy None, and nan.
     """
     if len(np.unique(sides.class_N)) < 2 or not len(sides.class_Q):
         return {"accuracy": None, "C": None, "accuracy_held_out": None}, np.full(len(sides.class_Q), np.nan)
     gallery_NE, queries_QE = torch.from_numpy(sides.gallery_NE), torch.from_numpy(sides.queries_QE)
     chosen, held_out = _choose(gallery_NE, sides, seed)
-    right_Q = logistic_regression(gallery_NE, sides.class_N, chosen).predict(queries_QE) == sides.class_Q
+    right_Q = logistic_regression(gallery_NE, sides.class_N, chosen).is_right(queries_QE, sides.class_Q)
     figures = {"accuracy": 100.0 * float(right_Q.mean()), "C": chosen, "accuracy_held_out": held_out}
-    return figures, right_Q.astype(np.float64)
+    return figures, right_Q
 
 
 def _choose(gallery_NE: Tensor, sides: Sides, seed: int) -> tuple[float, float | None]:
@@ -80,7 +83,7 @@ def _choose(gallery_NE: Tensor, sides: Sides, seed: int) -> tuple[float, float |
     begin, scores = None, []
     for c in GRID:  # from strong to weak regularisation, each beginning where the last one ended
         begin = logistic_regression(gallery_NE[~held_N], sides.class_N[~held_N], c, begin)
-        scores.append(float((begin.predict(gallery_NE[held_N]) == sides.class_N[held_N]).mean()))
+        scores.append(float(begin.is_right(gallery_NE[held_N], sides.class_N[held_N]).mean()))
     best = int(np.argmax(scores))
     return GRID[best], 100.0 * scores[best]
 

@@ -17,6 +17,7 @@ from ..data.arrays import Float64, Int64
 LEVEL = 95.0  # percent
 SIGNIFICANT = 0.05
 BLOCK = 250  # resamples drawn at a time
+ROUNDING = 1e-9  # of sums of fractions (of expectations over ties): less is nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +93,20 @@ def paired(
 
 def _verdict(found: list[list[float] | None], p: float) -> str:
     known = [interval for interval in found if interval is not None]
-    if p < SIGNIFICANT and all(low > 0 for low, _ in known):
+    if p < SIGNIFICANT and all(low > ROUNDING for low, _ in known):
         return "better"
-    return "worse" if p < SIGNIFICANT and all(high < 0 for _, high in known) else "no difference"
+    return "worse" if p < SIGNIFICANT and all(high < -ROUNDING for _, high in known) else "no difference"
 
 
 def _randomisation(difference_Q: Float64, resampling: Resampling) -> float:
     known_Q = ~np.isnan(difference_Q)
     of_Q = np.arange(len(difference_Q)) if resampling.group_Q is None else resampling.group_Q
     sums_U = np.bincount(np.unique(of_Q[known_Q], return_inverse=True)[1], difference_Q[known_Q])
+    rounding = 1e-12 * max(1.0, float(np.abs(sums_U).sum()))  # fractions of ties do not add up to the bit
     rng, observed, reached = np.random.default_rng(resampling.seed), abs(float(sums_U.sum())), 1
     for begin in range(0, resampling.count, BLOCK):
         signs = rng.choice([-1.0, 1.0], (min(BLOCK, resampling.count - begin), len(sums_U)))
-        reached += int((np.abs(signs @ sums_U) >= observed - 1e-12).sum())
+        reached += int((np.abs(signs @ sums_U) >= observed - rounding).sum())
     return reached / (resampling.count + 1)
 
 

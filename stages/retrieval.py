@@ -1,19 +1,21 @@
 """Video retrieval as the field measures it: exact, by cosine, gallery = training, queries = test videos.
 
 A query hits at k if any of its k nearest has its class (all of the gallery, if that is smaller than k). AP averages the
-precision at every item of the query's class over the whole ranking. Equal similarities are ranked in the gallery's
-order. Queries without any item of their class in the gallery cannot hit: they are counted and left out of both.
+precision at every item of the query's class over the whole ranking. Of equal similarities every order is alike likely:
+figures are expectations over these (:mod:`.ties`), whatever the videos and classes are called. Queries without any item
+of their class in the gallery cannot hit: they are counted and left out of both.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..data.arrays import Bool, Float32, Float64, Int64
+from ..data.arrays import Float32, Float64
+from .neighbours import neighbours
 from .ranking import Ranked, Sides, rank
 
 RANKS = (1, 5, 10, 20, 50)
@@ -33,25 +35,24 @@ def retrieval_metrics(
 
 
 def recalls(ranked: Ranked) -> dict[str, Any]:
-    """R@k and mAP in percent, over the queries that have an item of their class."""
-    answerable_Q = ranked.first_Q >= 0
-    counted = {"queries": int(answerable_Q.sum()), "queries_without_a_match": int((~answerable_Q).sum())}
+    """R@k and mAP in percent, over the queries that have an item of their class, and how many of these ties concern."""
+    answerable_Q = ranked.answerable_Q
+    hits = {f"R@{k}": ranked.hits(k)[answerable_Q] for k in RANKS}
+    counted = {
+        "queries": int(answerable_Q.sum()),
+        "queries_without_a_match": int((~answerable_Q).sum()),
+        "queries_with_ties": int(np.any([(hit_Q > 0) & (hit_Q < 1) for hit_Q in hits.values()], axis=0).sum()),
+    }
     if not counted["queries"]:
-        return {**{f"R@{k}": None for k in RANKS}, "mAP": None, **counted}
-    first_Q = ranked.first_Q[answerable_Q]
-    hits = {f"R@{k}": 100.0 * float((first_Q < k).mean()) for k in RANKS}
-    return {**hits, "mAP": 100.0 * float(ranked.precision_Q[answerable_Q].mean()), **counted}
-
-
-def hits_of(ranked: Ranked) -> Float64:
-    """1 where the nearest item has the query's class, 0 where not, nan where no item has."""
-    return np.where(ranked.first_Q >= 0, (ranked.first_Q == 0).astype(np.float64), np.nan)
+        return {**dict.fromkeys(hits), "mAP": None, **counted}
+    means = {name: 100.0 * float(hit_Q.mean()) for name, hit_Q in hits.items()}
+    return {**means, "mAP": 100.0 * float(ranked.precision_Q[answerable_Q].mean()), **counted}
 
 
 def per_class(ranked: Mapping[str, Ranked], sides: Sides, classes: Sequence[str]) -> dict[str, Any]:
     """R@1 of each class in percent, of several embeddings side by side."""
     found: dict[str, Any] = {}
-    hits = {name: hits_of(of_name) for name, of_name in ranked.items()}
+    hits = {name: of_name.hits(1) for name, of_name in ranked.items()}
     for number in np.unique(sides.class_Q):
         mine_Q = sides.class_Q == number
         rates = {name: _percent(hit_Q[mine_Q]) for name, hit_Q in hits.items()}
@@ -60,33 +61,48 @@ def per_class(ranked: Mapping[str, Ranked], sides: Sides, classes: Sequence[str]
 
 
 def confusions(ranked: Ranked, sides: Sides, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The classes that queries are taken for most often, by their nearest neighbour."""
+    """The classes that queries are taken for most often, by their nearest neighbour; equally frequent ones by name.
+
+    A query whose nearest are tied counts by their shares, so that ``queries`` may be a fraction.
+    """
     if not len(sides.gallery_NE):
         return []
-    nearest_Q = sides.class_N[ranked.nearest_QK[:, 0]]
-    wrong_Q = (nearest_Q != sides.class_Q) & (ranked.first_Q >= 0)
-    pairs = Counter(zip(sides.class_Q[wrong_Q].tolist(), nearest_Q[wrong_Q].tolist(), strict=True))
+    taken: defaultdict[int, float] = defaultdict(float)
+    for near in neighbours(ranked, sides, 1):
+        true_P, found_P = sides.class_Q[near.query_P], sides.class_N[near.item_P]
+        wrong_P = (true_P != found_P) & ranked.answerable_Q[near.query_P]
+        pairs, pair_P = np.unique(true_P[wrong_P] * len(classes) + found_P[wrong_P], return_inverse=True)
+        shares = np.bincount(pair_P, near.share_P[wrong_P])
+        for pair, share in zip(pairs.tolist(), shares.tolist(), strict=True):
+            taken[pair] += share
     total = Counter(sides.class_Q.tolist())
+    counts = {divmod(pair, len(classes)): round(share, 9) for pair, share in taken.items()}  # thirds make a whole
     return [
-        {"class": classes[true], "taken_for": classes[taken], "queries": count, "of": total[true]}
-        for (true, taken), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
+        {"class": classes[true], "taken_for": classes[found], "queries": _whole(count), "of": total[true]}
+        for (true, found), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
     ]
 
 
 def purity_by_distance(ranked: Ranked) -> list[dict[str, Any]]:
     """How often the nearest neighbour has the query's class, by how similar it is."""
-    rows = np.flatnonzero(ranked.first_Q >= 0)
+    rows = np.flatnonzero(ranked.answerable_Q)
     if not len(rows):
         return []
-    nearest_Q, hit_Q = ranked.similarity_QK[rows, 0], ranked.first_Q[rows] == 0
+    nearest_Q, hit_Q = ranked.similarity_QK[rows, 0], ranked.hits(1)[rows]
     by_similarity = np.argsort(nearest_Q, kind="stable")
+    nearest_Q, hit_Q = nearest_Q[by_similarity], hit_Q[by_similarity]
+    parts = np.array_split(np.arange(len(rows)), min(BINS, len(rows)))
+    for part in parts[1:]:  # of queries that are equally similar to their nearest, any may be in this bin
+        begin, end = (np.searchsorted(nearest_Q, nearest_Q[part[0]], side) for side in ("left", "right"))
+        if begin < part[0]:
+            hit_Q[begin:end] = hit_Q[begin:end].mean()
     return [
         {
             "similarity": [float(nearest_Q[part[0]]), float(nearest_Q[part[-1]])],
             "queries": len(part),
             "R@1": 100.0 * float(hit_Q[part].mean()),
         }
-        for part in np.array_split(by_similarity, min(BINS, len(rows)))
+        for part in parts
     ]
 
 
@@ -94,18 +110,30 @@ def same_group_share(ranked: Ranked, sides: Sides) -> float | None:
     """Percent of queries whose nearest neighbour is cut from the same recording: how much a split leaks."""
     if sides.group_Q is None or sides.group_N is None or not len(sides.queries_QE) or not len(sides.gallery_NE):
         return None
-    own_Q: Bool = sides.group_N[ranked.nearest_QK[:, 0]] == sides.group_Q
+    own_Q = np.zeros(len(sides.queries_QE))
+    for near in neighbours(ranked, sides, 1):
+        own_P = sides.group_N[near.item_P] == sides.group_Q[near.query_P]
+        np.add.at(own_Q, near.query_P[own_P], near.share_P[own_P])
     return 100.0 * float(own_Q.mean())
 
 
-def hubness(ranked: Ranked, items: int, k: int = 10) -> float | None:
+def hubness(ranked: Ranked, sides: Sides, k: int = 10) -> float | None:
     """Skew of the k-occurrence (Radovanovic et al. 2010): how often an item is among the k nearest of a query.
 
     0 is even; large is a few hubs that are near to everything.
     """
-    times_N: Int64 = np.bincount(ranked.nearest_QK[:, :k].ravel(), minlength=items)
-    spread = float(times_N.std()) if items else 0.0
-    return float(((times_N - times_N.mean()) ** 3).mean() / spread**3) if spread else None
+    times_N = np.zeros(len(sides.gallery_NE))
+    for near in neighbours(ranked, sides, k):
+        np.add.at(times_N, near.item_P, near.share_P)
+    mean = float(times_N.mean()) if len(times_N) else 0.0
+    spread = float(times_N.std()) if len(times_N) else 0.0
+    if spread <= 1e-9 * mean:  # of shares of ties, even ones may differ in their last digit
+        return None
+    return float(((times_N - times_N.mean()) ** 3).mean() / spread**3)
+
+
+def _whole(value: float) -> float:
+    return int(value) if value.is_integer() else value
 
 
 def _percent(values: Float64) -> float | None:

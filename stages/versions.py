@@ -8,5 +8,5 @@ messages) leaves the number alone.
 EXTRACT = 2  # batch norms folded, kernels rounded to keep their sums
 IMPORT = 1
 FIT = 2  # gradients written out, other matrix products, short clips as means of their own frames
-INDEX = 4  # spaces and levels, each a folder; protocols, intervals, probes; persistence as a row
+INDEX = 5  # figures are expectations over ties, whatever the order of names
 FINETUNE = 1

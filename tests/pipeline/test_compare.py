@@ -67,3 +67,16 @@ def test_one_run_or_none_indexed_is_refused(mofore: Command, two: tuple[Path, Pa
     refused = mofore("compare", first, bare)
     assert refused.exit_code != 0
     assert "nothing is indexed" in refused.stderr
+
+
+def test_an_older_run_is_compared_by_its_first_hits(mofore: Command, two: tuple[Path, Path]) -> None:
+    means = []
+    for run in two:
+        path = max(run.glob("index/*/queries.json"), key=lambda p: p.stat().st_mtime_ns)
+        queries = json.loads(path.read_text())
+        for row in queries["rows"].values():
+            del row["R@1"]
+        path.write_text(json.dumps(queries))
+        means.append(np.mean([hit == 1 for hit in queries["rows"]["mofore"]["first_hit"]]))
+    found = json.loads(mofore("compare", *two, "--json").stdout)["differences"]["second"]["mofore"]["R@1"]
+    assert found["difference"] == pytest.approx(100 * (means[1] - means[0]))

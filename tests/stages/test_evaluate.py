@@ -148,3 +148,53 @@ def test_the_predictor_may_be_what_embeds(tmp_path: Path) -> None:
     assert by_forecast["retrieval"]["mofore"]["mAP"] == pytest.approx(by_teacher["retrieval"]["predict"]["mAP"])
     for gap, row in by_teacher["forecast"]["gaps"].items():
         assert by_forecast["forecast"]["gaps"][gap]["r2"] == pytest.approx(row["r2"]), "the teacher's mean, either way"
+
+
+OTHER_NAMES = {"A": "Z", "B": "M", "C": "D"}  # sorted, these come the other way round
+
+
+def comparable(metrics: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """What does not hang on random draws: of examples, of held-out recordings, of starts, of pairs."""
+    rows = {
+        name: {key: value for key, value in row.items() if key not in ("intervals", "few_shot", "probe")}
+        for name, row in metrics["retrieval"].items()
+        if name not in ("random_projection", "untrained")
+    }
+    for row in rows.values():
+        against = row.pop("against_raw_mean_pool")
+        row["differences"] = against and {metric: tested["difference"] for metric, tested in against.items()}
+    classes = {old: metrics["per_class"][new] for old, new in names.items()}
+    group_probe = metrics["health"]["mofore"]["group_probe"]
+    return {"rows": rows, "classes": classes, "purity": metrics["purity_by_distance"], "recordings": group_probe}
+
+
+def flat(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for key in sorted(value) for leaf in flat(value[key])]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in flat(item)]
+    return [] if value is None else [value]
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_classes_of_other_names_have_the_same_figures(same: bool, tmp_path: Path) -> None:
+    """The videos are renamed and come in another order; ``same``: all have one and the same feature."""
+    frames = table(VIDEOS)
+    features = frames.features_ND.reshape(18, FRAMES, WIDTH)
+    features = np.repeat(features[:1], 18, axis=0) if same else features
+    fit.run(FIT, replace(frames, features_ND=features.reshape(-1, WIDTH)), tmp_path / "fit" / "0a", progress=Silent())
+    found = []
+    for names in ({name: name for name in "ABC"}, OTHER_NAMES):
+        moved = [video(int(v.id[3:5]), names[str(v.label)], v.group) for v in VIDEOS]
+        order = sorted(range(18), key=lambda row: moved[row].id)
+        ids = tuple(moved[row].id for row in order)
+        given = replace(frames, features_ND=features[order].reshape(-1, WIDTH), ids=ids)
+        split = Split("groups", frozenset(v.id for v in moved[:12]), frozenset(v.id for v in moved[12:]))
+        videos = tuple(moved[row] for row in order)
+        inputs = index.IndexInputs(videos, given, split, tmp_path / "fit" / "0a", {"store": "s", "fit": "0a"})
+        found.append(comparable(index.run(INDEX, inputs, tmp_path / names["A"], progress=Silent()), names))
+    assert flat(found[0]) == pytest.approx(flat(found[1]), rel=1e-5, abs=1e-6)
+    if same:
+        raw = found[0]["rows"]["raw_mean_pool"]
+        assert raw["R@1"] == pytest.approx(100 / 3)
+        assert raw["queries_with_ties"] == 6

@@ -41,7 +41,7 @@ def test_blocks_do_not_change_what_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(ranking, "BLOCK_BYTES", 8 * 31 * 4)
     parts = rank(sides())
     assert len(list(sides().blocks())) == 6
-    assert np.array_equal(whole.first_Q, parts.first_Q)
+    assert np.array_equal(whole.first.nearer_Q, parts.first.nearer_Q)
     assert np.array_equal(whole.nearest_QK, parts.nearest_QK)
     assert np.array_equal(whole.precision_Q, parts.precision_Q, equal_nan=True)
 
@@ -63,7 +63,7 @@ def test_without_its_own_recording_a_query_finds_the_others() -> None:
         others = np.flatnonzero(given.group_N != given.group_Q[query])
         ranked = others[np.argsort(-cosines[query, others], kind="stable")]
         hits = np.flatnonzero(given.class_N[ranked] == given.class_Q[query])
-        assert alone.first_Q[query] == (hits[0] if len(hits) else -1)
+        assert alone.first.nearer_Q[query] == (hits[0] if len(hits) else -1)
         if len(hits):
             assert alone.precision_Q[query] == pytest.approx(np.mean(np.arange(1, len(hits) + 1) / (hits + 1)))
 
@@ -78,11 +78,12 @@ def test_a_video_and_its_copy_are_equally_near_wherever_they_are(width: int) -> 
     labels[5] = 1
     found = rank(Sides(queries, gallery, np.ones(200, np.int64), labels))
     assert (found.nearest_QK[:, :2] == [5, 300]).all()
-    assert (found.first_Q == 0).all()
+    assert (found.hits(1) == 0.5).all()
+    assert found.precision_Q == pytest.approx(np.full(200, 0.75)), "first or second, alike likely"
 
 
 @pytest.mark.parametrize(("queries", "items"), [(0, 5), (5, 0), (0, 0)])
 def test_an_empty_side_has_an_outcome(queries: int, items: int) -> None:
     found = rank(sides(0, queries, items))
-    assert found.first_Q.tolist() == [-1] * queries if not items else len(found.first_Q) == queries
+    assert found.first.nearer_Q.tolist() == [-1] * queries if not items else len(found.hits(1)) == queries
     assert found.nearest_QK.shape == (queries, items)

@@ -61,3 +61,13 @@ def test_queries_without_a_figure_are_left_out() -> None:
     nothing = paired(np.full(3, np.nan), np.zeros(3), Resampling(100, 0), None, scale=1)
     assert nothing["verdict"] is None
     assert Resampling(100, 0).interval(np.empty(0)) is None
+
+
+def test_fractions_of_ties_that_cancel_are_no_difference() -> None:
+    thirds = np.tile([1 / 3, 1 / 3, -2 / 3], 700)
+    found = paired(thirds, np.zeros(2100), Resampling(200, 0), None, scale=100)
+    assert found["verdict"] == "no difference"
+    alike = np.full(20_000, 0.1)
+    group = np.zeros(20_000, np.int64)
+    found = paired(alike, np.zeros(20_000), Resampling(50, 0), Resampling(50, 0, group), scale=1)
+    assert found["p"] == 1.0, "one recording: either sign is as far from 0"

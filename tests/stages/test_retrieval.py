@@ -59,10 +59,13 @@ def test_no_query_has_no_number() -> None:
     assert metrics["mAP"] is None
 
 
-def test_ties_go_by_the_gallerys_order() -> None:
+def test_ties_count_by_their_chance_whatever_their_order() -> None:
     same = np.tile(unit(np.ones((1, 6), np.float32)), (2, 1))
-    assert retrieval_metrics(same[:1], same, ["a"], ["a", "b"])["R@1"] == 100.0
-    assert retrieval_metrics(same[:1], same, ["a"], ["b", "a"])["R@1"] == 0.0
+    for labels in (["a", "b"], ["b", "a"]):
+        found = retrieval_metrics(same[:1], same, ["a"], labels)
+        assert (found["R@1"], found["R@5"], found["mAP"]) == (50.0, 100.0, 75.0)
+        assert found["queries_with_ties"] == 1
+    assert retrieval_metrics(same[:1], same, ["a"], ["a", "a"])["queries_with_ties"] == 0, "either is right"
 
 
 def test_centring_subtracts_the_mean_and_keeps_unit_length() -> None:
@@ -117,10 +120,10 @@ def test_the_leak_is_the_share_of_nearest_items_of_the_own_recording() -> None:
 
 def test_a_hub_shows_as_skew() -> None:
     even = Sides(np.eye(6, dtype=np.float32), np.eye(6, dtype=np.float32), *[np.zeros(6, np.int64)] * 2)
-    assert hubness(rank(even), 6, k=1) is None, "every item is nearest once: there is no spread"
+    assert hubness(rank(even), even, k=1) is None, "every item is nearest once: there is no spread"
     hub = Sides(
         unit(np.ones((12, 6), np.float32) + np.eye(12, 6, dtype=np.float32) * 0.1),
         vectors(11, 0),
         *(np.zeros(n, np.int64) for n in (12, 11)),
     )
-    assert hubness(rank(hub), 11, k=1) == pytest.approx(2.846, abs=1e-3), "(n - 2) / sqrt(n - 1) of one item for all"
+    assert hubness(rank(hub), hub, k=1) == pytest.approx(2.846, abs=1e-3), "(n - 2) / sqrt(n - 1) of one item for all"
