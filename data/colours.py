@@ -6,6 +6,8 @@ from enum import IntEnum
 
 from av.video.frame import VideoFrame
 
+COLOURS = 2  # how frames get their colours; 1: PyAV before 17, which took BT.601 whatever a frame said
+FIRST_PYAV = 17  # of these colours
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
 
 

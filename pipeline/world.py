@@ -7,6 +7,7 @@ work folder that is up to date no video and no shard is opened: sizes and times 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -133,7 +134,7 @@ def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catal
     touched: dict[str, FileState] = {}
     weights = workspace.resolve(config.extract.weights) if config.extract.weights else None
     weights_digest = _weights_digest(weights, ledger, touched) if weights else ""
-    key = store_key(config, weights_digest)
+    key = _present_key(workspace, config, weights_digest)
     world = World(workspace, config, ledger, catalog, split, key, weights, touched=touched)
     _look_at_shards(world)
     _locate_videos(world)
@@ -169,14 +170,47 @@ def imported(workspace: Workspace, config: Config) -> ImportRecord:
     return record
 
 
-def store_key(config: Config, weights_digest: str) -> str:
-    """Name of the store of an encoder: readable, and another for whatever changes the features."""
+def _present_key(workspace: Workspace, config: Config, weights_digest: str) -> str:
+    """Key of the store that the settings mean.
+
+    A GPU resizes pictures in other arithmetic than a processor, so its features are a store of their own. With
+    ``extract.device = auto`` the store that is there is the one that is meant, wherever it was made: a work folder may
+    be copied to a machine without a GPU. Only where there is none yet, or both, does this machine decide.
+    """
+    keys = {device: store_key(config, weights_digest, device) for device in ("cpu", "cuda")}
+    if config.extract.device != "auto":
+        return keys[config.extract.device]
+    begun = [key for key in keys.values() if (workspace.store(key) / "encoder.json").exists()]
+    return begun[0] if len(begun) == 1 else keys["cuda" if _has_gpu() else "cpu"]
+
+
+def _has_gpu() -> bool:
+    """Whether torch finds one; it is only asked where NVIDIA's driver is, since importing it takes seconds."""
+    if not Path("/dev/nvidiactl").exists() and shutil.which("nvidia-smi") is None:
+        return False
+    from ..stages.device import pick_device
+
+    return pick_device("auto").type == "cuda"
+
+
+def store_key(config: Config, weights_digest: str, device: str = "cpu") -> str:
+    """Name of the store of an encoder: readable, and another for whatever changes the features.
+
+    Args:
+        config: whose ``[extract]`` counts.
+        weights_digest: of the file of local weights; empty without one.
+        device: "cpu" or "cuda", where the pictures are resized.
+    """
     backbone = parse_backbone(config.extract.backbone)
     identity = {**config.extract.identity(), "backbone": str(backbone)}
     if not config.extract.backbone.startswith("random:"):
         del identity["seed"]
     if config.extract.precision != "auto":
         del identity["parity_floor"]
+    if backbone.library == "open_clip":
+        identity["preprocessing"] = "of the tag"  # earlier versions took OpenAI's, and GELU, for some
+    if device != "cpu":
+        identity["pixels"] = device
     print_ = stage_fingerprint("extract", versions.EXTRACT, identity, weights_digest)
     if backbone.imported:  # which no setting of the extraction changes
         print_ = stage_fingerprint("import", versions.IMPORT, {"backbone": str(backbone)}, "")

@@ -31,7 +31,7 @@ from .device import usable_cores
 from .encoders import Encoder, load_encoder
 from .extract_meter import Meter
 from .frame_source import Reading, Resume
-from .made_alike import difference
+from .made_alike import difference, pixel_difference
 from .shard_writer import ExtractResult, PendingVideo, Recorder, ShardWriter
 
 KNOWN_AFTER_S = 2.0  # of forward passes, the rate is known well enough
@@ -150,7 +150,8 @@ def check_same_encoder(store: FeatureStore, encoder: Encoder) -> None:
     """Refuse to add to a store what another encoder of the same name would give (a hub may replace weights).
 
     Raises:
-        StageError: if the store was begun with other weights, or the same were otherwise built or preprocessed for.
+        StageError: if the store was begun with other weights, the same were otherwise built or preprocessed for, or
+            its frames were made in other colours or on another device.
     """
     pinned = store.encoder() or {}
     differs = difference(pinned, encoder)
@@ -162,6 +163,13 @@ def check_same_encoder(store: FeatureStore, encoder: Encoder) -> None:
     if differs:
         raise StageError(
             f"'{store.folder}' was begun with the {differs}: move that folder away to extract everything anew"
+        )
+    other_pixels = pixel_difference(pinned, encoder) if pinned else None
+    if other_pixels:
+        wish = pinned.get("pixels", {}).get("device", "cpu")
+        raise StageError(
+            f"'{store.folder}' was begun with {other_pixels}: go on with `--set extract.device={wish}`, or move that "
+            "folder away to extract everything anew"
         )
 
 

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..data.backbone import Backbone, parse_backbone
+from ..data.colours import COLOURS
 from ..data.errors import BackboneError, StageError
 from ..data.settings import ExtractSettings
 from .arithmetic import PLAIN, Arithmetic, Network, build_network
@@ -128,6 +129,7 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
         "weights": weights.name if weights else _whence(backbone),
         "seed": settings.seed if backbone.library == "random" else None,
         "preprocess": preprocess.describe(),
+        "pixels": {"device": device.type, "colours": COLOURS},
         "quick_gelu": has_quick_gelu(model) if backbone.library == "open_clip" else None,
         "features": "pooled output without classifier, float16",
         "settings": settings.identity(),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..data.backbone import parse_backbone
+from ..data.colours import COLOURS, FIRST_PYAV
 from .encoders import Encoder
 from .open_clip_models import PLACES, model_config
 
@@ -26,6 +27,22 @@ def difference(pinned: Mapping[str, Any], encoder: Encoder) -> str | None:
         if name == "quick_gelu":
             return f"{word} {_gelu(before)} of {here['backbone']}, which is now {_gelu(now)}"
         return f"{word} {before[:12]} of {here['backbone']}, which are now {now[:12]}"
+    return None
+
+
+def pixel_difference(pinned: Mapping[str, Any], encoder: Encoder) -> str | None:
+    """How the pixels differ that ``encoder`` would see from those of a store's frames, in words.
+
+    The device that resizes them decides their last bits, which queries may do without; frames of one store may not.
+    """
+    here, before = encoder.provenance["pixels"], pinned.get("pixels")
+    if before is None:  # begun before this was recorded: on a processor, in the colours of that PyAV
+        pyav = str(pinned.get("versions", {}).get("av", FIRST_PYAV)).partition(".")[0]
+        before = {"device": "cpu", "colours": COLOURS if int(pyav) >= FIRST_PYAV else 1}
+    if before["colours"] != here["colours"]:
+        return f"colours of another version (number {before['colours']}, now {here['colours']})"
+    if before["device"] != here["device"]:
+        return f"pixels of device {before['device']}, while this run's would be of {here['device']}"
     return None
 
 
