@@ -167,9 +167,9 @@ def check_same_encoder(store: FeatureStore, encoder: Encoder) -> None:
     other_pixels = pixel_difference(pinned, encoder) if pinned else None
     if other_pixels:
         wish = pinned.get("pixels", {}).get("device", "cpu")
+        go_on = f"go on with `--set extract.device={wish}`, or " if wish != encoder.device.type else ""
         raise StageError(
-            f"'{store.folder}' was begun with {other_pixels}: go on with `--set extract.device={wish}`, or move that "
-            "folder away to extract everything anew"
+            f"'{store.folder}' was begun with {other_pixels}: {go_on}move that folder away to extract everything anew"
         )
 
 

@@ -26,6 +26,7 @@ from .flat_arrays import Table, open_arrays, read_header
 
 SUFFIXES = (".h5", ".hdf5", ".npz")
 NEEDED, OPTIONAL = ("features", "lengths", "ids"), ("times_s", "labels", "groups")
+SLOWEST_STEP_S = 5.0  # from frame to frame; longer ones are told
 FPS = 25.0  # where neither times nor a rate are given
 BLOCK_BYTES = 8 << 20  # of features that are read at a time
 KINDS = "float16, float32 or float64"
@@ -81,14 +82,32 @@ class FeatureSource:
         """Times (T,) of a video's frames.
 
         Raises:
-            FeaturesError: if one is not finite.
+            FeaturesError: if one is not finite, or not later than the one before.
         """
         if self.times is None:
             return np.arange(video.frames) / (self.fps or FPS)
         times_s_T = self.times[video.first : video.first + video.frames].astype(np.float64)
         for frame in np.flatnonzero(~np.isfinite(times_s_T))[:1]:
             raise FeaturesError(f"'{self.path}': times_s of '{video.id}', frame {frame}, is {times_s_T[frame]}")
+        for frame in np.flatnonzero(np.diff(times_s_T) <= 0)[:1]:
+            raise FeaturesError(
+                f"'{self.path}': times_s of '{video.id}' do not rise: "
+                f"frame {frame + 1} is at {times_s_T[frame + 1]:g} s, frame {frame} at {times_s_T[frame]:g} s. Sort them if only their order is lost (frames are shown in "
+                "the order they are given in); or leave times_s out and give the rate with --fps"
+            )
         return times_s_T
+
+    def doubt(self, video: BroughtVideo) -> str | None:
+        """What is odd about the times of a video, in words: a unit that is not seconds shows in its steps."""
+        if self.times is None or video.frames < 2:
+            return None
+        step_s = float(np.median(np.diff(self.times_s(video))))
+        if step_s < SLOWEST_STEP_S:
+            return None
+        return (
+            f"times_s of '{video.id}' are {step_s:g} apart: one frame in {step_s:g} s? If these are milliseconds, "
+            f"divide by 1000 and import again; `--fps {1000 / step_s:g}` without times_s says the same"
+        )
 
     def sha256(self) -> str:
         """Digest of the file, or of the names and contents of the folder's arrays."""

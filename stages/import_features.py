@@ -34,7 +34,12 @@ def check(source: FeatureSource, progress: Progress) -> tuple[ImportedVideo, ...
     """
     progress.start("check", len(source.videos), "videos")
     try:
-        return tuple(sorted(_checked(source, progress), key=lambda video: video.id))
+        checked = tuple(sorted(_checked(source, progress), key=lambda video: video.id))
+        doubts = [doubt for video in source.videos if (doubt := source.doubt(video))]
+        if doubts:
+            more = f" (and {len(doubts) - 1:,} more videos)" if len(doubts) > 1 else ""
+            progress.note(doubts[0] + more)
+        return checked
     finally:
         progress.finish()
 

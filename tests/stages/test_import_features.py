@@ -2,15 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
 import numpy as np
 import pytest
 
 from mofore.data.errors import FeaturesError
+from mofore.data.progress import Silent
 from mofore.stages.feature_source import open_source
 from mofore.stages.flat_arrays import open_arrays
-from mofore.stages.import_features import LARGEST, half
+from mofore.stages.import_features import LARGEST, check, half
 
 
 @pytest.mark.parametrize("kind", ["<f2", "<f4", "<f8", ">f4"])
@@ -67,3 +69,36 @@ def test_a_source_is_read_a_block_at_a_time(tmp_path: Path, monkeypatch: pytest.
         assert [len(block) for block in blocks] == [3, 3, 1]
         assert np.array_equal(np.concatenate(blocks), table[3:])
         assert source.times_s(source.videos[0]).tolist() == [0.0, 0.1, 0.2]
+
+
+def timed_source(folder: Path, times_s: list[float]) -> Path:
+    path = folder / "timed.npz"
+    count = len(times_s)
+    np.savez(path, features=np.ones((count, 3)), lengths=[2, count - 2], ids=["first", "second"], times_s=times_s)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("times_s", "said"),
+    [
+        ([0, 1, 0.0, 0.04, 0.03, 0.08], "'second' do not rise: frame 2 is at 0.03 s, frame 1 at 0.04 s"),
+        ([0, 1, 0.0, 0.0, 0.0, 0.0], "'second' do not rise: frame 1 is at 0 s"),
+    ],
+)
+def test_times_that_do_not_rise_are_refused_by_video(times_s: list[float], said: str, tmp_path: Path) -> None:
+    with open_source(timed_source(tmp_path, times_s)) as source, pytest.raises(FeaturesError, match=re.escape(said)):
+        check(source, Silent())
+
+
+def test_times_in_milliseconds_are_told(tmp_path: Path) -> None:
+    class Heard(Silent):
+        notes: ClassVar[list[str]] = []
+
+        def note(self, message: str) -> None:
+            self.notes.append(message)
+
+    with open_source(timed_source(tmp_path, [0, 0.04, 0, 40, 80, 120])) as source:
+        check(source, Heard())
+    (note,) = Heard.notes
+    assert "times_s of 'second' are 40 apart" in note
+    assert "`--fps 25`" in note
