@@ -92,7 +92,8 @@ class FeatureSource:
         for frame in np.flatnonzero(np.diff(times_s_T) <= 0)[:1]:
             raise FeaturesError(
                 f"'{self.path}': times_s of '{video.id}' do not rise: "
-                f"frame {frame + 1} is at {times_s_T[frame + 1]:g} s, frame {frame} at {times_s_T[frame]:g} s. Sort them if only their order is lost (frames are shown in "
+                f"frame {frame + 1} is at {times_s_T[frame + 1]:g} s, frame {frame} at {times_s_T[frame]:g} s. "
+                "Sort them if only their order is lost (frames are shown in "
                 "the order they are given in); or leave times_s out and give the rate with --fps"
             )
         return times_s_T
