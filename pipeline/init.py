@@ -105,9 +105,10 @@ def _check_backbone(config: Config, weights: Path | None) -> None:
     from ..stages.encoders import check_name
     from ..stages.open_clip_models import find_recipe
     from ..stages.tuned_weights import read_carried
+    from ..stages.weight_files import check_weights
 
-    if weights is not None and not weights.is_file():
-        raise BackboneError(f"--weights '{weights}' is not a file")
+    if weights is not None:
+        check_weights(weights)
     backbone = parse_backbone(config.extract.backbone)
     check_name(backbone, with_weights=bool(config.extract.weights))
     if backbone.library == "open_clip" and weights is not None:

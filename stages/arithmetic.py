@@ -93,7 +93,7 @@ def build_network(
         model = fold_batch_norms(model, preprocess.normalise(example_BCHW[:1]), method)
     if arithmetic.precision == "bf16":
         model = to_bfloat16(model)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = lay_channels_last(model)
     network = Network(model, method, preprocess, DTYPES[arithmetic.precision])
     if not arithmetic.compiled:
         return network
@@ -101,6 +101,17 @@ def build_network(
     if example_BCHW.device.type == "cpu":
         return torch.compile(network, dynamic=False, options={"freezing": True})  # type: ignore[return-value]
     return torch.compile(network, dynamic=False)  # type: ignore[return-value]
+
+
+def lay_channels_last(model: nn.Module) -> nn.Module:
+    """The model itself, its kernels of convolutions over pictures laid channels last in memory.
+
+    ``model.to(memory_format=...)`` takes every tensor of 4 and of 5 dimensions and stumbles over the latter.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return model
 
 
 @dataclass(frozen=True, slots=True)

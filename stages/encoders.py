@@ -6,45 +6,38 @@ features (B, D) out. timm, open_clip and seeded random weights differ only in ho
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import struct
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import av
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..data.backbone import Backbone, parse_backbone
 from ..data.colours import COLOURS
 from ..data.errors import BackboneError, StageError
 from ..data.settings import ExtractSettings
-from .arithmetic import PLAIN, Arithmetic, Network, build_network
+from .arithmetic import PLAIN, Arithmetic, Network, build_network, lay_channels_last
 from .hub import hub_access
 from .open_clip_models import create, find_recipe, fitted_to_size, has_quick_gelu, set_size
 from .preprocess import Preprocess, open_clip_preprocess, timm_preprocess
 from .remarks import library_remarks
+from .timm_models import load_timm
 from .torchvision_ops import import_torchvision
 from .tuned_weights import Carried, read_carried
+from .weight_files import read_weights
+from .weight_fit import Taker, fit_weights, load_fit
 
 import_torchvision()
 
 import open_clip  # noqa: E402 - torchvision must be importable first
 import timm  # noqa: E402
 from timm.data.config import resolve_model_data_config  # noqa: E402
-from timm.models import load_state_dict  # noqa: E402
-
-# What reading bytes that are no checkpoint ends in; an unpickler on garbage can stumble in any of these ways.
-UNREADABLE = (
-    OSError, ValueError, RuntimeError, LookupError, EOFError, TypeError, AttributeError, MemoryError,
-    struct.error, UnpicklingError, SafetensorError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +109,12 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
         settings = replace(settings, image_size=carried.image_size)
     with library_remarks() as remarks:
         if backbone.library == "open_clip":
-            model, method, preprocess = _make_open_clip(backbone, settings, weights, carried)
+            model, method, preprocess, taken = _make_open_clip(backbone, settings, weights, carried)
         else:
-            model, method, preprocess = _make_timm(backbone, settings, weights)
+            model, method, preprocess, taken = _make_timm(backbone, settings, weights)
     if carried is not None:
         preprocess = carried.at_size_of(preprocess)
-    model = model.eval().requires_grad_(False).to(device)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = lay_channels_last(model.eval().requires_grad_(False).to(device))
     provenance = {
         "backbone": str(backbone),
         "weights_sha256": _weights_digest(model),
@@ -137,7 +129,8 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
         "versions": {name: version(name) for name in ("torch", "timm", "open_clip_torch", "av", "h5py", "numpy")},
     }
     network = Network(model, method, preprocess, torch.float32)
-    notes = (*remarks, *_carried_notes(backbone, carried, weights))
+    told = (f"weights of '{weights.name}': {taken}",) if weights and taken else ()
+    notes = (*remarks, *told, *_carried_notes(backbone, carried, weights))
     return Encoder(model, method, preprocess, device, provenance, PLAIN, network, notes)
 
 
@@ -170,28 +163,26 @@ def check_name(backbone: Backbone, *, with_weights: bool) -> None:
         )
 
 
-Made = tuple[nn.Module, str, Preprocess]
+# Model, method, preprocessing, and what was taken of a file of weights where that is not simply all of it.
+Made = tuple[nn.Module, str, Preprocess, str]
 
 
 def _make_timm(backbone: Backbone, settings: ExtractSettings, weights: Path | None) -> Made:
-    hub = backbone.library == "timm" and weights is None
+    size, taken = settings.image_size, ""
     with hub_access(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         try:
-            model: Any = timm.create_model(backbone.name, pretrained=hub, num_classes=0)
+            if weights is not None:
+                model, fit = load_timm(backbone.name, str(backbone), weights, size)
+                taken = fit.told()
+            else:
+                model = timm.create_model(backbone.name, pretrained=backbone.library == "timm", num_classes=0)
         except (OSError, RuntimeError, ValueError) as error:
             raise _unavailable(backbone, error) from error
-    state = _read_weights(weights) if weights is not None else {}
-    resized = bool(settings.image_size) and hasattr(model, "set_input_size")
-    if resized and _is_of_size(state, model, settings.image_size):  # tuned at that size: nothing is to be resampled
-        model.set_input_size(img_size=(settings.image_size, settings.image_size))
-        resized = False
-    if weights is not None:
-        _load_weights(model, state, weights, backbone, ignored=_classifiers(model))
-    if resized:
-        model.set_input_size(img_size=(settings.image_size, settings.image_size))
+    if size and hasattr(model, "set_input_size"):
+        model.set_input_size(img_size=(size, size))
     config = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
-    return model, "forward", timm_preprocess(config, settings.image_size)
+    return model, "forward", timm_preprocess(config, size), taken
 
 
 def _make_open_clip(
@@ -204,62 +195,14 @@ def _make_open_clip(
             model = create(backbone, recipe, size, from_file=from_file)
         except (OSError, RuntimeError, ValueError) as error:
             raise _unavailable(backbone, error) from error
+    taken = ""
     if weights is not None:
-        _load_weights(model, fitted_to_size(_read_weights(weights), model, size), weights, backbone)
+        convert = partial(fitted_to_size, image_size=size)
+        fit = fit_weights(read_weights(weights), Taker(model, str(backbone), convert=convert), weights)
+        load_fit(model, fit)
         set_size(model, size)
-    return model, "encode_image", open_clip_preprocess(model.visual.preprocess_cfg)
-
-
-def _is_of_size(state: dict[str, Tensor], model: Any, image_size: int) -> bool:
-    """Whether weights fit the model only once it is made for pictures of this size."""
-    if not _misfits(state, model):
-        return False
-    sized = copy.deepcopy(model)
-    sized.set_input_size(img_size=(image_size, image_size))
-    return not _misfits(state, sized)
-
-
-def _misfits(state: dict[str, Tensor], model: nn.Module) -> list[str]:
-    own = model.state_dict()
-    return [name for name in own if name in state and own[name].shape != state[name].shape]
-
-
-def _load_weights(
-    model: nn.Module, state: dict[str, Tensor], path: Path, backbone: Backbone, ignored: tuple[str, ...] = ()
-) -> None:
-    """Load every parameter of ``model`` from what ``path`` held; only a classifier's may be left over."""
-    own = model.state_dict()
-    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
-    extra = [name for name in state if name not in own and not name.startswith(ignored)]
-    other = _misfits(state, model)
-    if missing or extra or other:
-        odd = (other or missing or extra)[0]
-        raise BackboneError(
-            f"extract.weights = '{path}' are not the weights of {backbone}: {len(missing)} of {len(own)} tensors "
-            f"are missing, {len(extra)} are not of this model, {len(other)} have another shape (first: {odd})"
-        )
-    model.load_state_dict({name: tensor for name, tensor in state.items() if name in own}, strict=False)
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a .safetensors, or of a .pth that holds nothing but weights."""
-    try:
-        state = load_state_dict(str(path), weights_only=True)
-    except UNREADABLE as error:
-        raise BackboneError(
-            f"extract.weights = '{path}' cannot be read as .safetensors or as a .pth of weights alone: "
-            f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BackboneError(f"extract.weights = '{path}' holds something else than named tensors")
-    return state
-
-
-def _classifiers(model: nn.Module) -> tuple[str, ...]:
-    """Prefixes of the classifier's parameters, which features don't need."""
-    names = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
-    names = (names,) if isinstance(names, str) else tuple(names)
-    return tuple(f"{name}." for name in names)
+        taken = fit.told()
+    return model, "encode_image", open_clip_preprocess(model.visual.preprocess_cfg), taken
 
 
 def _check_known(backbone: str, name: str, known: list[str], what: str = "name") -> None:
