@@ -36,6 +36,7 @@ from .truncation import refuse_truncated
 IMAGE_FPS = 25.0
 WORTH_SEEKING_S = 10.0  # a key frame may be as far back
 SLOWEST, FASTEST = 0.01, 1000.0  # frames a second that are believed
+LONGEST_S = 1e7  # a third of a year, likewise
 
 
 def decode(
@@ -87,9 +88,20 @@ def _promised(path: Path, image_fps: float) -> tuple[int, float]:
             stream = _video_stream(container)
             seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
             seconds = seconds or (container.duration or 0) / av.time_base
-            return stream.frames or round(seconds * float(stream.average_rate or 0)), seconds
+            frames = stream.frames or round(seconds * float(stream.average_rate or 0))
+            return _believed(frames, seconds, path.stat().st_size)
     except (FFmpegError, OSError, VideoError):
         return 0, 0.0
+
+
+def _believed(frames: int, seconds: float, size: int) -> tuple[int, float]:
+    """Frames and seconds that a container of ``size`` bytes promises, 0 for what cannot be.
+
+    Raw DV, MJPEG and others without a clock promise thousands of frames a second, or more frames than bytes.
+    """
+    seconds = seconds if 0 < seconds <= LONGEST_S else 0.0
+    possible = 0 < frames <= size and (not seconds or SLOWEST <= frames / seconds <= FASTEST)
+    return (frames if possible else 0), seconds
 
 
 def picture(path: Path) -> UInt8:

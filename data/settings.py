@@ -87,7 +87,12 @@ class ExtractSettings(Settings):
         "fp32, bf16, or auto (bf16 where the processor has it and every frame of the first batch keeps parity_floor)",
         choices=("auto", "fp32", "bf16"),
     )
-    parity_floor: float = setting(0.99, "lowest cosine to fp32 that precision = auto accepts", low=0.0, high=1.0)
+    parity_floor: float = setting(
+        0.99,
+        "lowest cosine to fp32, of features less their batch's mean, that precision = auto accepts",
+        low=0.0,
+        high=1.0,
+    )
     compile: str = setting(
         "auto",
         "torch.compile the backbone: on, off, or auto (when the job is long enough to repay it; kept for the store)",

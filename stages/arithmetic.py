@@ -1,9 +1,9 @@
 """How a frozen backbone is computed: precision, folded batch norms, compilation; and the choice among them.
 
 Nothing here changes what the features mean, only their last digits and how fast they come. So the choice is
-made on real frames: the cosine of every frame's feature to the plain fp32 one decides what is allowed. Among
-that the arithmetic that the processor was built for is taken, unless the clock says that it is slower every
-single time: a busy machine makes timings so unsteady that a threshold on them would choose by chance.
+made on real frames: the centred cosine of every frame's feature to the plain fp32 one (:func:`parity`) decides what is
+allowed. Among that the arithmetic that the processor was built for is taken, unless the clock says that it is slower
+every single time: a busy machine makes timings so unsteady that a threshold on them would choose by chance.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 FOLD_FLOOR = 0.99999  # cosine that folding batch norms must keep; it is exact but for rounding
 REPAYS_S = 300.0  # `auto` compiles a job whose forward passes would take longer than this
 IN_CACHE = 4  # frames that are normalised at once, so that what lies between stays in the processor's cache
+STATIC = 1e-6  # share of the features' square lengths that frames of a moving picture differ by, at least
 PASSES = 3  # timed passes of each candidate
 
 
@@ -114,13 +115,30 @@ def lay_channels_last(model: nn.Module) -> nn.Module:
     return model
 
 
+def parity(exact_BD: Tensor, rounded_BD: Tensor) -> Tensor:
+    """How near features are to exact ones, (B,): cosines after the exact features' mean over the batch is taken off.
+
+    All features of a backbone share most of their direction, so that plain cosines hide errors behind what is common;
+    what tells frames apart is the rest. An error e turns a vector of length r by a cosine of 1 - e^2 / (2 r^2), and r
+    is the frame's own distance from the mean, or the batch's root mean square if that is larger: a frame that happens
+    to lie at the mean has no direction that could be turned. Where all frames are the same, nothing tells them apart,
+    and plain cosines count.
+    """
+    centred_BD = exact_BD - exact_BD.mean(dim=0)
+    length_B = centred_BD.square().sum(dim=1)
+    if float(length_B.mean()) <= STATIC * float(exact_BD.square().sum(dim=1).mean()):
+        return cosine_similarity(exact_BD, rounded_BD, dim=1)
+    error_B = (rounded_BD - exact_BD).square().sum(dim=1)
+    return 1 - error_B / (2 * length_B.clamp(min=float(length_B.mean())))
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """An arithmetic tried on real frames.
 
     Attributes:
         encoder: in that arithmetic.
-        cosine_min: lowest cosine of a frame's feature to the plain fp32 one.
+        cosine_min: lowest cosine of a frame's feature to the plain fp32 one, both centred (:func:`parity`).
         cosine_mean: the mean.
         seconds: of each timed pass over the frames.
     """
@@ -145,7 +163,7 @@ class Trials:
         """Compute the features in one way; what torch or a compiler raises is the caller's."""
         encoder = self._encoder if arithmetic == PLAIN else self._encoder.at(arithmetic, self._frames_BCHW)
         features_BD = encoder.encode(self._frames_BCHW)
-        cosine_B = cosine_similarity(self._plain_BD, features_BD, dim=1)
+        cosine_B = parity(self._plain_BD, features_BD)
         least, mean = cosine_B.min().nan_to_num(-1.0), cosine_B.mean().nan_to_num(-1.0)  # no cosine passes no floor
         self.made[arithmetic] = Trial(encoder, float(least), float(mean))
         return self.made[arithmetic]

@@ -347,7 +347,8 @@ def describe_arithmetic(pinned: dict[str, Any]) -> str:
     chosen = Arithmetic(pinned["precision"], pinned["folded"], pinned["compiled"])
     measured = pinned["measured"]
     floor = measured["cosine_floor"]
-    told = f"computed in {chosen}: cosine to fp32 of {measured['frames']} frames at least {measured['cosine_min']:.4f}"
+    least = f"centred cosine to fp32 of {measured['frames']} frames at least {measured['cosine_min']:.4f}"
+    told = f"computed in {chosen}: {least}"
     refused = [
         f"{name} ({cosine:.4f})"
         for name, cosine in measured["tried_cosine_min"].items()

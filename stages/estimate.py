@@ -16,7 +16,7 @@ from ..data.types import Video
 from .allocator import keep_freed_memory
 from .arithmetic import Arithmetic, choose
 from .batches import AUTO_BATCH
-from .decode_pool import DecodePool, VideoFrames, VideoStarted
+from .decode_pool import DecodePool, VideoFinished, VideoFrames, VideoStarted
 from .device import pick_places, usable_cores
 from .encoders import Encoder, load_encoder
 from .frame_source import Reading
@@ -64,6 +64,11 @@ class _Sample:
     expected_frames: int = 0
     expected_bytes: int = 0
 
+    def expect(self, frames: int, video: Video) -> None:
+        """A video has so many frames."""
+        self.expected_frames += frames
+        self.expected_bytes += video.size
+
 
 def run(settings: ExtractSettings, root: Path, videos: Sequence[Video], weights: Path | None) -> Estimate:
     """Estimate the extraction of ``videos``.
@@ -107,12 +112,19 @@ def _read(settings: ExtractSettings, root: Path, videos: Sequence[Video], encode
     sample, waiting, begin = _Sample([]), batch, time.monotonic()
     spread = videos[:: -(-len(videos) // SAMPLE)]
     reading = Reading(encoder.preprocess, settings.sampling(), settings.image_fps)
+    silent: dict[int, Video] = {}  # whose containers promise nothing: what came of them counts, if they end in time
+    came: dict[int, int] = {}
     with DecodePool(root, spread, reading, workers=1, stall_s=settings.stall_seconds) as pool:
         for event in pool:
             if isinstance(event, VideoStarted) and event.start.expected_frames:
-                sample.expected_frames += event.start.expected_frames
-                sample.expected_bytes += event.video.size
+                sample.expect(event.start.expected_frames, event.video)
+            elif isinstance(event, VideoStarted):
+                silent[event.key] = event.video
+                came[event.key] = 0
+            elif isinstance(event, VideoFinished) and event.key in silent:
+                sample.expect(came[event.key], silent[event.key])
             elif isinstance(event, VideoFrames):
+                came[event.key] = came.get(event.key, 0) + len(event.pixels)
                 sample.frames += len(event.pixels)
                 sample.read_s += event.decode_s + event.preprocess_s
                 if waiting > 0:

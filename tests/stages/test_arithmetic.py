@@ -5,7 +5,7 @@ import torch
 
 from mofore.data.settings import ExtractSettings
 from mofore.stages import arithmetic
-from mofore.stages.arithmetic import PLAIN, Arithmetic, choose, row_drift
+from mofore.stages.arithmetic import PLAIN, Arithmetic, choose, parity, row_drift
 from mofore.stages.encoders import Encoder, load_encoder
 
 CPU = torch.device("cpu")
@@ -101,3 +101,33 @@ def test_compiled_features_are_the_eager_ones(shared: object) -> None:
     assert encoder.arithmetic.compiled
     assert told["measured"]["cosine_min"] > 0.99999
     assert told["measured"]["row_drift"] == 0.0
+
+
+def test_parity_is_taken_of_what_tells_frames_apart() -> None:
+    common = torch.zeros(4, 8)
+    common[:, 0] = 100.0
+    exact, wrong = common.clone(), common.clone()
+    exact[:, 1:5] += torch.eye(4)
+    wrong[:, 1:5] += torch.eye(4).roll(1, 0)  # every frame has another one's part
+    assert float(torch.nn.functional.cosine_similarity(exact, wrong).min()) > 0.999
+    assert float(parity(exact, wrong).max()) < 0.5
+    assert parity(exact, exact).tolist() == [1.0] * 4
+
+
+def test_parity_of_a_small_error_is_the_cosine_of_centred_features() -> None:
+    draw = torch.Generator().manual_seed(0)
+    exact = torch.randn(64, 32, generator=draw) + 5
+    rounded = exact + 0.02 * torch.randn(64, 32, generator=draw)
+    mean = exact.mean(dim=0)
+    wanted = torch.nn.functional.cosine_similarity(exact - mean, rounded - mean)
+    assert torch.allclose(parity(exact, rounded), wanted, atol=2e-4)
+
+
+def test_frames_that_are_all_the_same_are_compared_as_they_are() -> None:
+    exact = torch.ones(3, 4)
+    assert parity(exact, exact * 1.01).tolist() == pytest.approx([1.0] * 3)
+
+
+def test_a_frame_at_the_mean_is_judged_by_the_others_distance() -> None:
+    exact = torch.tensor([[1.0, 1.0], [1.0, -1.0], [1.0, 0.0]])  # the last is the mean
+    assert float(parity(exact, exact + 1e-3)[2]) > 0.999
