@@ -1,5 +1,6 @@
 PYTHON ?= python3
 VENV := .venv
+BOUNDS := .venv-bounds
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 DEMO ?= runs/demo
@@ -7,11 +8,19 @@ DEMO ?= runs/demo
 # take the package's name from its folder see it through this link.
 ROOT := $(VENV)/src/mofore
 
+# Old libraries warn of one another; that is not mofore's to mend.
+OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::FutureWarning
+# What meets each dependency, without the tests of processes, kills and memory.
+BOUND_TESTS := cache data $(addsuffix .py,$(addprefix stages/test_,arithmetic bfloat16 build_index classification \
+	clustering contact_sheet curves encoders evaluate few_rows fit import_features index_kinds linear_probe ranking \
+	ties text_tower thread_count vector_index watch weight_files)) pipeline/test_compare.py pipeline/test_config.py pipeline/test_demo.py \
+	pipeline/test_import.py pipeline/test_search.py
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test bench clean
+.PHONY: help setup demo check check-bounds test bench clean
 
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## a virtual environment in .venv with the tested versions
 
@@ -31,6 +40,14 @@ check: $(STAMP) ## format, lint, types, direction of imports
 	MYPYPATH=$(VENV)/src $(BIN)/mypy -p mofore.pipeline -p mofore.stages -p mofore.data -p mofore.cache
 	$(BIN)/lint-imports --no-logo
 
+check-bounds: $(STAMP) ## the tests with the oldest versions that pyproject.toml allows
+	test -x $(BOUNDS)/bin/python || $(PYTHON) -m venv $(BOUNDS)
+	$(BIN)/python tests/trials/bounds.py pyproject.toml cpu test > $(BOUNDS)/lowest.txt
+	$(BOUNDS)/bin/python -m pip install --quiet --disable-pip-version-check -r $(BOUNDS)/lowest.txt wheel
+	$(BOUNDS)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	mkdir -p $(BOUNDS)/src && ln -sfn ../.. $(BOUNDS)/src/mofore
+	$(BOUNDS)/bin/python -m pytest -p no:cacheprovider $(OLD_WARNINGS) $(addprefix $(BOUNDS)/src/mofore/tests/,$(BOUND_TESTS))
+
 test: check ## everything that is checked, then the tests (with ../shared, the real set too)
 	$(BIN)/python -m pytest $(ROOT)/tests
 
@@ -38,4 +55,4 @@ bench: $(STAMP) ## ratios of speed within one run; see docs/performance.md
 	$(BIN)/python -m benchmarks
 
 clean: ## remove the environment and what tools left
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BOUNDS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -41,9 +41,9 @@ def open_arrays(path: Path) -> Iterator[dict[str, Table]]:
         FeaturesError: if it is no such file, or holds arrays that cannot be read in rows.
     """
     if path.suffix.lower() == ".npz":
-        with _open(path, zipfile.ZipFile) as archive:
+        with _open(path, zipfile.ZipFile) as archive, ExitStack() as members:  # an open member keeps the file open
             names = [name for name in archive.namelist() if name.endswith(".npy")]
-            yield {name.removesuffix(".npy"): ZippedTable(path, archive, name) for name in names}
+            yield {name.removesuffix(".npy"): ZippedTable(path, archive, name, members) for name in names}
     else:
         import h5py
 
@@ -69,10 +69,10 @@ class Hdf5Table:
 class ZippedTable:
     """An array of an .npz file. Going back costs reading from its beginning, where it is compressed."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, member: str) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile, member: str, members: ExitStack) -> None:
         self._path = path
         try:
-            self._handle = archive.open(member)
+            self._handle = members.enter_context(archive.open(member))
             self.shape, by_column, self.dtype = read_header(self._handle)
         except (OSError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
             raise _unreadable(path, error) from error

@@ -49,6 +49,8 @@ def test_a_zipped_array_is_read_in_rows_in_any_order(tmp_path: Path) -> None:
                 assert np.array_equal(arrays["features"][rows], table[rows])
             assert arrays["empty"][:].shape == (0, 3)
             assert arrays["texts"][:].tolist() == ["a", "bcd"]
+        with pytest.raises(FeaturesError, match="cannot be read"):  # nothing of it keeps the file open
+            arrays["features"][:1]
 
 
 def test_a_group_of_an_hdf5_file_is_no_array(tmp_path: Path) -> None:
