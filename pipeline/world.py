@@ -22,6 +22,7 @@ from ..data.catalog import Catalog, scan
 from ..data.errors import BackboneError, CatalogError, StoreError
 from ..data.splits import all_splits, make_split
 from ..data.types import Failure, FileState, Split, Video
+from ..data.weight_index import weight_files
 from ..stages import versions
 from .config import Config
 from .workspace import Workspace
@@ -219,6 +220,12 @@ def store_key(config: Config, weights_digest: str, device: str = "cpu") -> str:
 
 
 def _weights_digest(path: Path, ledger: Ledger, touched: dict[str, FileState]) -> str:
+    """Of a file's content; of an index, of its content and that of every file it names, which it says nothing about."""
+    digests = [_file_digest(file, ledger, touched) for file in dict.fromkeys((path, *weight_files(path)))]
+    return digests[0] if len(digests) == 1 else digest(digests)
+
+
+def _file_digest(path: Path, ledger: Ledger, touched: dict[str, FileState]) -> str:
     key = f"file:{path}"
     known = ledger.files.get(key)
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 
 from ..data.errors import BackboneError
 from .torchvision_ops import import_torchvision
-from .weight_files import read_weights
+from .weight_files import Tree, read_weights
 from .weight_fit import Convert, Fit, Taker, fit_weights, load_fit
 
 import_torchvision()
@@ -32,25 +34,42 @@ def load_timm(name: str, backbone: str, weights: Path, image_size: int) -> tuple
         OSError, RuntimeError, ValueError: if timm cannot make the model.
     """
     model, convert = _made_to_load(name)
-    tree, spare = read_weights(weights), _classifier(name, model)
+    taker = Taker(model, backbone, _classifier(name, model), convert)
+    with _unheard():
+        taker, fit = _fitted(read_weights(weights), taker, weights, image_size)
+    load_fit(taker.model, fit)
+    return taker.model, fit
+
+
+def _fitted(tree: Tree, taker: Taker, weights: Path, image_size: int) -> tuple[Taker, Fit]:
+    """The model of its own size, or of ``image_size`` where that alone spares resampling; and the weights for it."""
+    fit = refused = None
     try:
-        fit, refused = fit_weights(tree, Taker(model, backbone, spare, convert), weights), None
+        fit = fit_weights(tree, taker, weights)
     except BackboneError as error:
-        fit, refused = None, error
-    if image_size and hasattr(model, "set_input_size") and (fit is None or fit.resampled):
-        sized = copy.deepcopy(model)
+        refused = error
+    if image_size and hasattr(taker.model, "set_input_size") and (fit is None or fit.resampled):
+        sized: Any = copy.deepcopy(taker.model)
         sized.set_input_size(img_size=(image_size, image_size))
-        try:
-            other = fit_weights(tree, Taker(sized, backbone, spare, convert), weights)
-        except BackboneError:
-            other = None
-        if other is not None and not other.resampled:
-            model, fit = sized, other
+        with suppress(BackboneError):
+            other = fit_weights(tree, replace(taker, model=sized), weights)
+            if not other.resampled:
+                return replace(taker, model=sized), other
     if fit is None:
         assert refused is not None
         raise refused
-    load_fit(model, fit)
-    return model, fit
+    return taker, fit
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Within the block nothing is logged: of what is tried and dropped nobody should hear. A fit says what it did."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
 
 
 def _made_to_load(name: str) -> tuple[Any, Convert | None]:

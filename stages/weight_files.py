@@ -126,6 +126,8 @@ def _why(path: Path, error: Exception) -> str:
     objects = _objects(path)
     if objects:
         return f"it holds Python objects beside tensors ({', '.join(objects[:3])}): {ALONE}"
+    if isinstance(error, UnpicklingError):
+        return f"it is damaged, or holds Python objects beside tensors: {ALONE}"
     told = _first_line(error)
     return type(error).__name__ + (f": {told}" if told and "weights_only" not in told.lower() else "")
 

@@ -122,7 +122,7 @@ def fit_weights(tree: Tree, taker: Taker, path: Path) -> Fit:
         raise BackboneError(
             f"extract.weights = '{path}' holds different weights of {taker.backbone}: {best.place}; "
             f"{'; '.join(map(str, equals))}: give a file that holds the wanted ones alone "
-            "(torch.save of that dictionary)"
+            "(torch.save of that dictionary, or of the tensors whose names begin so)"
         )
     _check_finite(best, taker, path)
     return Fit(best.place, best.tensors, (), (), (), best.resampled, tuple(fit.place for fit in rivals))
@@ -196,7 +196,7 @@ def _compared(taker: Taker, place: Place, named: Tensors, before: Tensors | None
     own = taker.model.state_dict()
     before = before or {}
     taken = {name: tensor for name, tensor in named.items() if name in own}
-    resized = [name for name in taken if name in before and before[name].shape.numel() != taken[name].shape.numel()]
+    resized = _resized(taken, before)
     # A kernel that a converter resized makes any patch size fit any other: another model's weights.
     kernels = [name for name in resized if taken[name].ndim == 4 and name.endswith(".weight")]
     return Fit(
@@ -207,6 +207,16 @@ def _compared(taker: Taker, place: Place, named: Tensors, before: Tensors | None
         misshapen=(*(name for name in taken if taken[name].shape != own[name].shape), *kernels),
         resampled=tuple(resized),
     )
+
+
+def _resized(taken: Tensors, before: Tensors) -> list[str]:
+    """Names that a converter gave values of its own; under a name it may also put what had another one before."""
+    read = {tensor.untyped_storage().data_ptr() for tensor in before.values()}
+    return [
+        name
+        for name, tensor in taken.items()
+        if name in before and before[name].numel() != tensor.numel() and tensor.untyped_storage().data_ptr() not in read
+    ]
 
 
 def _nearness(fit: Fit) -> tuple[bool, int, int]:

@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from mofore.cache.ledger import Ledger
+from mofore.pipeline.config import load_config
+from mofore.pipeline.workspace import Workspace
+from mofore.pipeline.world import observe
+
 Command = Callable[..., Result]
 ALL_SKIP = {"extract": "skip", "fit": "skip", "index": "skip"}
 
@@ -205,3 +210,21 @@ def test_features_that_come_out_the_same_stop_the_rerun_at_extract(mofore: Comma
     assert result.exit_code == 0, result.stderr
     assert "extract  done       1 videos, 24 frames" in result.stderr
     assert result.stderr.count("up to date") == 2
+
+
+def test_a_changed_file_of_weights_in_several_is_another_encoder(work: Path) -> None:
+    """The index is the same whatever its files hold."""
+    for name in ("a.safetensors", "b.safetensors"):
+        (work / name).write_bytes(b"weights of " + name.encode())
+    index = work / "w.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}))
+    workspace = Workspace(work)
+    config = load_config(workspace.config, ["extract.weights=w.safetensors.index.json"])
+
+    def key() -> str:
+        return observe(workspace, config, Ledger.open(workspace.ledger)).store_key
+
+    before = key()
+    assert key() == before
+    (work / "b.safetensors").write_bytes(b"weights of another training")
+    assert key() != before

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from mofore.data.errors import BackboneError
 from mofore.data.settings import ExtractSettings
 from mofore.stages.encoders import Encoder, load_encoder
 from mofore.stages.weight_files import check_weights, read_weights
+from mofore.stages.weight_fit import Taker, fit_weights
 
 CPU = torch.device("cpu")
 Tensors = dict[str, Tensor]
@@ -175,13 +176,19 @@ class Foreign:
     """What only its own program can make again."""
 
 
-def test_a_files_code_is_not_run_and_nobody_is_told_to(state: Tensors, tmp_path: Path) -> None:
-    torch.save({"state_dict": state, "config": Foreign()}, tmp_path / "weights.pth")
+@pytest.mark.parametrize("archived", [True, False])
+def test_a_files_code_is_not_run_and_nobody_is_told_to(archived: bool, state: Tensors, tmp_path: Path) -> None:
+    torch.save(
+        {"state_dict": state, "config": Foreign()},
+        tmp_path / "weights.pth",
+        _use_new_zipfile_serialization=archived,  # older files are no archives
+    )
     with pytest.raises(BackboneError) as refused:
         loaded(tmp_path / "weights.pth")
     assert "holds Python objects beside tensors" in str(refused.value)
     assert "torch.save(model.state_dict(), 'weights.pth')" in str(refused.value)
     assert "weights_only" not in str(refused.value)
+    assert "can still be loaded" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -218,3 +225,38 @@ def test_weights_tuned_at_a_size_are_not_resampled(tmp_path: Path) -> None:
     encoder = loaded(tmp_path / "weights.pth", image_size=96)
     assert torch.equal(encoder.model.state_dict()["pos_embed"], model.state_dict()["pos_embed"])
     assert encoder.preprocess.size == (96, 96)
+    assert encoder.notes == (), "nothing is said of what was tried and dropped"
+
+
+def test_a_converter_may_put_another_tensor_under_a_name_without_having_resampled_it() -> None:
+    """As timm's of Swin does, which counts its layers from another number."""
+    model = nn.ModuleDict({"one": nn.Conv2d(2, 3, 1), "two": nn.Conv2d(3, 4, 3)})
+    one, two = model["one"].state_dict(), model["two"].state_dict()
+    tree = {**{f"two.{name}": tensor for name, tensor in one.items()}, **{f"three.{n}": t for n, t in two.items()}}
+    earlier = {"two": "one", "three": "two"}
+
+    def convert(tensors: Tensors) -> Tensors:
+        return {f"{earlier[name.partition('.')[0]]}.{name.partition('.')[2]}": t for name, t in tensors.items()}
+
+    fit = fit_weights(tree, Taker(model, "toy", convert=convert), Path("weights.pth"))
+    assert fit.told() == ""
+    assert torch.equal(fit.tensors["two.weight"], two["weight"])
+
+
+def test_a_kernel_that_a_converter_resizes_is_another_models() -> None:
+    model = nn.ModuleDict({"patches": nn.Conv2d(3, 4, 8)})
+    tree = dict(nn.ModuleDict({"patches": nn.Conv2d(3, 4, 4)}).state_dict())
+
+    def convert(tensors: Tensors, _model: nn.Module) -> Tensors:
+        wide = nn.functional.interpolate(tensors["patches.weight"], (8, 8))
+        return {**tensors, "patches.weight": wide}
+
+    with pytest.raises(BackboneError, match="1 have another shape"):
+        fit_weights(tree, Taker(model, "toy", convert=convert), Path("weights.pth"))
+
+
+def test_a_model_is_the_one_that_timm_makes_for_pretrained_weights(tmp_path: Path) -> None:
+    """timm gives this one other constants then: features with those of an untrained model would be others."""
+    torch.save(made("fbnetc_100").state_dict(), tmp_path / "weights.pth")
+    norms = [m for m in loaded(tmp_path / "weights.pth", "timm:fbnetc_100").model.modules() if hasattr(m, "eps")]
+    assert {norm.eps for norm in norms} == {1e-3}
