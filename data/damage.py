@@ -36,6 +36,11 @@ class Damage:
         self.first_error = self.first_error or reason
         self.errors += 1
 
+    def forget(self, earlier: Damage) -> None:
+        """Count as it was ``earlier``: what came since belongs to no frame that is wanted."""
+        self.frames, self.marked = earlier.frames, earlier.marked
+        self.errors, self.first_error = earlier.errors, earlier.first_error
+
     def refuse(self) -> None:
         """Refuse marked frames, unless they are to be kept.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -88,20 +88,12 @@ def _promised(path: Path, image_fps: float) -> tuple[int, float]:
             stream = _video_stream(container)
             seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
             seconds = seconds or (container.duration or 0) / av.time_base
-            frames = stream.frames or round(seconds * float(stream.average_rate or 0))
-            return _believed(frames, seconds, path.stat().st_size)
+            seconds = seconds if 0 < seconds <= LONGEST_S else 0.0
+            frames = stream.frames or round(seconds * (believable_rate(stream) or 0))
+            # Damaged and clockless files promise more frames than they have bytes.
+            return (frames if 0 < frames <= path.stat().st_size else 0), seconds
     except (FFmpegError, OSError, VideoError):
         return 0, 0.0
-
-
-def _believed(frames: int, seconds: float, size: int) -> tuple[int, float]:
-    """Frames and seconds that a container of ``size`` bytes promises, 0 for what cannot be.
-
-    Raw DV, MJPEG and others without a clock promise thousands of frames a second, or more frames than bytes.
-    """
-    seconds = seconds if 0 < seconds <= LONGEST_S else 0.0
-    possible = 0 < frames <= size and (not seconds or SLOWEST <= frames / seconds <= FASTEST)
-    return (frames if possible else 0), seconds
 
 
 def picture(path: Path) -> UInt8:
@@ -182,12 +174,15 @@ def _after_key_frame(
     container: InputContainer, stream: VideoStream, time_s: float, watch: _Watch
 ) -> Iterator[tuple[VideoFrame, float]] | None:
     """The frames from a key frame on; None where the container leads past ``time_s``, or nowhere safe."""
+    earlier = replace(watch.damage)
     try:
         packets = packets_from(container, stream, time_s)
         frames = _timed(stream, packets, watch) if packets else iter(())
         entry = next((found for found in islice(frames, REORDERED) if is_key(found[0])), None)
     except FFmpegError:
         return None
+    finally:  # pictures before the entry lack what they were made from, which is no damage of the file
+        watch.damage.forget(earlier)
     if entry is None or entry[1] > time_s:
         return None
     return chain([entry], frames)
@@ -197,7 +192,7 @@ def _timed(
     stream: VideoStream, packets: Iterable[Packet[VideoStream]], watch: _Watch
 ) -> Iterator[tuple[VideoFrame, float]]:
     """The frames of some packets, in the order of showing, with rising times (see :mod:`.frame_times`)."""
-    tick_s, step_s = stream.time_base or Fraction(1), 1 / believable_rate(stream)
+    tick_s, step_s = stream.time_base or Fraction(1), 1 / (believable_rate(stream) or IMAGE_FPS)
     clock, order = Clock(float(tick_s), step_s), ShownOrder[VideoFrame]()
     if stream.container.format.name in DECODE_TIMES_ALONE and stream.codec_context.has_b_frames:
         packets = from_decode_times(packets)
@@ -217,10 +212,10 @@ def _timed(
     return rising(in_seconds, step_s)
 
 
-def believable_rate(stream: VideoStream) -> float:
-    """Frames a second of a stream on average; 25 where its header is silent or absurd."""
-    rate = float(stream.average_rate or 0)
-    return rate if SLOWEST <= rate <= FASTEST else IMAGE_FPS
+def believable_rate(stream: VideoStream) -> float | None:
+    """Frames a second of a stream: on average, or as FFmpeg guesses where that is absurd (raw DV says 60,000)."""
+    rates = (float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
+    return next((rate for rate in rates if SLOWEST <= rate <= FASTEST), None)
 
 
 @contextmanager

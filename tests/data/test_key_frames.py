@@ -1,7 +1,9 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mofore.data.damage import Damage
 from mofore.data.decode import decode
 from mofore.data.sampling import Span, Within
 from mofore.tests.trials.times import LONG, REFRESHED, Film, span_complaint, try_write
@@ -50,3 +52,19 @@ def test_a_file_with_true_times_is_entered_at_a_key_frame(film: Film, tmp_path: 
 @pytest.mark.parametrize("film", [FILMS[1], FILMS[2], FILMS[4], FILMS[5], FILMS[6], FILMS[7]], ids=str)
 def test_what_cannot_be_shown_to_be_safe_is_decoded_from_the_start(film: Film, tmp_path: Path) -> None:
     assert decoded(made(tmp_path, film)) > 300
+
+
+@pytest.mark.parametrize("film", FILMS, ids=lambda film: f"{film} {film.options or ''}")
+def test_entering_a_whole_file_shows_no_damage(film: Film, tmp_path: Path) -> None:
+    damage = Damage()
+    list(decode(made(tmp_path, film), Within(span=Span(*SPAN)), damage=damage))
+    assert not damage.found
+
+
+def test_damage_before_the_entry_is_forgotten() -> None:
+    damage = Damage(frames=1)
+    earlier = replace(damage)
+    damage.frames, damage.marked = 9, 3
+    damage.error("no reference")
+    damage.forget(earlier)
+    assert damage == Damage(frames=1)
