@@ -29,7 +29,7 @@ from .frame_times import DECODE_TIMES_ALONE, REORDERED, Clock, ShownOrder, from_
 from .image_files import exif_orientation, read_apart
 from .images import folder_of, frame_names, is_frame_folder, read_image
 from .key_frames import is_key, packets_from
-from .pictures import rgb
+from .pictures import Orientations, rgb
 from .sampling import EVERY_FRAME, Sampling
 from .truncation import refuse_truncated
 
@@ -115,18 +115,20 @@ class _Watch:
     tick: Callable[[], None]
     damage: Damage
 
-    def decoded(self, packet: Packet[VideoStream]) -> Iterator[VideoFrame]:
+    def decoded(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         """The frames that come out when a packet goes in."""
         try:
-            for frame in packet.decode():
-                self.tick()
-                self.damage.frames += 1
-                self.damage.marked += frame.is_corrupt
-                yield frame
+            frames = packet.decode()
         except FFmpegError as error:
             if not self.damage.keep:
                 raise
             self.damage.error(_reason(error))
+            return []
+        for frame in frames:
+            self.tick()
+            self.damage.frames += 1
+            self.damage.marked += frame.is_corrupt
+        return frames
 
 
 def _frames(path: Path, watch: _Watch, seek_s: float) -> Iterator[tuple[VideoFrame, float]]:
@@ -193,7 +195,7 @@ def _timed(
 ) -> Iterator[tuple[VideoFrame, float]]:
     """The frames of some packets, in the order of showing, with rising times (see :mod:`.frame_times`)."""
     tick_s, step_s = stream.time_base or Fraction(1), 1 / (believable_rate(stream) or IMAGE_FPS)
-    clock, order = Clock(float(tick_s), step_s), ShownOrder[VideoFrame]()
+    clock, order, orientations = Clock(float(tick_s), step_s), ShownOrder[VideoFrame](), Orientations()
     if stream.container.format.name in DECODE_TIMES_ALONE and stream.codec_context.has_b_frames:
         packets = from_decode_times(packets)
 
@@ -203,6 +205,7 @@ def _timed(
             if not packet.is_discard:  # of which no frame is going to come
                 order.sent(time)
             for frame in watch.decoded(packet):
+                orientations.note(frame)
                 order.came(frame, frame.pts)
                 yield from order.ready(reorders=stream.codec_context.has_b_frames)
         yield from order.ready(reorders=False)

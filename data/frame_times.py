@@ -147,7 +147,7 @@ def rising(frames: Iterable[tuple[Frame, float | None]], step_s: float) -> Itera
     held: list[Frame] = []  # frames without a time of their own
     for frame, time_s in frames:
         is_later = time_s is not None and (before_s is None or time_s > before_s)
-        if is_later or len(held) == REORDERED:
+        if held and (is_later or len(held) == REORDERED):
             for timed in _spread(held, before_s, time_s if is_later else None, step_s):
                 before_s = timed[1]
                 yield timed

@@ -75,6 +75,29 @@ def orientation(frame: VideoFrame) -> Orientation:
     return of_display_matrix(np.frombuffer(memoryview(matrix), np.int32).astype(np.float64))
 
 
+class Orientations:
+    """The orientations of one video's frames, noted on the frames for :func:`orientation`.
+
+    What H.264 says of it in a message at a key frame holds until the next one; FFmpeg gives it to that frame alone.
+    And PyAV ties a frame whose side data is read to that data in a circle, so that its pixels stay until Python's
+    collector of circles comes by: twice the page faults, hundreds of MB. So they are read only where they may change.
+    """
+
+    def __init__(self) -> None:
+        self._now: Orientation | None = None
+        self._rotation = 0
+        self._after_key_frame = False
+
+    def note(self, frame: VideoFrame) -> None:
+        """To be called with every frame, in the order of decoding."""
+        turns = frame.rotation != self._rotation and (frame.key_frame or frame.rotation != 0)
+        if self._now is None or turns or (frame.key_frame and not self._after_key_frame):
+            self._now, self._rotation = orientation(frame), frame.rotation
+        self._after_key_frame = frame.key_frame
+        # Each frame has one of its own: PyAV drops an object that several share as soon as the first is gone.
+        frame.opaque = Orientation(self._now.mirrored, self._now.turns)
+
+
 def of_display_matrix(matrix: Float64) -> Orientation:
     """From the matrix of ISO 14496-12, row by row: (x, y) is shown at (a x + c y, b x + d y), y downwards."""
     a, b, c, d = matrix[[0, 1, 3, 4]]

@@ -111,7 +111,7 @@ def lay_channels_last(model: nn.Module) -> nn.Module:
     """
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.ndim == 4:
-            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
     return model
 
 

@@ -1,10 +1,14 @@
 """Decoded frames as RGB, against the formulas of H.273 in floating point."""
 
+import gc
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 
 from mofore.data.colours import Matrix, matrix_of
 from mofore.data.decode import decode
@@ -41,6 +45,10 @@ def plain(pix_fmt: str, values: tuple[int, ...], *, size: tuple[int, int] = (16,
     for plane, pattern in zip(frame.planes, samples, strict=False):
         plane.update(np.tile(pattern, plane.buffer_size // pattern.nbytes).tobytes())
     return frame
+
+
+def frames_of(path: Path) -> Iterator[av.VideoFrame]:
+    return (frame for frame, _ in decode(path))
 
 
 def coded(colour: np.ndarray, luma: tuple[float, float], bits: int, *, full: bool) -> tuple[int, int, int]:
@@ -209,3 +217,44 @@ def test_a_slanted_picture_is_left_alone(mirrored: bool) -> None:
         a, b = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         sign = -1 if mirrored else 1
         assert of_display_matrix(np.array([sign * a, sign * b, 0, -b, a, 0, 0, 0, 1])) == Orientation()
+
+
+def h264(*orientations: str) -> bytes:
+    """A raw stream, 12 frames bright above and dark below, anew for each orientation that is written into its SEI."""
+    picture_HWC = np.repeat(np.array([200, 50], np.uint8), 32)[:, None, None].repeat(64, 1).repeat(3, 2)
+    plain, stream = io.BytesIO(), b""
+    with av.open(plain, "w", format="h264") as container:
+        encoder = container.add_stream("libx264", rate=25)
+        encoder.width = encoder.height = 64
+        for _ in range(12):
+            container.mux(encoder.encode(av.VideoFrame.from_ndarray(picture_HWC, "rgb24")))
+        container.mux(encoder.encode())
+    for orientation in orientations:
+        with av.open(io.BytesIO(plain.getvalue()), format="h264") as container:
+            options = f"display_orientation=insert:{orientation}"
+            noting = BitStreamFilterContext(f"h264_metadata={options}", container.streams.video[0])
+            packets = [packet for packet in container.demux() if packet.size]
+            stream += b"".join(bytes(noted) for packet in [*packets, None] for noted in noting.filter(packet))
+    return stream
+
+
+def test_an_orientation_that_changes_within_a_video_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "turning.h264"
+    path.write_bytes(h264("rotate=0", "flip=vertical", "rotate=0", "rotate=180"))
+    bright_above = [bool(picture[0].mean() > picture[-1].mean()) for picture in map(rgb, frames_of(path))]
+    assert bright_above == [True] * 12 + [False] * 12 + [True] * 12 + [False] * 12
+
+
+def test_frames_that_are_let_go_are_freed_at_once(tmp_path: Path) -> None:
+    """Reading a frame's side data ties it in a circle that only Python's collector would undo."""
+    path = tmp_path / "upright.h264"
+    path.write_bytes(h264("rotate=0", "rotate=0"))
+    gc.collect()
+    gc.disable()
+    try:
+        for frame in frames_of(path):
+            rgb(frame)
+        alive = sum(type(found) is av.VideoFrame for found in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive <= 4  # the last one, and one for each of the two key frames

@@ -1,3 +1,4 @@
+import copy
 from typing import Any
 
 import pytest
@@ -5,7 +6,7 @@ import torch
 
 from mofore.data.settings import ExtractSettings
 from mofore.stages import arithmetic
-from mofore.stages.arithmetic import PLAIN, Arithmetic, choose, parity, row_drift
+from mofore.stages.arithmetic import PLAIN, Arithmetic, choose, lay_channels_last, parity, row_drift
 from mofore.stages.encoders import Encoder, load_encoder
 
 CPU = torch.device("cpu")
@@ -131,3 +132,14 @@ def test_frames_that_are_all_the_same_are_compared_as_they_are() -> None:
 def test_a_frame_at_the_mean_is_judged_by_the_others_distance() -> None:
     exact = torch.tensor([[1.0, 1.0], [1.0, -1.0], [1.0, 0.0]])  # the last is the mean
     assert float(parity(exact, exact + 1e-3)[2]) > 0.999
+
+
+def test_kernels_are_laid_channels_last_those_of_one_pixel_too() -> None:
+    """Left as they are, convolutions of 1 x 1 take a slower road."""
+    conv = torch.nn.Conv2d
+    kernels = torch.nn.ModuleList([conv(8, 8, 1), conv(8, 8, 3), conv(8, 8, 3, groups=8)])
+    laid = [layer.weight.stride() for layer in lay_channels_last(copy.deepcopy(kernels))]
+    assert laid == [layer.weight.stride() for layer in copy.deepcopy(kernels).to(memory_format=torch.channels_last)]
+    assert laid[0] == (8, 1, 8, 8)
+    deep = torch.nn.Conv3d(8, 8, 1)  # of which torch's own way makes an error
+    assert lay_channels_last(deep) is deep
