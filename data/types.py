@@ -45,11 +45,12 @@ class Video:
 
     Attributes:
         id: path relative to the data folder, with forward slashes; unique, and stable when the folder moves.
-        label: class, or None where the folder tree names none.
+        label: class, or None where nothing names one; of several, the first.
         group: recording the clip was cut from ("g07"), or None. Clips of one group share their scene.
         size: bytes, of a folder those of its frame images.
         mtime_ns: time of the last change, in nanoseconds since the epoch.
         images: of a folder of frame images whose names were prescribed (``data.images``), their pattern; else empty.
+        more_labels: its other classes, where it has several.
     """
 
     id: str
@@ -58,6 +59,12 @@ class Video:
     size: int
     mtime_ns: int
     images: str = ""
+    more_labels: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All of its classes, the first one first; none where nothing names one."""
+        return () if self.label is None else (self.label, *self.more_labels)
 
     def path(self, root: Path) -> Path:
         """Where it is below the data folder, as all that reads videos takes it (see :mod:`.images`)."""
