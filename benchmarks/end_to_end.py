@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = [*FIT, *TUNING, *given.set]
     if not workspace.config.exists():
         init_workspace(
-            given.work, given.work / "videos", splits=given.splits, backbone="timm:mobilenetv2_100",
+            given.work, [given.work / "videos"], splits=given.splits, backbone="timm:mobilenetv2_100",
             weights=given.weights, estimating=False,
         )  # fmt: skip
     before = _walk(workspace, settings)

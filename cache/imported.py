@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..data.catalog import Catalog, describe, guess_layout
+from ..data.catalog import Catalog, described
 from ..data.errors import StoreError
+from ..data.settings import DataSettings
 from ..data.types import FileState, Video
 from .atomic import write_json
 from .fingerprint import digest
@@ -63,12 +64,13 @@ class ImportRecord:
         content = asdict(self)
         write_json(folder / NAME, {"version": VERSION, "digest": digest(content), "content": content})
 
-    def catalog(self, root: Path, layout: str) -> Catalog:
-        """The videos, with class and group as given, or else as ``layout`` reads them from the ids."""
-        ids = [video.id for video in self.videos]
-        layout = guess_layout(ids) if layout == "auto" else layout
+    def catalog(self, root: Path, settings: DataSettings) -> Catalog:
+        """The videos, with class and group as given, or else as the settings read them from the ids."""
         digests = {video.id: video.digest for video in self.videos}
-        return Catalog(root, tuple(self._described(video, layout) for video in self.videos), layout, digests)
+        videos = tuple(Video(video.id, None, None, video.frames, 0) for video in self.videos)
+        catalog = described(Catalog(root, videos, settings.layout, digests), settings.class_depth)
+        given = {video.id: video for video in self.videos}
+        return replace(catalog, videos=tuple(self._given(video, given[video.id]) for video in catalog.videos))
 
     def command(self, root: Path) -> str:
         """The command that brings the same features again, into the work folder ``root``."""
@@ -76,10 +78,9 @@ class ImportRecord:
         fps = [] if self.fps is None else ["--fps", f"{self.fps:g}"]
         return shlex.join(["mofore", "import", path, *fps, "--name", self.name, "-w", str(root)])
 
-    def _described(self, video: ImportedVideo, layout: str) -> Video:
-        label, group = describe(video.id, layout)
-        label, group = video.label if self.labelled else label, video.group if self.grouped else group
-        return Video(video.id, label, group, video.frames, 0)
+    def _given(self, video: Video, imported: ImportedVideo) -> Video:
+        label = imported.label if self.labelled else video.label
+        return replace(video, label=label, group=imported.group if self.grouped else video.group)
 
 
 def read_import(folder: Path) -> ImportRecord | None:

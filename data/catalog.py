@@ -9,12 +9,14 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from .errors import CatalogError
+from .folder_sides import folder_sides
 from .images import IMAGE_SUFFIXES, frame_series, is_folder, stat_of_frames
-from .types import Video
+from .types import Division, Video
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -62,6 +64,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 UCF101_NAME = re.compile(r"v_(?P<label>.+)_(?P<group>g\d+)_(?P<clip>c\d+)", re.IGNORECASE)
 # The class is HandstandPushups in the lists and folders; its files say HandStandPushups.
+FRAMES_OF = re.compile(r"[ _.-](frames?|images?|imgs?|jpe?gs?)$", re.IGNORECASE)  # after a video's name
 UCF101_SPELLING = {"HandStandPushups": "HandstandPushups"}
 
 
@@ -74,12 +77,18 @@ class Catalog:
         videos: sorted by id.
         layout: "ucf101", "folders" or "none", never "auto".
         digests: of the features of each video, where they were imported and there is no file; else None.
+        divisions: of its videos into sides, as the user's material has them; the one that counts first.
+        subsets: named parts of the test side, ids by name.
+        notes: what the user should know of how the videos were taken.
     """
 
     root: Path
     videos: tuple[Video, ...]
     layout: str
     digests: Mapping[str, str] | None = None
+    divisions: tuple[Division, ...] = ()
+    subsets: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def path(self, video: Video) -> Path:
         """Where the file of ``video`` is, or its folder of images."""
@@ -90,16 +99,21 @@ class Catalog:
         return frozenset(video.id for video in self.videos)
 
 
-def scan(root: Path, layout: str = "auto", images: str = "auto") -> Catalog:
+def scan(
+    root: Path, layout: str = "auto", images: str = "auto", *, exclude: Sequence[str] = (), class_depth: int = 0
+) -> Catalog:
     """Find every video below ``root``.
 
     Links to folders are followed, each real folder once. Hidden files and folders are passed over. A folder
-    below ``root`` that holds numbered images, no video file and no folder with videos is one video.
+    below ``root`` that holds numbered images, no video file and no folder with videos is one video; but a folder that
+    is called as a video file is that file's frames, and passed over.
 
     Args:
         root: the data folder.
         layout: "auto" takes the UCF101 layout if most names have its form, else one class per folder.
         images: "auto", "never" to take no folder of images for a video, or the pattern of the images' names.
+        exclude: patterns of paths that are passed over (:func:`is_excluded`).
+        class_depth: which folder names the class: 0 the one that holds the video, 1 the first below ``root``, ...
 
     Raises:
         CatalogError: if the folder is missing, is no folder, or holds no video.
@@ -108,27 +122,83 @@ def scan(root: Path, layout: str = "auto", images: str = "auto") -> Catalog:
         what = "is not a folder" if root.exists() else "does not exist"
         raise CatalogError(f"data.root = '{root}' {what}: give the folder that holds the videos")
     pattern = images if "*" in images else ""
-    found = sorted(_find(root, with_images=images != "never", pattern=pattern))
+    everything = sorted(_find(root, with_images=images != "never", pattern=pattern))
+    found = [one for one in everything if not is_excluded(one[0], exclude)]
     if not found:
-        raise CatalogError(f"no video below '{root}': {_looked_for(images)} are looked for")
-    layout = guess_layout([one[0] for one in found]) if layout == "auto" else layout
+        away = f" but {len(everything):,} that data.exclude leaves out" if everything else ""
+        raise CatalogError(f"no video below '{root}'{away}: {_looked_for(images)} are looked for")
+    found, doubled = _without_frames_of(found)
+    told = (
+        [f"{len(doubled):,} folders of images are named as videos ('{doubled[0]}'), so passed over"] if doubled else []
+    )
+    videos = tuple(Video(one[0], None, None, *one[1:]) for one in found)
+    return described(Catalog(root, videos, layout, notes=tuple(told)), class_depth)
+
+
+def described(catalog: Catalog, class_depth: int = 0) -> Catalog:
+    """The catalog with class and group of every video, and its division into sides, as names and folders say.
+
+    Folders called train, val or test are sides, and no classes.
+    """
+    ids = [video.id for video in catalog.videos]
+    layout = guess_layout(ids) if catalog.layout == "auto" else catalog.layout
+    depth, sides = folder_sides(ids)
     videos = []
-    for video_id, size, mtime_ns, names in found:
-        label, group = describe(video_id, layout)
-        videos.append(Video(video_id, label, group, size, mtime_ns, names))
-    return Catalog(root, tuple(videos), layout)
+    for video in catalog.videos:
+        label, group = describe(video.id, layout, class_depth, side_depth=depth)
+        videos.append(replace(video, label=label, group=group))
+    divisions = (Division("folders", sides),) if sides else ()
+    return replace(catalog, videos=tuple(videos), layout=layout, divisions=divisions)
 
 
-def describe(video_id: str, layout: str) -> tuple[str | None, str | None]:
+def is_excluded(video_id: str, patterns: Sequence[str]) -> bool:
+    """Whether a pattern (with ``*`` and ``?``) fits a video's path, a folder that it is in, or one name of the path."""
+    if not patterns:
+        return False
+    parts = video_id.split("/")
+    tried = [*("/".join(parts[: count + 1]) for count in range(len(parts))), *parts]
+    return any(fnmatchcase(each, pattern.strip("/")) for pattern in patterns for each in tried)
+
+
+def _without_frames_of(found: list[Found]) -> tuple[list[Found], list[str]]:
+    """Without folders of images that hold the frames of a video file: named as it is, beside it or in a like folder."""
+    files: dict[str, set[tuple[str, ...]]] = {}
+    for video_id, *_ in found:
+        folders, name = video_id.split("/")[:-1], video_id.rpartition("/")[2]
+        stem, _, suffix = name.rpartition(".")
+        if f".{suffix.lower()}" in VIDEO_SUFFIXES:
+            files.setdefault(stem, set()).add(tuple(folders))
+    kept, doubled = [], []
+    for one in found:
+        *folders, name = one[0].split("/")
+        is_file = f".{name.rpartition('.')[2].lower()}" in VIDEO_SUFFIXES
+        places = set() if is_file else files.get(FRAMES_OF.sub("", name), set()) | files.get(name, set())
+        if any(_alike(tuple(folders), place) for place in places):
+            doubled.append(one[0])
+        else:
+            kept.append(one)
+    return kept, doubled
+
+
+def _alike(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    """Whether two folders are the same but for one name (``frames/A`` and ``videos/A``)."""
+    return len(left) == len(right) and sum(one != other for one, other in zip(left, right, strict=True)) <= 1
+
+
+def describe(
+    video_id: str, layout: str, class_depth: int = 0, *, side_depth: int | None = None
+) -> tuple[str | None, str | None]:
     """Class and group of a video by its path.
 
-    In the ``ucf101`` layout the class is the folder's where the name has the same class in another
-    spelling, else the name's; a file whose name has another form falls back to ``folders``.
+    ``side_depth`` counts the folders above the one that names the side, if there is one.
+    In the ``ucf101`` layout the class is the folder's where the name has the same class in another spelling, else the
+    name's; a file whose name has another form falls back to ``folders``.
     """
-    parent, _, name = video_id.rpartition("/")
-    folder = parent.rpartition("/")[2] or None
+    *folders, name = video_id.split("/")
     if layout == "none":
         return None, None
+    at = class_depth - 1 if class_depth else len(folders) - 1
+    folder = folders[at] if 0 <= at < len(folders) and at != side_depth else None
     match = UCF101_NAME.match(name) if layout == "ucf101" else None
     if match is None:
         return folder, None

@@ -68,17 +68,24 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Picked(Sampling):
-    """Of the frames that are kept otherwise, those at some positions; nothing after the last one is decoded.
+    """Of the frames that another sampling keeps, those at some positions; nothing after the last one is decoded.
 
     Attributes:
-        positions: counted from 0 among the kept frames, ascending.
+        of: the other sampling.
+        positions: counted from 0 among the frames that it keeps, ascending.
     """
 
+    of: Sampling = Sampling()
     positions: tuple[int, ...] = ()
+
+    @property
+    def seek_s(self) -> float:
+        """As of the other one."""
+        return self.of.seek_s
 
     def select(self, frames: Iterator[tuple[Frame, float]]) -> Iterator[tuple[Frame, float]]:
         """The picked ones of ``frames``, as far as there are so many."""
-        kept = Sampling(self.stride, self.fps).select(frames)
+        kept = self.of.select(frames)
         number = -1
         for position in self.positions:
             for found in kept:
@@ -124,6 +131,14 @@ class Within(Sampling):
     def seek_s(self) -> float:
         """The start; but which frames a stride or a rate keeps is counted from the first frame."""
         return self.span.start_s if self.stride == 1 and self.fps == 0 else 0.0
+
+    def expected(self, frames: int, duration_s: float) -> int:
+        """How many of so many frames are going to be kept, roughly."""
+        kept = Sampling(self.stride, self.fps).expected(frames, duration_s)
+        if not duration_s:
+            return kept
+        covered_s = min(self.span.end_s, duration_s) - min(self.span.start_s, duration_s)
+        return min(kept, math.ceil(kept * covered_s / duration_s))
 
     def select(self, frames: Iterator[tuple[Frame, float]]) -> Iterator[tuple[Frame, float]]:
         """Those of ``frames`` that are kept."""

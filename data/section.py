@@ -39,12 +39,17 @@ class Settings:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["identity"]}
 
 
-def checked(key: str, value: Any, kind: type, metadata: Any) -> Any:
+TEXTS = tuple[str, ...]  # one text, or a list of them
+
+
+def checked(key: str, value: Any, kind: Any, metadata: Any) -> Any:
     """Return ``value`` as ``kind`` if it is allowed.
 
     Raises:
         ConfigError: naming the key, the value and what is allowed.
     """
+    if kind == TEXTS:
+        return _texts(key, value)
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
@@ -54,6 +59,13 @@ def checked(key: str, value: Any, kind: type, metadata: Any) -> Any:
     if outside or (choices and value not in choices):
         raise ConfigError(f"{key} = {value!r}: {_allowed(kind, metadata)} is needed")
     return value
+
+
+def _texts(key: str, value: Any) -> tuple[str, ...]:
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(text, str) for text in given):
+        raise ConfigError(f"{key} = {value!r}: a text in quotes, or a list of them, is needed")
+    return tuple(text for text in given if text)
 
 
 def _allowed(kind: type, metadata: Any) -> str:

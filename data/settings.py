@@ -25,10 +25,14 @@ class DataSettings(Settings):
 
     section = "data"
 
-    root: str = setting(
-        "",
-        "folder of the videos (absolute, or relative to this file); none is needed for imported features",
+    root: tuple[str, ...] = setting(
+        (),
+        "folder of the videos (absolute, or relative to this file), several of them, or a list of files (.txt); none "
+        "is needed for imported features",
         identity=False,
+    )
+    exclude: tuple[str, ...] = setting(
+        (), 'paths, folders or names to pass over, with * and ?: ["thumbs", "*.gif"]', identity=False
     )
     layout: str = setting(
         "auto",
@@ -40,14 +44,29 @@ class DataSettings(Settings):
         "auto (a folder of numbered images is one video), never, or their names with a star for the number: img_*.jpg",
         identity=False,
     )
+    class_depth: int = setting(
+        0, "which folder names the class: 0 the one that holds the video, 1 the first below root, 2 the next", low=0
+    )
+    table: tuple[str, ...] = setting(
+        (),
+        "classes, sides, groups and segments of the videos: a file (CSV, TSV, JSON) with the columns video, label, "
+        "split, group, start_s, end_s, or what HMDB51, Kinetics, Something-Something V2, Diving48, ActivityNet or UTD "
+        "ship; or several such files",
+        identity=False,
+    )
     splits: str = setting(
         "", "folder of UCF101's official lists (trainlist01.txt, testlist01.txt, ...)", identity=False
     )
     split: str = setting(
         "auto",
-        "official1..3; random (80/20 by video, the paper's, leaks groups); groups (no group in both); "
-        "auto = official1 with lists, else groups where names have them, else random",
-        choices=("auto", "official1", "official2", "official3", "random", "groups"),
+        "table (its column split); official1..3; folders (train, val, test); groups (no group in both); random (80/20 "
+        "by video, the paper's, leaks groups); auto = the first of them that there is",
+        choices=("auto", "table", "official1", "official2", "official3", "folders", "groups", "random"),
+    )
+    queries: str = setting(
+        "auto",
+        "side that asks, beside train, which is searched: test, val, ...; auto = test if it has classes, else val, "
+        "else another one",
     )
     split_seed: int = setting(0, "seed of the random and groups splits", low=0)
     train_fraction: float = setting(0.8, "share of training videos in the random and groups splits", low=0.0, high=1.0)

@@ -19,10 +19,15 @@ Times end in ``_s`` (seconds). Indices are half-open.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from .sampling import Span
+
+NUMBERED = re.compile(r"g\d+")
 Role = Literal["train", "test", "unassigned"]
 
 
@@ -51,6 +56,9 @@ class Video:
         mtime_ns: time of the last change, in nanoseconds since the epoch.
         images: of a folder of frame images whose names were prescribed (``data.images``), their pattern; else empty.
         more_labels: its other classes, where it has several.
+        file: where it is, relative to the data folder or absolute, if that is not what ``id`` says.
+        span: the part of the file that it is; None for all of it.
+        metadata: what else a table says of it, as (column, value).
     """
 
     id: str
@@ -60,20 +68,30 @@ class Video:
     mtime_ns: int
     images: str = ""
     more_labels: tuple[str, ...] = ()
+    file: str = ""
+    span: Span | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
         """All of its classes, the first one first; none where nothing names one."""
         return () if self.label is None else (self.label, *self.more_labels)
 
+    @property
+    def recording(self) -> str | None:
+        """What it was cut from, None if that is not known: numbers like UCF101's g07 count anew in every class."""
+        if self.group is None or not NUMBERED.fullmatch(self.group):
+            return self.group
+        return f"{self.label}/{self.group}"
+
     def path(self, root: Path) -> Path:
         """Where it is below the data folder, as all that reads videos takes it (see :mod:`.images`)."""
-        return root / self.id / self.images
+        return root / (self.file or self.id) / self.images
 
     @property
     def stem(self) -> str:
         """File name without folder and suffix."""
-        name = self.id.rsplit("/", 1)[-1]
+        name = (self.file or self.id).rsplit("/", 1)[-1]
         return name.rsplit(".", 1)[0] if "." in name else name
 
 
@@ -87,12 +105,37 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Division:
+    """Sides that the user's material gives videos: a table, the lists of a data set, or folders called train and test.
+
+    Attributes:
+        name: "table", "official1", ..., "folders".
+        sides: of each video that has one ("train", "val", "test" or another word), by id.
+        notes: what the user should know of it.
+    """
+
+    name: str
+    sides: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
-    """Which videos are for training (and form the gallery) and which are for testing (the queries)."""
+    """Which videos are for training (and form the gallery) and which are for testing (the queries).
+
+    Attributes:
+        name: of the split.
+        train: ids.
+        test: ids.
+        others: further sides ("val"), ids by name.
+        notes: what the user should know of it.
+    """
 
     name: str
     train: frozenset[str]
     test: frozenset[str]
+    others: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def role(self, video_id: str) -> Role:
         """Role of one video; "unassigned" if the split does not name it."""

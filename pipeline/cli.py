@@ -72,6 +72,17 @@ def workdir_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def table_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--table, as both ways to make a work folder have it."""
+    return click.option(
+        "--table",
+        "tables",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        help="Classes, sides, groups, segments: CSV, TSV or JSON, or what a data set ships (may be repeated).",
+    )(command)
+
+
 def force_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--force, as every stage has it."""
     return click.option("--force", is_flag=True, help="Run it again, whatever is there.")(command)
@@ -84,16 +95,18 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @cli.command()
-@click.argument("videos", type=click.Path(path_type=Path))
+@click.argument("videos", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--splits", type=click.Path(path_type=Path), help="Folder of UCF101's official lists.")
+@table_option
 @click.option("--backbone", help="timm:NAME, open_clip:NAME/TAG or random:NAME.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Local weights (.safetensors or .pth).")
 @click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
 @click.option("--no-estimate", is_flag=True, help="Don't measure how long extraction would take.")
 @workdir_option
 def init(
-    videos: Path,
+    videos: tuple[Path, ...],
     splits: Path | None,
+    tables: tuple[Path, ...],
     backbone: str | None,
     weights: Path | None,
     force: bool,
@@ -101,13 +114,17 @@ def init(
     workdir: Path,
     overrides: tuple[str, ...],
 ) -> None:
-    """Make a work folder for the folder VIDEOS: writes a commented mofore.toml."""
+    """Make a work folder for VIDEOS: writes a commented mofore.toml.
+
+    VIDEOS is a folder, several folders, or a list of files (.txt, a path in every line).
+    """
     from .init import init_workspace
 
     init_workspace(
         workdir,
         videos,
         splits=splits,
+        tables=tables,
         backbone=backbone,
         weights=weights,
         overrides=overrides,
@@ -119,6 +136,7 @@ def init(
 @cli.command("import")
 @click.argument("features", type=click.Path(path_type=Path))
 @click.option("--splits", type=click.Path(path_type=Path), help="Folder of UCF101's official lists.")
+@table_option
 @click.option("--fps", type=float, help="Frames a second of the features, where they have no times_s. [default: 25]")
 @click.option("--name", help="What to call them: import:NAME. [default: the file's name]")
 @click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
@@ -126,6 +144,7 @@ def init(
 def import_(
     features: Path,
     splits: Path | None,
+    tables: tuple[Path, ...],
     fps: float | None,
     name: str | None,
     force: bool,
@@ -152,6 +171,7 @@ def import_(
         features,
         console.Console(),
         splits=splits,
+        tables=tables,
         fps=fps,
         name=name,
         overrides=overrides,

@@ -8,6 +8,7 @@ there is no work folder. The same command goes on from wherever it was, since vi
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,10 @@ from ..data.splits import make_split
 from ..stages import versions
 from . import console
 from .config import Config, load_config, make_config, parse_override, render
-from .init import say_catalog, splits_folder
+from .init import say_catalog, splits_folder, tables_of
 from .run import remember
 from .workspace import Workspace
-from .world import observe, store_key
+from .world import in_tables, lists_folder, observe, store_key
 
 if TYPE_CHECKING:
     from ..stages.feature_source import FeatureSource
@@ -49,6 +50,7 @@ def import_features(
     watcher: console.Console,
     *,
     splits: Path | None = None,
+    tables: Sequence[Path] = (),
     fps: float | None = None,
     name: str | None = None,
     overrides: tuple[str, ...] = (),
@@ -61,6 +63,7 @@ def import_features(
         features: a file of flat arrays, or a folder of .npy.
         watcher: told how it goes.
         splits: folder of the official lists.
+        tables: files that describe the videos.
         fps: frames a second, where the features have no times.
         name: of the features; by default that of their file.
         overrides: settings to write, as ``section.key=value``.
@@ -77,15 +80,14 @@ def import_features(
 
     workspace = Workspace(root)
     name = name or features.resolve().stem
-    values = _values(workspace, name, splits, overrides)
+    values = _values(workspace, name, splits, tables, overrides)
     config = _settings(workspace, values, replace=replace)
     with open_source(features, fps) as source:
         if source.unused:
             console.say(f"note: not used of '{features}': {', '.join(source.unused)}")
         record = _record(workspace, source, name, check(source, watcher))
-        catalog = record.catalog(root, config.data.layout)
-        lists = workspace.resolve(config.data.splits) if config.data.splits else None
-        split = make_split(catalog.videos, config.data, lists)
+        catalog = in_tables(workspace, config, record.catalog(root, config.data))
+        split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
         root.mkdir(parents=True, exist_ok=True)
         with exclusive(workspace.lock):
             change = _bring(workspace, config, source, record, catalog, watcher)
@@ -97,12 +99,16 @@ def import_features(
     return change
 
 
-def _values(workspace: Workspace, name: str, splits: Path | None, overrides: tuple[str, ...]) -> Values:
+def _values(
+    workspace: Workspace, name: str, splits: Path | None, tables: Sequence[Path], overrides: tuple[str, ...]
+) -> Values:
     """What the command sets; what is outside the work folder is named by its absolute path."""
     backbone = f"import:{name}"
     values: Values = {"extract": {"backbone": backbone}}
     if splits is not None:
         values["data"] = {"splits": splits_folder(workspace, splits)}
+    if tables:
+        values.setdefault("data", {})["table"] = tables_of(workspace, tables)
     for section, key, value in map(parse_override, overrides):
         values.setdefault(section, {})[key] = value
     if values["extract"]["backbone"] != backbone:

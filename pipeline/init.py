@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..cache.atomic import write_bytes
 from ..data.backbone import parse_backbone
-from ..data.catalog import Catalog, scan
+from ..data.catalog import Catalog
 from ..data.errors import BackboneError, CatalogError, StageError, WorkspaceError
+from ..data.official_lists import has_lists
 from ..data.splits import make_split
 from ..data.types import Split
 from . import console
 from .config import Config, make_config, parse_override, render
 from .workspace import Workspace
+from .world import look_up
+
+MOST_CLASSES = 12  # that are listed by name
 
 
 def init_workspace(
     root: Path,
-    videos: Path,
+    videos: Sequence[Path],
     *,
     splits: Path | None = None,
+    tables: Sequence[Path] = (),
     backbone: str | None = None,
     weights: Path | None = None,
     overrides: tuple[str, ...] = (),
@@ -42,12 +49,13 @@ def init_workspace(
     workspace = Workspace(root)
     if workspace.config.exists() and not replace:
         raise WorkspaceError(f"'{workspace.config}' is there already: change it, or replace it with --force")
-    values = _values(workspace, videos, splits, backbone, weights, overrides)
+    values = _values(workspace, videos, splits, tables)
+    _set(values, workspace, backbone, weights, overrides)
     config = make_config(values)
     if parse_backbone(config.extract.backbone).imported:
         raise BackboneError(f"{config.extract.backbone} is for features without videos: see `mofore import --help`")
-    catalog = scan(workspace.resolve(config.data.root), config.data.layout, config.data.images)
-    split = make_split(catalog.videos, config.data, splits)
+    catalog = look_up(workspace, config)
+    split = make_split(catalog.videos, config.data, splits, catalog.divisions)
     _check_backbone(config, weights)
     if estimating:
         _say_estimate(config, catalog, weights)
@@ -60,44 +68,84 @@ def init_workspace(
 
 
 def say_catalog(catalog: Catalog, split: Split) -> None:
-    """What videos there are, and on which side."""
-    labels = {video.label for video in catalog.videos if video.label}
+    """What videos there are, of which classes, and on which side."""
+    counts = Counter(label for video in catalog.videos for label in video.labels)
+    unassigned = len(catalog.videos) - len(split.train) - len(split.test) - sum(map(len, split.others.values()))
+    others = [f"{side} {len(ids):,}" for side, ids in split.others.items()]
+    others += [f"{unassigned:,} on no side"] * bool(unassigned)
     console.say(
-        f"{len(catalog.videos):,} videos, {len(labels)} classes (layout {catalog.layout}); split {split.name}: "
-        f"{len(split.train):,} to train on, {len(split.test):,} to test on"
+        f"{len(catalog.videos):,} videos, {len(counts)} classes (layout {catalog.layout}); split {split.name}: "
+        + ", ".join([f"{len(split.train):,} to train on", f"{len(split.test):,} to test on", *others])
     )
+    if counts:
+        console.say(_class_counts(counts, sum(not video.labels for video in catalog.videos)))
+    for note in (*catalog.notes, *split.notes):
+        console.say(f"note: {note}")
+
+
+def _class_counts(counts: Counter[str], without: int) -> str:
+    """The classes with their numbers of videos, the largest first; of many, the first and the last ones."""
+    ordered = [f"{label} {count:,}" for label, count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))]
+    if len(ordered) > MOST_CLASSES:
+        hidden = len(ordered) - MOST_CLASSES
+        ordered = [*ordered[: MOST_CLASSES - 2], f"({hidden:,} more)", *ordered[-2:]]
+    return f"classes: {', '.join(ordered)}" + (f"; without a class: {without:,}" if without else "")
 
 
 def splits_folder(workspace: Workspace, splits: Path) -> str:
-    """The folder of the official lists, for the settings.
+    """The folder of UCF101's lists, for the settings.
 
     Raises:
         CatalogError: if it is none.
     """
-    if not splits.is_dir():
-        raise CatalogError(f"--splits '{splits}' is not a folder: give the one that holds trainlist01.txt")
+    if not splits.is_dir() or not any(has_lists(splits, number) for number in (1, 2, 3)):
+        what = "does not exist" if not splits.exists() else "holds no trainlist01.txt and testlist01.txt"
+        raise CatalogError(
+            f"--splits '{splits}' {what}: it is for UCF101's lists. Tables (CSV, TSV, JSON) and what HMDB51, Kinetics, "
+            "Something-Something V2, Diving48 or ActivityNet ship are given with --table"
+        )
     return workspace.shorten(splits)
 
 
+def tables_of(workspace: Workspace, tables: Sequence[Path]) -> list[str]:
+    """Paths of tables, for the settings.
+
+    Raises:
+        CatalogError: if one is not there.
+    """
+    absent = next((table for table in tables if not table.exists()), None)
+    if absent is not None:
+        raise CatalogError(f"--table '{absent}' does not exist: give a file (CSV, TSV, JSON), or a folder of lists")
+    return [workspace.shorten(table) for table in tables]
+
+
 def _values(
+    workspace: Workspace, videos: Sequence[Path], splits: Path | None, tables: Sequence[Path]
+) -> dict[str, dict[str, Any]]:
+    """What the new file sets of the data; what is outside the work folder is named by its absolute path."""
+    roots = [workspace.shorten(each) for each in videos]
+    values: dict[str, dict[str, Any]] = {"data": {"root": roots[0] if len(roots) == 1 else roots}, "extract": {}}
+    if splits is not None:
+        values["data"]["splits"] = splits_folder(workspace, splits)
+    if tables:
+        values["data"]["table"] = tables_of(workspace, tables)
+    return values
+
+
+def _set(
+    values: dict[str, dict[str, Any]],
     workspace: Workspace,
-    videos: Path,
-    splits: Path | None,
     backbone: str | None,
     weights: Path | None,
     overrides: tuple[str, ...],
-) -> dict[str, dict[str, Any]]:
-    """What the new file sets; what is outside the work folder is named by its absolute path."""
-    values: dict[str, dict[str, Any]] = {"data": {"root": workspace.shorten(videos)}, "extract": {}}
-    if splits is not None:
-        values["data"]["splits"] = splits_folder(workspace, splits)
+) -> None:
+    """What the new file sets of the rest; overrides count most."""
     if backbone is not None:
         values["extract"]["backbone"] = backbone
     if weights is not None:
         values["extract"]["weights"] = workspace.shorten(weights)
     for section, key, value in map(parse_override, overrides):
         values.setdefault(section, {})[key] = value
-    return values
 
 
 def _check_backbone(config: Config, weights: Path | None) -> None:

@@ -18,8 +18,10 @@ from ..cache.fingerprint import KEY_LENGTH, current_state, digest, file_state, s
 from ..cache.imported import ImportRecord, read_import
 from ..cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
 from ..data.backbone import parse_backbone
-from ..data.catalog import Catalog, scan
+from ..data.catalog import Catalog
+from ..data.described import with_tables
 from ..data.errors import BackboneError, CatalogError, StoreError
+from ..data.roots import scan_roots
 from ..data.splits import all_splits, make_split
 from ..data.types import Failure, FileState, Split, Video
 from ..data.weight_index import weight_files
@@ -104,11 +106,12 @@ class World:
     @property
     def lists(self) -> Path | None:
         """The folder of the official lists, if there is one."""
-        return self.workspace.resolve(self.config.data.splits) if self.config.data.splits else None
+        return lists_folder(self.workspace, self.config)
 
     def other_splits(self) -> tuple[Split, ...]:
         """The splits that can be made beside the settings' own."""
-        found = all_splits(self.catalog.videos, self.config.data, self.lists)
+        catalog = self.catalog
+        found = all_splits(catalog.videos, self.config.data, self.lists, catalog.divisions, catalog.subsets)
         return tuple(split for split in found if split.name != self.split.name)
 
     def import_command(self) -> str:
@@ -130,8 +133,7 @@ def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catal
         StoreError: if the record of what was imported is damaged.
     """
     catalog = catalog or look_up(workspace, config)
-    lists = workspace.resolve(config.data.splits) if config.data.splits else None
-    split = make_split(catalog.videos, config.data, lists)
+    split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
     touched: dict[str, FileState] = {}
     weights = workspace.resolve(config.extract.weights) if config.extract.weights else None
     weights_digest = _weights_digest(weights, ledger, touched) if weights else ""
@@ -143,15 +145,30 @@ def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catal
 
 
 def look_up(workspace: Workspace, config: Config) -> Catalog:
-    """The videos: those of the data folder, or those whose features were imported.
+    """The videos: those of the data folder, or those whose features were imported, as tables describe them.
 
     Raises:
-        CatalogError: if the data folder is not usable, or nothing was imported.
+        CatalogError: if the data folder or a table is not usable, or nothing was imported.
         StoreError: if the record of what was imported is damaged.
     """
     if not parse_backbone(config.extract.backbone).imported:
-        return scan(workspace.resolve(config.data.root), config.data.layout, config.data.images)
-    return imported(workspace, config).catalog(workspace.root, config.data.layout)
+        return in_tables(workspace, config, scan_roots([*map(workspace.resolve, config.data.root)], config.data))
+    return in_tables(workspace, config, imported(workspace, config).catalog(workspace.root, config.data))
+
+
+def in_tables(workspace: Workspace, config: Config, catalog: Catalog) -> Catalog:
+    """The catalog as the settings' tables describe it.
+
+    Raises:
+        CatalogError: if one of them is not usable.
+    """
+    paths = [*map(workspace.resolve, config.data.table)]
+    return with_tables(catalog, paths) if paths else catalog
+
+
+def lists_folder(workspace: Workspace, config: Config) -> Path | None:
+    """The folder of UCF101's official lists, if there is one."""
+    return workspace.resolve(config.data.splits) if config.data.splits else None
 
 
 def imported(workspace: Workspace, config: Config) -> ImportRecord:
@@ -325,7 +342,14 @@ def _content(world: World, video: Video, sources: list[FileState]) -> str | None
 
 
 def lists_digest(world: World) -> str:
-    """Digest of the official lists, all of which the index reads; the other splits follow from the catalog."""
+    """Digest of the official lists and of all sides, which the index reads; other splits follow from the catalog."""
+    if world.catalog.divisions:
+        named = {division.name: sorted(division.sides.items()) for division in world.catalog.divisions}
+        return digest([named, {name: sorted(ids) for name, ids in world.catalog.subsets.items()}, _lists_digest(world)])
+    return _lists_digest(world)
+
+
+def _lists_digest(world: World) -> str:
     if world.lists is None:
         return ""
     paths = sorted(world.lists.glob("*list0[123].txt"))
@@ -335,7 +359,14 @@ def lists_digest(world: World) -> str:
 def index_inputs(world: World) -> list[list[Any]]:
     """What the index reads of each video, beside the fit: id, features, class, group and side."""
     return [
-        [video.id, world.stored[video.id].video.digest, video.label, video.group, world.split.role(video.id)]
+        [
+            video.id,
+            world.stored[video.id].video.digest,
+            video.label,
+            video.group,
+            world.split.role(video.id),
+            *([video.more_labels, video.metadata] if video.more_labels or video.metadata else []),
+        ]
         for video in world.catalog.videos
         if video.id in world.stored
     ]

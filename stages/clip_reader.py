@@ -7,7 +7,7 @@ that row i of its features was made from; containers' own tables are not exact e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from ..cache.fingerprint import stat_of
@@ -32,8 +32,8 @@ class WantedFrames(Video):
     @classmethod
     def of(cls, video: Video, step: int, positions: tuple[int, ...]) -> WantedFrames:
         """Frames of a video of the catalog."""
-        known = (video.id, video.label, video.group, video.size, video.mtime_ns, video.images)
-        return cls(*known, step, positions)
+        known = {each.name: getattr(video, each.name) for each in fields(Video)}
+        return cls(**known, step=step, positions=positions)
 
 
 def read_wanted(
@@ -54,8 +54,7 @@ def read_wanted(
         tick: called after each step, so that a watcher can tell slow from stuck.
     """
     source = FileState(video.size, video.mtime_ns, "")
-    kept = reading.sampling
-    picked = replace(reading, sampling=Picked(kept.stride, kept.fps, video.positions))
+    picked = replace(reading, sampling=Picked(of=reading.of(video).sampling, positions=video.positions))
     came = 0
     try:
         _refuse_changed(path, source)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from ..data.decode import decode, expected_frames
 from ..data.errors import VideoError
 from ..data.pictures import rgb
 from ..data.planes import PlaneLayout, copy_planes, plane_layout
-from ..data.sampling import EVERY_FRAME, Sampling
+from ..data.sampling import EVERY_FRAME, Sampling, Within
 from ..data.types import Failure, FileState, Video
 from .preprocess import Preprocess
 
@@ -51,6 +51,12 @@ class Reading:
     piece_bytes: int = PIECE_BYTES
     planes: bool = False
     keep_damaged: bool = False
+
+    def of(self, video: Video) -> Reading:
+        """How one video is read: where it is a part of a file, that part alone."""
+        if video.span is None:
+            return self
+        return replace(self, sampling=Within(self.sampling.stride, self.sampling.fps, video.span))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ def read_video(
     Raises:
         FileChanged: if the file changed meanwhile.
     """
-    source = FileState(video.size, video.mtime_ns, "")
+    source, reading = FileState(video.size, video.mtime_ns, ""), reading.of(video)
     try:
         source = file_state(path, tick=tick)
         skipped = resume.frames if resume is not None and resume.sha256 == source.sha256 else 0
@@ -192,6 +198,7 @@ class Pieces:
         self.damage = Damage(self.reading.keep_damaged)
 
     def __iter__(self) -> Iterator[Frames]:
+        number = -1
         for number, (frame, time_s) in enumerate(self._decoded()):
             self.tick()
             if number < self.skipped or (self.damage.marked and not self.damage.keep):  # then only to be counted
@@ -210,6 +217,8 @@ class Pieces:
         self.damage.refuse()
         if self.pictures:
             yield self._piece()
+        elif number < 0 and isinstance(self.reading.sampling, Within):
+            raise VideoError(f"no frame in {self.reading.sampling.span}: is the video that long?")
 
     def _decoded(self) -> Iterator[tuple[VideoFrame, float]]:
         reading = self.reading

@@ -91,3 +91,71 @@ def test_automatic_split_prefers_lists_then_groups(lists: Path) -> None:
     assert make_split(grouped, DataSettings(), lists).name == "official1"
     assert make_split(grouped, DataSettings(), None).name == "groups"
     assert make_split([video("a/b.avi")], DataSettings(), None).name == "random"
+
+
+def test_random_splits_take_the_same_share_of_every_class() -> None:
+    videos = [
+        video(f"{label}/{n}.avi") for label, count in (("a", 50), ("b", 5), ("c", 2), ("d", 13)) for n in range(count)
+    ]
+    for seed in range(10):
+        split = random_split(videos, 0.8, seed)
+        kept = {label: sum(v.label == label for v in videos if v.id in split.train) for label in "abcd"}
+        assert kept["a"] == 40
+        assert kept["b"] == 4
+        assert kept["c"] == 1
+        assert kept["d"] in (10, 11)
+
+
+def test_random_splits_stay_when_videos_come_and_go() -> None:
+    videos = [video(f"{label}/{n}.avi") for label in "abc" for n in range(30)]
+    before = random_split(videos, 0.8, 0)
+    for gone in videos[::7]:
+        rest = [v for v in videos if v != gone]
+        after = random_split(rest, 0.8, 0)
+        moved = [v for v in rest if before.role(v.id) != after.role(v.id)]
+        assert len(moved) <= 1
+        assert all(v.label == gone.label for v in moved)
+
+
+def test_classes_of_one_video_each_still_leave_one_for_either_side() -> None:
+    for seed in range(5):
+        split = random_split([video(f"{n}/x.avi") for n in range(3)], 0.95, seed)
+        assert split.train
+        assert split.test
+
+
+def test_a_random_split_that_leaks_says_so() -> None:
+    videos = [video(f"A/v_A_g{g:02d}_c{k:02d}.avi", f"g{g:02d}") for g in range(4) for k in range(5)]
+    (note,) = random_split(videos, 0.5, 0).notes
+    leaking = int(note.split(":")[1].split()[0])
+    split = random_split(videos, 0.5, 0)
+    known = {v.group for v in videos if v.id in split.train}
+    assert leaking == sum(v.group in known for v in videos if v.id in split.test)
+    assert not random_split([video(f"a/{n}.avi") for n in range(9)], 0.5, 0).notes
+
+
+def test_lists_with_spaces_byte_marks_and_other_encodings(tmp_path: Path) -> None:
+    videos = [
+        video(name) for name in ("Tai Chi/001.mp4", "Tai Chi/002.mp4", "YoYo/001.mp4", "YoYo/002.mp4", "Caf\xe9/1.mp4")
+    ]
+    train, test = "Tai Chi/001.mp4 1\r\nYoYo/002.mp4 2\r\nCaf\xe9/1.mp4 3\r\n", "Tai Chi\\002.mp4\r\nYoYo/001.mp4\r\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252"):
+        (tmp_path / "trainlist01.txt").write_bytes(train.encode(encoding))
+        (tmp_path / "testlist01.txt").write_bytes(test.encode(encoding))
+        split = official_split(videos, tmp_path, 1)
+        assert split.train == {"Tai Chi/001.mp4", "YoYo/002.mp4", "Caf\xe9/1.mp4"}
+        assert split.test == {"Tai Chi/002.mp4", "YoYo/001.mp4"}
+    with pytest.raises(CatalogError, match=r"trainlist01.txt' is not UTF-8 \(byte 43\)"):
+        (tmp_path / "trainlist01.txt").write_bytes(train.encode("cp1252"))
+        official_split(videos[:4], tmp_path, 1)
+
+
+def test_videos_of_both_lists_are_on_no_side(tmp_path: Path) -> None:
+    (tmp_path / "trainlist01.txt").write_text("A/1.mp4\nA/2.mp4\n")
+    (tmp_path / "testlist01.txt").write_text("A/2.mp4\nA/3.mp4\n")
+    split = official_split([video("A/1.mp4"), video("A/2.mp4")], tmp_path, 1)
+    assert (split.train, split.test, split.role("A/2.mp4")) == ({"A/1.mp4"}, frozenset(), "unassigned")
+    assert split.notes == (
+        "1 videos are in the training list and in the test list, so they are on no side ('A/2.mp4')",
+        "1 of 4 listed videos are not in the data folder ('A/3.mp4')",
+    )

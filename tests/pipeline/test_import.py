@@ -387,7 +387,7 @@ def test_other_files_are_refused(mofore: Command, brought: Brought, tmp_path: Pa
     assert "--fps 0: a number from 0.001" in said(brought.write(tmp_path / "mine.h5"), "--fps", "0")
     assert "see --name" in said(tmp_path / "mine.h5", "--set", "extract.backbone=timm:resnet18")
     assert "so it would do nothing" in said(tmp_path / "mine.h5", "--set", "extract.stride=2")
-    assert "is not a folder" in said(tmp_path / "mine.h5", "--splits", str(tmp_path / "lists"))
+    assert "does not exist: it is for UCF101's lists" in said(tmp_path / "mine.h5", "--splits", str(tmp_path / "lists"))
 
 
 def test_a_folder_of_arrays_that_don_t_belong_together_is_refused(

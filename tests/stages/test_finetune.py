@@ -292,7 +292,7 @@ def test_picked_frames_are_those_of_the_whole_and_no_more_are_decoded(sampling: 
     frames = [(number, number / 25) for number in range(40)]
     kept = list(sampling.select(iter(frames)))
     source = iter(frames)
-    picked = list(Picked(sampling.stride, sampling.fps, (1, 3, 4)).select(source))
+    picked = list(Picked(of=sampling, positions=(1, 3, 4)).select(source))
     assert picked == [kept[1], kept[3], kept[4]]
     assert next(source)[0] == kept[4][0] + 1
 

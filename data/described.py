@@ -1,0 +1,140 @@
+"""A catalog with what a table says of its videos: classes, groups, sides, and segments as items of their own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .annotations import read_tables, splits_of
+from .catalog import Catalog
+from .errors import CatalogError
+from .names import VideoNames
+from .tables import Row, Table
+from .types import Division, Video
+
+FEW = 3  # names that are told of many
+
+
+def with_tables(catalog: Catalog, paths: Sequence[Path]) -> Catalog:
+    """The catalog as the files describe it.
+
+    A segment is a video whose id is the file's with ``#t=start,end`` (W3C Media Fragments). A file of which the table
+    names segments alone is no item itself. Videos that no row names stay, without class where the table gives classes.
+
+    Raises:
+        CatalogError: if a file is of no known form, names none of the videos, or segments of features without videos.
+    """
+    numbers = splits_of(paths)
+    table = read_tables(paths, numbers[0] if numbers else 1)
+    found = VideoNames(video.id for video in catalog.videos)
+    rows_by_id, notes = _match(found, table)
+    if table.rows and not rows_by_id:
+        raise CatalogError(
+            f"none of the {len(catalog.videos):,} videos is named in the table ({table.what}); the first video is "
+            f"'{catalog.videos[0].id}', the first row '{table.rows[0].video}'"
+        )
+    if catalog.digests is not None and any(row.span for rows in rows_by_id.values() for row in rows):
+        raise CatalogError("the table names segments (start_s, end_s), which imported features cannot be cut into")
+    items = [item for video in catalog.videos for item in _items(video, rows_by_id.get(video.id, ()), table)]
+    divisions = [_division("table" if not numbers else f"official{numbers[0]}", items)]
+    for number in numbers[1:]:
+        rows = _match(found, read_tables(paths, number))[0]
+        others = [item for video in catalog.videos for item in _items(video, rows.get(video.id, ()), table)]
+        divisions.append(_division(f"official{number}", others))
+    unlisted = sum(video.id not in rows_by_id for video in catalog.videos) if table.rows else 0
+    if unlisted:
+        what = "without class and side" if table.labelled else "without side"
+        notes.append(f"{unlisted:,} videos are not in the table: {what}")
+    return replace(
+        catalog,
+        videos=tuple(sorted((item for item, _ in items), key=lambda video: video.id)),
+        divisions=(*(division for division in divisions if division.sides), *catalog.divisions),
+        subsets={**catalog.subsets, **_subsets(found, table, notes)},
+        notes=(*catalog.notes, *notes),
+    )
+
+
+Item = tuple[Video, frozenset[str]]  # and the sides that rows give it: more than one is a contradiction
+
+
+def _match(found: VideoNames, table: Table) -> tuple[dict[str, list[Row]], list[str]]:
+    """Rows by the id of the video that they mean, and what is to be told of the others."""
+    known = found.find(name for row in table.rows for name in (*row.files, row.video))
+    rows: dict[str, list[Row]] = defaultdict(list)
+    absent: dict[str, None] = {}
+    ambiguous: dict[str, None] = {}
+    alone = set(known.by_name_alone)
+    by_name: dict[str, None] = {}
+    unclear = set(known.ambiguous)
+    for row in table.rows:
+        names = (*row.files, row.video)
+        name = next((each for each in names if each in known.ids), None)
+        if name is not None:
+            rows[known.ids[name]].append(row)
+            by_name |= {name: None} if name in alone else {}
+        elif any(each in unclear for each in names):
+            ambiguous[row.video] = None
+        else:
+            absent[row.video] = None
+    total = len({row.video for row in table.rows})
+    told = [
+        (absent, f"of {total:,} listed videos are not in the data folder"),
+        (ambiguous, "listed names are those of several videos, so they mean none: write them with their folders"),
+        (by_name, "videos were recognised by name alone: their folder is not the listed one"),
+    ]
+    return rows, [f"{len(names):,} {what} ({few(names)})" for names, what in told if names]
+
+
+def _items(video: Video, rows: Sequence[Row], table: Table) -> list[Item]:
+    """The video as the rows describe it, and the segments they name."""
+    by_span: dict[object, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_span[row.span].append(row)
+    if not by_span:
+        return [(replace(video, label=None) if table.labelled and table.rows else video, frozenset())]
+    return [_item(video, of_span, table) for of_span in by_span.values()]
+
+
+def _item(video: Video, rows: Sequence[Row], table: Table) -> Item:
+    labels = tuple(dict.fromkeys(label for row in rows for label in row.labels))
+    labels = labels if table.labelled else video.labels
+    group = next((row.group for row in rows if row.group), video.group)
+    metadata = tuple(dict(pair for row in rows for pair in row.metadata).items())
+    item = replace(video, label=labels[0] if labels else None, more_labels=labels[1:], group=group, metadata=metadata)
+    span = rows[0].span
+    if span is not None:
+        end = f",{span.end_s:g}" if span.end_s < float("inf") else ""
+        group = group or video.id  # segments of one film share their scene
+        item = replace(
+            item, id=f"{video.id}#t={span.start_s:g}{end}", file=video.file or video.id, span=span, group=group
+        )
+    return item, frozenset(row.side for row in rows if row.side)
+
+
+def _division(name: str, items: Iterable[Item]) -> Division:
+    items = list(items)
+    both = [video.id for video, sides in items if len(sides) > 1]
+    notes = (
+        (f"{len(both):,} videos are listed for more than one side, so they are on none ({few(both)})",) if both else ()
+    )
+    return Division(name, {video.id: next(iter(sides)) for video, sides in items if len(sides) == 1}, notes)
+
+
+def _subsets(found: VideoNames, table: Table, notes: list[str]) -> Mapping[str, frozenset[str]]:
+    subsets = {}
+    for name, names in table.subsets.items():
+        known = found.find(names)
+        subsets[name] = frozenset(known.ids.values())
+        if len(known.ids) < len(names):
+            notes.append(
+                f"{len(names) - len(known.ids):,} of {len(names):,} videos of '{name}' are not in the data folder"
+            )
+    return subsets
+
+
+def few(names: Iterable[str], most: int = FEW) -> str:
+    """The first of some names, and that there are more."""
+    names = list(names)
+    return ", ".join(f"'{name}'" for name in names[:most]) + (", ..." if len(names) > most else "")

@@ -1,0 +1,28 @@
+"""Folders called train, val or test: the sides of a data set that its tools left in folders, and no classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+SIDES = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "validate", "dev"),
+    "test": ("test", "testing", "tst", "eval"),
+}
+SIDE_OF = {word: side for side, words in SIDES.items() for word in words}
+
+
+def folder_sides(ids: Sequence[str]) -> tuple[int | None, Mapping[str, str]]:
+    """How many folders are above the one that names the side, and the side of every video that has one, by id.
+
+    The first depth at which there is a folder of training videos and one of others, holding most of the videos between
+    them; (None, {}) if there is none. A class called "train" among others is none.
+    """
+    split = [video_id.split("/")[:-1] for video_id in ids]
+    for depth in range(max(map(len, split), default=0)):
+        found = [SIDE_OF.get(folders[depth].lower()) if depth < len(folders) else None for folders in split]
+        counts = Counter(side for side in found if side)
+        if counts["train"] and len(counts) > 1 and 2 * counts.total() > len(ids):
+            return depth, {video_id: side for video_id, side in zip(ids, found, strict=True) if side}
+    return None, {}

@@ -1,0 +1,79 @@
+"""UCF101's official lists: trainlist01.txt, testlist01.txt, ... (three splits; training lines carry a class number)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import CatalogError
+from .names import Found, VideoNames
+from .text_files import is_utf8, read_text
+from .types import Division, Video
+
+FEW = 3  # names that are told of many
+
+
+def has_lists(lists: Path, number: int) -> bool:
+    """Whether both lists of a split are in the folder."""
+    return all((lists / f"{side}list{number:02d}.txt").is_file() for side in ("train", "test"))
+
+
+def official_division(videos: Sequence[Video], lists: Path, number: int) -> Division:
+    """The sides of official split ``number`` (1 to 3), of those of its videos that are present.
+
+    Suffixes do not count (copies of UCF101 come re-encoded); see :mod:`.names` for what an entry means. A video that
+    both lists name is on neither side.
+
+    Raises:
+        CatalogError: if a list cannot be read, or they name none of the videos.
+    """
+    names = VideoNames(video.id for video in videos)
+    entries = {side: _entries(lists / f"{side}list{number:02d}.txt", names) for side in ("train", "test")}
+    found = names.find(entry for listed in entries.values() for entry in listed)
+    on = {side: {found.ids[entry] for entry in listed if entry in found.ids} for side, listed in entries.items()}
+    both = sorted(on["train"] & on["test"])
+    sides = {video_id: side for side, ids in on.items() for video_id in ids if video_id not in both}
+    if not found.ids:
+        first = next((entry for listed in entries.values() for entry in listed), "-")
+        raise CatalogError(
+            f"none of the {len(videos)} videos is named in '{lists}' (split {number}); "
+            f"the first video is '{videos[0].id}', the first entry '{first}'"
+        )
+    return Division(f"official{number}", sides, _notes(found, both, sum(map(len, entries.values()))))
+
+
+def _notes(found: Found, both: Sequence[str], total: int) -> tuple[str, ...]:
+    told = (
+        (both, "videos are in the training list and in the test list, so they are on no side"),
+        (found.absent, f"of {total:,} listed videos are not in the data folder"),
+        (found.ambiguous, "listed names are those of several videos, so they mean none"),
+        (found.by_name_alone, "videos were recognised by name alone: their folder is not the listed one"),
+    )
+    return tuple(f"{len(names):,} {what} ({_few(names)})" for names, what in told if names)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:FEW]) + (", ..." if len(names) > FEW else "")
+
+
+def _entries(path: Path, names: VideoNames) -> list[str]:
+    """The names in a list: a line, or what precedes the class number at its end; names may hold spaces."""
+    what = "the split list"
+    if not path.exists():
+        raise CatalogError(f"{what} '{path}' cannot be read (No such file or directory): see data.splits")
+    if is_utf8(path):
+        return [_entry(line, names) for line in read_text(path, what).splitlines() if line.strip()]
+    try:  # Windows' own encoding has no mark; that it was meant shows in names that are there
+        lines = read_text(path, what, encoding="cp1252").splitlines()
+    except CatalogError:
+        lines = []
+    entries = [_entry(line, names) for line in lines if line.strip()]
+    if any(not video_id.isascii() for video_id in names.find(entries).ids.values()):
+        return entries
+    read_text(path, what)
+    return entries
+
+
+def _entry(line: str, names: VideoNames) -> str:
+    name, _, number = line.strip().rpartition(" ")
+    return name.strip() if name and number.isdigit() and line.strip() not in names else line.strip()

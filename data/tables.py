@@ -1,0 +1,229 @@
+"""A table of videos: classes, sides, groups and segments from a file of the user's (CSV, TSV, JSON, JSON lines).
+
+Columns are ``video`` (a path below the data folder, or the end of one, with or without suffix), ``label`` (several with
+semicolons between), ``split``, ``group``, ``start_s`` and ``end_s``; other columns are kept as metadata. What data sets
+ship in forms of their own is read by :mod:`.annotations`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .catalog import VIDEO_SUFFIXES
+from .errors import CatalogError
+from .folder_sides import SIDE_OF
+from .sampling import Span
+from .text_files import read_text
+
+ALIASES = {
+    "video": ("video", "path", "video_path", "file", "filename", "file_name", "video_id", "video_name", "clip", "id"),
+    "label": ("label", "labels", "class", "class_name", "category", "action"),
+    "split": ("split", "subset", "side", "partition", "set"),
+    "group": ("group", "recording", "subject", "scene"),
+    "start_s": ("start_s", "start"),
+    "end_s": ("end_s", "end"),
+}
+UNKNOWN = frozenset(["", "-1", "nan", "none", "null"])  # what stands for no class
+KINDS = ".csv, .tsv, .jsonl, .json"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a table says of a video, or of a segment of one.
+
+    Attributes:
+        video: its name in the table.
+        labels: classes; none where it says nothing.
+        side: of the split; None likewise.
+        group: recording; None likewise.
+        span: of the segment; None for the whole video.
+        metadata: the other columns.
+        files: other names that its file may have.
+    """
+
+    video: str
+    labels: tuple[str, ...] = ()
+    side: str | None = None
+    group: str | None = None
+    span: Span | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What one or several files say.
+
+    Attributes:
+        what: they are, for the user: "table", "Kinetics", ...
+        rows: in their order.
+        subsets: named parts of the test side, as names of videos.
+        labelled: whether the files name classes at all; those of folders are then none.
+    """
+
+    what: str
+    rows: tuple[Row, ...] = ()
+    subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labelled: bool = True
+
+
+def side_name(text: str) -> str | None:
+    """The usual name (train, val, test) of a side, in any case; of other words these themselves; None for nothing."""
+    plain = text.strip()
+    return SIDE_OF.get(plain.lower(), plain) or None
+
+
+def side_in(name: str) -> str | None:
+    """The side that a file's name speaks of (``something-something-v2-train.json``); None if none or several."""
+    found = {SIDE_OF[word] for word in re.split(r"[^a-z]+", name.lower()) if word in SIDE_OF}
+    return found.pop() if len(found) == 1 else None
+
+
+def own_table(path: Path, records: Iterable[Mapping[str, Any]]) -> Table:
+    """A table with columns as the module says.
+
+    Raises:
+        CatalogError: if it has no column of videos, or a row makes no sense.
+    """
+    side, rows, labelled = side_in(path.stem), [], False
+    for number, record in enumerate(records, 1):
+        named = {str(key).strip().lower(): value for key, value in record.items() if key is not None}
+        column = {name: next((each for each in words if each in named), None) for name, words in ALIASES.items()}
+        if column["video"] is None:
+            raise CatalogError(
+                f"the table '{path}' has no column 'video': its columns are {_shortened(named)}; needed is video, "
+                "and there may be label, split, group, start_s, end_s"
+            )
+        labelled = labelled or column["label"] is not None
+        used = {name: named[each] for name, each in column.items() if each is not None}
+        others = tuple((key, _text(value)) for key, value in named.items() if key not in column.values())
+        rows.append(_row(path, number, used, others, side))
+    if not rows:
+        raise CatalogError(f"the table '{path}' is empty")
+    return Table("table", tuple(rows), labelled=labelled)
+
+
+def _row(
+    path: Path, number: int, used: Mapping[str, Any], others: tuple[tuple[str, str], ...], side: str | None
+) -> Row:
+    where = f"the table '{path}', row {number}"
+    video = _text(used["video"])
+    if not video:
+        raise CatalogError(f"{where}: it names no video")
+    return Row(
+        video,
+        labels_of(used.get("label")),
+        side_name(_text(used.get("split"))) or side,
+        _text(used.get("group")) or None,
+        _span(where, _text(used.get("start_s")), _text(used.get("end_s"))),
+        others,
+    )
+
+
+def labels_of(value: Any) -> tuple[str, ...]:
+    """The classes in a cell: several in a list, or with semicolons between; none for -1 and the like."""
+    texts = [_text(each) for each in value] if isinstance(value, list | tuple) else _text(value).split(";")
+    return tuple(dict.fromkeys(text.strip() for text in texts if text.strip().lower() not in UNKNOWN))
+
+
+def span_of(where: str, start_s: float, end_s: float) -> Span:
+    """A segment; what is wrong with one names the row.
+
+    Raises:
+        CatalogError: if it has no length or begins before the video.
+    """
+    if not 0 <= start_s < end_s:
+        raise CatalogError(f"{where}: start_s = {start_s:g}, end_s = {end_s:g}: seconds are needed, 0 <= start < end")
+    return Span(start_s, end_s)
+
+
+def _span(where: str, start: str, end: str) -> Span | None:
+    if not start and not end:
+        return None
+    try:
+        return span_of(where, float(start or 0.0), float(end or math.inf))
+    except ValueError as error:
+        raise CatalogError(f"{where}: start_s = '{start}', end_s = '{end}': numbers of seconds are needed") from error
+
+
+def _text(value: Any) -> str:
+    """A cell as text; whole numbers without a point, as they were typed in a spreadsheet."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.strip() if isinstance(value, str) else json.dumps(value) if isinstance(value, dict) else str(value)
+
+
+def records_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV, TSV or JSON-lines file as dictionaries.
+
+    A file without a header, of a path and a class in every line (as PySlowFast, VideoMAE and MMAction have them), is
+    known by its first cell, which ends like a video.
+
+    Raises:
+        CatalogError: if it is none of them.
+    """
+    text = read_text(path, "the table")
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return list(_json_lines(path, text))
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise CatalogError(f"the table '{path}' is empty")
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(lines[0])
+    if _is_video(_first_cell(lines[0], delimiter)):
+        return [dict(zip(("video", "label"), _pair(path, line, delimiter), strict=True)) for line in lines]
+    try:
+        return list(csv.DictReader(io.StringIO(text), delimiter=delimiter or ",", skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise CatalogError(f"the table '{path}' is no CSV that can be read: {error}") from error
+
+
+def _delimiter(line: str) -> str:
+    """Of a header or a first line: the first of tab, comma and semicolon that it has; none for spaces."""
+    return next((each for each in "\t,;" if each in line), "")
+
+
+def _first_cell(line: str, delimiter: str) -> str:
+    return next(csv.reader([line], delimiter=delimiter))[0] if delimiter else line.rpartition(" ")[0] or line
+
+
+def _is_video(cell: str) -> bool:
+    return Path(cell.strip().replace("\\", "/")).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _pair(path: Path, line: str, delimiter: str) -> tuple[str, str]:
+    """Path and class of a line without a header; paths may hold spaces."""
+    cells = next(csv.reader([line], delimiter=delimiter)) if delimiter else line.strip().rsplit(" ", 1)
+    if len(cells) == 1 or (not delimiter and _is_video(line)):
+        return line.strip(), ""
+    if len(cells) == 2:
+        return cells[0].strip(), cells[1].strip()
+    raise CatalogError(f"the table '{path}' has no header, and more than a path and a class in '{line[:80]}'")
+
+
+def _json_lines(path: Path, text: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise CatalogError(f"the table '{path}', line {number}, is no JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise CatalogError(f"the table '{path}', line {number}: an object {{...}} with the columns is needed")
+        yield record
+
+
+def _shortened(names: Iterable[str], most: int = 12) -> str:
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(name[:40] for name in names[:most]) + more

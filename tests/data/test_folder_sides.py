@@ -1,0 +1,40 @@
+from mofore.data.catalog import Catalog, described
+from mofore.data.folder_sides import folder_sides
+from mofore.data.types import Video
+
+
+def catalog(*ids: str) -> Catalog:
+    return Catalog(None, tuple(Video(each, None, None, 1, 1) for each in ids), "auto")  # type: ignore[arg-type]
+
+
+def labels(*ids: str, depth: int = 0) -> list[str | None]:
+    return [video.label for video in described(catalog(*ids), depth).videos]
+
+
+def test_sides_at_the_top_and_below_the_class() -> None:
+    top = ["train/a/1.mp4", "Val/a/2.mp4", "testing/b/3.mp4", "extra/b/4.mp4"]
+    assert folder_sides(top) == (0, {top[0]: "train", top[1]: "val", top[2]: "test"})
+    assert labels(*top) == ["a", "a", "b", "b"]
+    below = ["a/train/1.mp4", "a/test/2.mp4", "b/train/3.mp4"]
+    assert folder_sides(below)[0] == 1
+    assert labels(*below, depth=1) == ["a", "a", "b"]
+    assert labels(*below) == [None, None, None]
+
+
+def test_a_folder_that_is_a_side_is_no_class() -> None:
+    assert labels("train/1.mp4", "validation/2.mp4") == [None, None]
+
+
+def test_a_class_called_train_is_a_class() -> None:
+    assert folder_sides(["train/1.mp4", "car/2.mp4", "boat/3.mp4"]) == (None, {})
+    assert labels("train/1.mp4", "car/2.mp4") == ["train", "car"]
+    few = ["train/1.mp4", "test/1.mp4", *(f"{name}/1.mp4" for name in "abcdef")]
+    assert folder_sides(few) == (None, {})
+
+
+def test_the_class_may_be_any_folder_on_the_way() -> None:
+    ids = ("kitchen/cut/day1/x.mp4", "kitchen/stir/day2/y.mp4", "z.mp4")
+    assert labels(*ids) == ["day1", "day2", None]
+    assert labels(*ids, depth=1) == ["kitchen", "kitchen", None]
+    assert labels(*ids, depth=2) == ["cut", "stir", None]
+    assert labels(*ids, depth=9) == [None, None, None]

@@ -1,0 +1,101 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from mofore.data.errors import CatalogError, ConfigError
+from mofore.data.roots import scan_roots
+from mofore.data.settings import DataSettings
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def ids(*roots: Path, **settings: object) -> list[str]:
+    return [video.id for video in scan_roots(roots, DataSettings(**settings)).videos]
+
+
+def test_several_folders_keep_their_videos_apart(tmp_path: Path) -> None:
+    one, two = touch(tmp_path / "x" / "day1", "a/1.mp4"), touch(tmp_path / "x" / "day2", "a/1.mp4", "b/2.mp4")
+    assert ids(one, two) == ["day1/a/1.mp4", "day2/a/1.mp4", "day2/b/2.mp4"]
+    catalog = scan_roots([one, two], DataSettings())
+    assert [catalog.path(video).is_file() for video in catalog.videos] == [True] * 3
+    assert [video.label for video in catalog.videos] == ["a", "a", "b"]
+    three = touch(tmp_path / "y" / "day1", "c.mp4")
+    assert ids(one, three) == ["x/day1/a/1.mp4", "y/day1/c.mp4"]
+    with pytest.raises(CatalogError, match="twice"):
+        ids(one, one)
+
+
+def test_a_list_of_files(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a 1.mp4", "in/b.mp4", "elsewhere/c.bin")
+    far = tmp_path / "elsewhere" / "c.bin"
+    listed = tmp_path / "in" / "videos.txt"
+    listed.write_text(f"a 1.mp4\n\n./b.mp4\nb.mp4\n{far}\nabsent.mp4\n", encoding="utf-8-sig")
+    catalog = scan_roots([listed], DataSettings())
+    assert [video.id for video in catalog.videos] == sorted(["a 1.mp4", "b.mp4", str(far).lstrip("/")])
+    assert all(catalog.path(video).is_file() for video in catalog.videos)
+    assert catalog.notes == ("1 files of the list 'videos.txt' are absent ('absent.mp4')",)
+    listed.write_text("absent.mp4\n")
+    with pytest.raises(CatalogError, match=r"no file of the list .* 'absent.mp4'"):
+        scan_roots([listed], DataSettings())
+    listed.write_text(".\n")
+    with pytest.raises(CatalogError, match="names a folder"):
+        scan_roots([listed], DataSettings())
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        ("*.gif", ["a/1.mp4", "thumbs/a/2.mp4", "x/thumbs/3.mp4"]),
+        (["thumbs"], ["a/1.mp4", "a/x.gif"]),
+        ("thumbs/", ["a/1.mp4", "a/x.gif"]),
+        ("thumbs/a", ["a/1.mp4", "a/x.gif", "x/thumbs/3.mp4"]),
+        (["a/*", "x"], ["thumbs/a/2.mp4"]),
+        ("?.mp4", ["a/x.gif"]),
+    ],
+)
+def test_what_is_excluded(tmp_path: Path, exclude: object, left: list[str]) -> None:
+    touch(tmp_path, "a/1.mp4", "a/x.gif", "thumbs/a/2.mp4", "x/thumbs/3.mp4")
+    assert ids(tmp_path, exclude=exclude) == left
+
+
+def test_excluding_everything_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"but 1 that data\.exclude leaves out"):
+        ids(touch(tmp_path, "a.mp4"), exclude="*")
+    with pytest.raises(ConfigError, match=r"data\.exclude = 3: a text in quotes, or a list of them"):
+        DataSettings(exclude=3)
+
+
+@pytest.mark.parametrize(
+    ("video", "folder", "names"),
+    [
+        ("A/v1.mp4", "A/v1", ["A/v1.mp4"]),
+        ("A/v1.mp4", "A/v1_frames", ["A/v1.mp4"]),
+        ("videos/A/v1.mp4", "frames/A/v1", ["videos/A/v1.mp4"]),
+        ("A/v1.mp4", "B/C/v1", ["A/v1.mp4", "B/C/v1"]),
+        ("A/v1.mp4", "A/v2", ["A/v1.mp4", "A/v2"]),
+    ],
+)
+def test_a_video_and_a_folder_of_its_frames_are_one(tmp_path: Path, video: str, folder: str, names: list[str]) -> None:
+    touch(tmp_path, video, *(f"{folder}/{number:06d}.jpg" for number in range(1, 9)))
+    catalog = scan_roots([tmp_path], DataSettings())
+    assert [each.id for each in catalog.videos] == names
+    assert bool(catalog.notes) == (len(names) == 1)
+
+
+def test_an_empty_setting_says_what_to_give() -> None:
+    with pytest.raises(CatalogError, match=r"data\.root is empty"):
+        scan_roots([], DataSettings())
+
+
+def test_ids_do_not_depend_on_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "in/a.mp4")
+    (tmp_path / "in" / "l.txt").write_text("a.mp4\n")
+    monkeypatch.chdir(tmp_path / "in")
+    assert ids(Path("l.txt")) == ids(tmp_path / "in" / "l.txt") == ["a.mp4"]
+    assert os.path.isabs(scan_roots([Path("l.txt")], DataSettings()).videos[0].file)
