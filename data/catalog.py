@@ -62,6 +62,7 @@ VIDEO_SUFFIXES = frozenset(
         ".y4m",
     ]
 )
+OGG_HEAD, OGG_VIDEO = 4096, (b"theora", b"BBCD", b"OVP80", b"video\0\0\0")  # Theora, Dirac, VP8, OGM
 UCF101_NAME = re.compile(r"v_(?P<label>.+)_(?P<group>g\d+)_(?P<clip>c\d+)", re.IGNORECASE)
 # The class is HandstandPushups in the lists and folders; its files say HandStandPushups.
 FRAMES_OF = re.compile(r"[ _.-](frames?|images?|imgs?|jpe?gs?)$", re.IGNORECASE)  # after a video's name
@@ -282,8 +283,20 @@ def _video_files(folder: _Folder) -> Iterator[Found]:
     for entry in folder.files:
         if os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:  # noqa: PTH122
             state = _stat(entry)
-            if state is not None and stat.S_ISREG(state.st_mode):
+            if state is not None and stat.S_ISREG(state.st_mode) and not _is_sound(entry):
                 yield folder.prefix + entry.name, state.st_size, state.st_mtime_ns, ""
+
+
+def _is_sound(entry: os.DirEntry[str]) -> bool:
+    """Whether it is one of the many .ogg that hold sound alone: those with pictures begin with their stream."""
+    if not entry.name.lower().endswith(".ogg"):
+        return False
+    try:
+        with open(entry.path, "rb") as file:  # noqa: PTH123 - an entry has its path as a string
+            head = file.read(OGG_HEAD)
+    except OSError:
+        return False  # extraction will say why
+    return not any(codec in head for codec in OGG_VIDEO)
 
 
 def _image_video(folder: _Folder, pattern: str) -> Iterator[Found]:

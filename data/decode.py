@@ -32,6 +32,7 @@ from .key_frames import is_key, packets_from
 from .pictures import Orientations, rgb
 from .sampling import EVERY_FRAME, Sampling
 from .truncation import refuse_truncated
+from .types import NO_VIDEO
 
 IMAGE_FPS = 25.0
 WORTH_SEEKING_S = 10.0  # a key frame may be as far back
@@ -264,7 +265,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
     """FFmpeg's choice of the video streams, but never a cover."""
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
-        raise VideoError("no video stream")
+        raise VideoError(NO_VIDEO)
     best = container.streams.best("video")
     stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
     if stream.codec_context is None:

@@ -28,6 +28,7 @@ from typing import Literal
 from .sampling import Span
 
 NUMBERED = re.compile(r"g\d+")
+NO_VIDEO = "no video stream"
 Role = Literal["train", "test", "unassigned"]
 
 
@@ -42,6 +43,11 @@ class FileState:
     def looks_like(self, size: int, mtime_ns: int) -> bool:
         """Whether a file of this size and time may be taken for the same without reading it."""
         return self.size == size and self.mtime_ns == mtime_ns
+
+
+def recording_of(label: str | None, group: str | None) -> str | None:
+    """The name of a recording: groups have one, but numbers like UCF101's g07 count anew in every class."""
+    return group if group is None or not NUMBERED.fullmatch(group) else f"{label}/{group}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,8 @@ class Video:
 
     @property
     def recording(self) -> str | None:
-        """What it was cut from, None if that is not known: numbers like UCF101's g07 count anew in every class."""
-        if self.group is None or not NUMBERED.fullmatch(self.group):
-            return self.group
-        return f"{self.label}/{self.group}"
+        """What it was cut from, None if that is not known."""
+        return recording_of(self.label, self.group)
 
     def path(self, root: Path) -> Path:
         """Where it is below the data folder, as all that reads videos takes it (see :mod:`.images`)."""
@@ -102,6 +106,11 @@ class Failure:
     video_id: str
     source: FileState
     reason: str
+
+    @property
+    def is_no_video(self) -> bool:
+        """Whether the file is none that failed but one without pictures: sound that lies beside the videos."""
+        return self.reason == NO_VIDEO
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from .workspace import Workspace
 from .world import World, observe
 
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 UNREADABLE = 3
 
 
@@ -39,6 +40,9 @@ class Commands(click.Group):
         except MoforeError as error:
             console.show_error(str(error))
             ctx.exit(error.exit_code)
+        except BrokenPipeError:  # who reads it has seen enough (`| head`)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(BROKEN_PIPE)
         except OSError as error:  # a full disk, a folder that became read-only, ...
             console.show_error(f"{_cause(error)}. What was finished is kept: mend it and run the same command again")
             ctx.exit(MoforeError.exit_code)
@@ -493,5 +497,5 @@ def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = True) -> Non
         console.show_metrics(json.loads(workspace.metrics.read_text()))
         console.show_prices(_prices(workspace))
     console.show_failures(outcome.failures)
-    if outcome.failures:
+    if any(not failure.is_no_video for failure in outcome.failures):
         raise click.exceptions.Exit(UNREADABLE)

@@ -165,7 +165,8 @@ def show_plan(plan: Plan, failures: Sequence[Failure]) -> None:
             todo = f"{stage.todo:,} {stage.unit}: " if stage.todo else ""
             click.echo(f"{stage.stage:<8} {stage.action:<8} {todo}{'; '.join(map(str, stage.reasons))}")
     for failure in failures:
-        click.echo(f"unreadable: {_printable(failure.video_id)}: {failure.reason}")
+        what = "without pictures" if failure.is_no_video else "unreadable"
+        click.echo(f"{what}: {_printable(failure.video_id)}: {failure.reason}")
 
 
 def plan_as_json(plan: Plan, failures: Sequence[Failure]) -> str:
@@ -179,7 +180,13 @@ def plan_as_json(plan: Plan, failures: Sequence[Failure]) -> str:
 
 
 def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
-    """Videos that could not be read: the reasons, the most frequent first, then each video."""
+    """Videos that could not be read: the reasons, the most frequent first, then each video; files of sound apart."""
+    soundtracks = [failure.video_id for failure in failures if failure.is_no_video]
+    if soundtracks:
+        more = ", ..." if len(soundtracks) > 3 else ""
+        names = ", ".join(map(_printable, soundtracks[:3])) + more
+        say(f"note: {len(soundtracks):,} files hold no pictures (sound alone?) and were passed over: {names}")
+    failures = [failure for failure in failures if not failure.is_no_video]
     if not failures:
         return
     click.echo(f"{len(failures):,} video{'s' * (len(failures) > 1)} could not be read:", err=True)
@@ -240,6 +247,9 @@ def show_answer(answer: Answer) -> None:
 def answer_as_json(answer: Answer, *, indent: int | None = 2) -> str:
     """`mofore search --json`; in one line, where ``indent`` is None."""
     found = [asdict(neighbour) for neighbour in answer.neighbours]
+    if all(each["metadata"] is None for each in found):
+        for each in found:
+            del each["metadata"]
     head = {"query": answer.query, "label": answer.label, "space": answer.space, "level": answer.level}
     return json.dumps({**head, "notes": answer.notes, "neighbours": found}, indent=indent)
 

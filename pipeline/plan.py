@@ -92,7 +92,11 @@ def _plan_extract(world: World, *, forced: bool, retry_failed: bool) -> StagePla
     reasons = _extract_reasons(world, forced=forced, retry_failed=retry_failed) if todo else ()
     reasons = (*_times_reasons(world), *reasons) if not forced else reasons
     action: Action = "skip" if not reasons else "partial" if world.stored and not forced else "run"
-    failed = f"; {len(world.failed)} could not be read" if world.failed else ""
+    soundtracks = sum(failure.is_no_video for failure in world.failed.values())
+    unreadable = len(world.failed) - soundtracks
+    failed = f"; {unreadable} could not be read" * bool(unreadable) + f"; {soundtracks} without pictures" * bool(
+        soundtracks
+    )
     summary = f"{len(world.stored):,} videos, {frames:,} frames{failed}"
     config = world.config.extract.identity()
     return StagePlan("extract", action, reasons, todo, "videos", config, "", world.store_key, summary)

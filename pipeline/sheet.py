@@ -42,7 +42,7 @@ def _query_strip(world: World, query: Query, label: str | None) -> Strip:
         case Phrase():
             return Strip("query", "", reason=str(query), asked=True)
         case IndexedVideo(id=video_id, span=span):
-            strip = _pictured(world, _path(world, video_id), span)
+            strip = _pictured(world, *_place(world, video_id, span))
         case ImageFile(path=path):
             strip = _pictured(world, path, None)
         case _:
@@ -52,7 +52,7 @@ def _query_strip(world: World, query: Query, label: str | None) -> Strip:
 
 
 def _strip(world: World, found: Neighbour) -> Strip:
-    pictures, reason = _pictured(world, _path(world, found.video_id), found.span)
+    pictures, reason = _pictured(world, *_place(world, found.video_id, found.span))
     name = found.video_id if found.span is None else f"{found.video_id}, {found.span}"
     title = f"{found.rank}   similarity {found.similarity:.3f}   {found.label or ''}"
     return Strip(title, name, found.right, pictures, reason)
@@ -64,6 +64,15 @@ def _pictured(world: World, path: Path | None, span: Span | None) -> Pictured:
     return pictures_of(path, span, image_fps=world.config.extract.image_fps)
 
 
-def _path(world: World, video_id: str) -> Path | None:
+def _place(world: World, video_id: str, span: Span | None) -> tuple[Path | None, Span | None]:
+    """Where a video of the index is, and which part of that file is meant: spans count from the video's own start."""
     found = world.videos([video_id])
-    return world.catalog.path(found[0]) if found else None
+    if not found:
+        return None, span
+    (video,) = found
+    if video.span is None:
+        return world.catalog.path(video), span
+    begin_s, end_s = video.span.start_s, video.span.end_s
+    if span is not None:
+        begin_s, end_s = begin_s + span.start_s, min(end_s, begin_s + span.end_s)
+    return world.catalog.path(video), Span(begin_s, end_s)

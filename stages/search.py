@@ -7,7 +7,7 @@ networks comes through :class:`Embedding`, which is opened when it is first aske
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -18,6 +18,7 @@ import numpy as np
 from ..data.arrays import Bool, Float32, Int64
 from ..data.errors import UsageError
 from ..data.sampling import Span
+from ..data.types import recording_of
 from .queries import ImageFile, IndexedVideo, Names, Phrase, Query
 from .rerank import TOP, changes, rerank
 from .unit_vectors import unit
@@ -56,6 +57,7 @@ class Neighbour:
         start_s: where the clip begins, seconds from the first frame; None at the level of videos.
         end_s: where it ends.
         distance: of the sequences, where neighbours were re-ranked by it.
+        metadata: what else a table says of it, by column.
     """
 
     rank: int
@@ -67,6 +69,7 @@ class Neighbour:
     start_s: float | None = None
     end_s: float | None = None
     distance: float | None = None
+    metadata: Mapping[str, str] | None = None
 
     @property
     def span(self) -> Span | None:
@@ -183,7 +186,7 @@ class Searcher:
         else:
             ranking = self._nearest(queries, request.count, allowed_N)
         own = _own_videos(items, queries)
-        label = _common([video["label"] for video in own]) if len(own) == len(queries) else None
+        label = _common(own) if len(own) == len(queries) else None
         found = tuple(self._neighbour(ranking, place, label) for place in range(min(request.count, len(ranking.row_K))))
         notes = _notes(items, allowed_N, label, request.count)
         return Answer(tuple(queries), about.space, about.level, label, found, notes)
@@ -239,10 +242,11 @@ class Searcher:
             label=video["label"],
             group=video["group"],
             similarity=float(ranking.similarity_K[place]),
-            right=None if label is None or video["label"] is None else video["label"] == label,
+            right=None if label is None or video["label"] is None else _shares(video, label),
             start_s=None if span is None else span.start_s,
             end_s=None if span is None else span.end_s,
             distance=float(distance_K[place]) if distance_K is not None and place < len(distance_K) else None,
+            metadata=video.get("metadata"),
         )
 
 
@@ -257,12 +261,12 @@ def allowed_rows(items: Items, filters: Filters, queries: Sequence[Query]) -> Bo
     allowed_V[own] = False
     if filters.classes:
         _refuse_unknown(items, filters.classes)
-        allowed_V &= [video["label"] in filters.classes for video in items.videos]
+        allowed_V &= [bool(_classes(video) & set(filters.classes)) for video in items.videos]
     if filters.role:
         allowed_V &= [video["role"] == filters.role for video in items.videos]
     if filters.exclude_same_group:
         groups = _groups(items, queries)
-        allowed_V &= [(video["label"], video["group"]) not in groups for video in items.videos]
+        allowed_V &= [_recording(video) not in groups for video in items.videos]
     if not allowed_V.any():
         raise UsageError(f"{_described(filters)} leaves none of the {len(items.videos):,} videos to be found")
     return np.asarray(allowed_V[items.video_N])
@@ -283,11 +287,25 @@ def _own_videos(items: Items, queries: Sequence[Query]) -> list[Any]:
     return [items.videos[query.video] for query in queries if isinstance(query, IndexedVideo)]
 
 
-def _groups(items: Items, queries: Sequence[Query]) -> set[tuple[str | None, str]]:
-    """Recordings of the queries: a group is of a class."""
+def _classes(video: Mapping[str, Any]) -> set[str]:
+    """Of a video of the index: several, one or none."""
+    return set(video.get("labels") or ([] if video["label"] is None else [video["label"]]))
+
+
+def _shares(video: Mapping[str, Any], label: str) -> bool:
+    """Whether it has one of the classes, with semicolons between, that a query has."""
+    return video["label"] == label or bool(_classes(video) & set(label.split(";")))
+
+
+def _recording(video: Mapping[str, Any]) -> str | None:
+    return recording_of(video["label"], video["group"])
+
+
+def _groups(items: Items, queries: Sequence[Query]) -> set[str | None]:
+    """Recordings of the queries."""
     own = _own_videos(items, queries)
-    groups = {(video["label"], video["group"]) for video in own}
-    if len(own) < len(queries) or any(group is None for _, group in groups):
+    groups = {_recording(video) for video in own}
+    if len(own) < len(queries) or None in groups:
         raise UsageError(
             "--exclude-same-group: the group of the query is not known; it is of videos of the index that have one "
             "(v_<Class>_gNN_cNN)"
@@ -296,7 +314,7 @@ def _groups(items: Items, queries: Sequence[Query]) -> set[tuple[str | None, str
 
 
 def _refuse_unknown(items: Items, classes: Sequence[str]) -> None:
-    known = sorted({video["label"] for video in items.videos} - {None})
+    known = sorted({label for video in items.videos for label in _classes(video)})
     for name in classes:
         if name not in known:
             by_case = {label.casefold(): label for label in known}
@@ -317,7 +335,7 @@ def _notes(items: Items, allowed_N: Bool, label: str | None, count: int) -> tupl
     notes = []
     if label is not None:
         videos = {int(video) for video in np.unique(items.video_N[allowed_N])}
-        if not any(items.videos[video]["label"] == label for video in videos):
+        if not any(_shares(items.videos[video], label) for video in videos):
             notes.append(f"nothing that may be found has the query's class, {label}")
     if count > int(allowed_N.sum()):
         notes.append(f"{count:,} were asked for, {int(allowed_N.sum()):,} may be found")
@@ -345,5 +363,9 @@ def _mean(vectors: Sequence[Float32]) -> Float32:
     return np.asarray(unit(mean_E[None])[0])
 
 
-def _common(labels: Sequence[str | None]) -> str | None:
-    return labels[0] if labels and len(set(labels)) == 1 else None
+def _common(videos: Sequence[Mapping[str, Any]]) -> str | None:
+    """The classes that all of them have, with semicolons between."""
+    if not videos or not all(_shares(video, str(videos[0]["label"])) for video in videos):
+        return None
+    shared = set.intersection(*map(_classes, videos))
+    return ";".join(label for label in str(videos[0]["label"]).split(";") if label in shared) or None

@@ -196,8 +196,8 @@ class ShardWriter:
             TooManyFailures: if that was one too many.
         """
         self._recorder.add_failure(self._store.key, failure)
-        failures = self.result.failures
-        failures.append(failure)
+        self.result.failures.append(failure)
+        failures = [each for each in self.result.failures if not each.is_no_video]
         tried, limit = self.result.videos + len(failures), self._settings.max_failure_rate
         tolerated = TOLERATED_FAILURES if limit > 0 else 0
         if len(failures) > max(tolerated, limit * tried):

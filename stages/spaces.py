@@ -133,6 +133,15 @@ def center_of(embeddings_NE: Float32, items: Items, *, wanted: bool) -> Float32:
 
 
 def _rows(videos: tuple[Video, ...], split: Split) -> tuple[dict[str, Any], ...]:
+    """What is kept of each video; ``labels`` where there are several classes, ``metadata`` where a table has more."""
     return tuple(
-        {"id": video.id, "label": video.label, "group": video.group, "role": split.role(video.id)} for video in videos
+        {
+            "id": video.id,
+            "label": ";".join(video.labels) or None,
+            "group": video.group,
+            "role": split.role(video.id),
+            **({"labels": list(video.labels)} if video.more_labels else {}),
+            **({"metadata": dict(video.metadata)} if video.metadata else {}),
+        }
+        for video in videos
     )
