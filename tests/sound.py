@@ -5,12 +5,12 @@ from pathlib import Path
 import av
 import numpy as np
 
-CODECS = {".ogg": "flac", ".mp4": "aac", ".wav": "pcm_s16le"}
+CODECS = {".ogg": "libopus", ".mp4": "aac", ".wav": "pcm_s16le"}
 
 
 def write_sound(path: Path, seconds: float = 0.5) -> None:
     """A tone, in a codec that goes with the file's suffix."""
-    rate = 8000
+    rate = 48000
     samples = np.sin(np.arange(int(rate * seconds)) * 0.3).astype(np.float32)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(CODECS[path.suffix], rate=rate)
