@@ -16,52 +16,10 @@ from pathlib import Path
 from .errors import CatalogError
 from .folder_sides import folder_sides
 from .images import IMAGE_SUFFIXES, frame_series, is_folder, stat_of_frames
+from .names import few
+from .suffixes import VIDEO_SUFFIXES
 from .types import Division, Video
 
-VIDEO_SUFFIXES = frozenset(
-    [
-        ".264",
-        ".265",
-        ".3g2",
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".divx",
-        ".dv",
-        ".f4v",
-        ".flv",
-        ".gif",
-        ".h264",
-        ".h265",
-        ".hevc",
-        ".ivf",
-        ".m1v",
-        ".m2ts",
-        ".m2v",
-        ".m4v",
-        ".mjpeg",
-        ".mjpg",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpe",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".nut",
-        ".ogg",
-        ".ogm",
-        ".ogv",
-        ".rm",
-        ".rmvb",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-        ".y4m",
-    ]
-)
 OGG_HEAD, OGG_VIDEO = 4096, (b"theora", b"BBCD", b"OVP80", b"video\0\0\0")  # Theora, Dirac, VP8, OGM
 UCF101_NAME = re.compile(r"v_(?P<label>.+)_(?P<group>g\d+)_(?P<clip>c\d+)", re.IGNORECASE)
 # The class is HandstandPushups in the lists and folders; its files say HandStandPushups.
@@ -129,9 +87,7 @@ def scan(
         away = f" but {len(everything):,} that data.exclude leaves out" if everything else ""
         raise CatalogError(f"no video below '{root}'{away}: {_looked_for(images)} are looked for")
     found, doubled = _without_frames_of(found)
-    told = (
-        [f"{len(doubled):,} folders of images are named as videos ('{doubled[0]}'), so passed over"] if doubled else []
-    )
+    told = [f"folders of images named as videos, so passed over: {len(doubled):,} ({few(doubled)})"] if doubled else []
     videos = tuple(Video(one[0], None, None, *one[1:]) for one in found)
     return described(Catalog(root, videos, layout, notes=tuple(told)), class_depth)
 

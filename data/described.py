@@ -10,11 +10,9 @@ from pathlib import Path
 from .annotations import read_tables, splits_of
 from .catalog import Catalog
 from .errors import CatalogError
-from .names import VideoNames
+from .names import VideoNames, few
 from .tables import Row, Table
 from .types import Division, Video
-
-FEW = 3  # names that are told of many
 
 
 def with_tables(catalog: Catalog, paths: Sequence[Path]) -> Catalog:
@@ -43,10 +41,10 @@ def with_tables(catalog: Catalog, paths: Sequence[Path]) -> Catalog:
         rows = _match(found, read_tables(paths, number))[0]
         others = [item for video in catalog.videos for item in _items(video, rows.get(video.id, ()), table)]
         divisions.append(_division(f"official{number}", others))
-    unlisted = sum(video.id not in rows_by_id for video in catalog.videos) if table.rows else 0
+    unlisted = [video.id for video in catalog.videos if video.id not in rows_by_id] if table.rows else []
     if unlisted:
         what = "without class and side" if table.labelled else "without side"
-        notes.append(f"{unlisted:,} videos are not in the table: {what}")
+        notes.append(f"not in the table, so {what}: {len(unlisted):,} ({few(unlisted)})")
     return replace(
         catalog,
         videos=tuple(sorted((item for item, _ in items), key=lambda video: video.id)),
@@ -80,11 +78,11 @@ def _match(found: VideoNames, table: Table) -> tuple[dict[str, list[Row]], list[
             absent[row.video] = None
     total = len({row.video for row in table.rows})
     told = [
-        (absent, f"of {total:,} listed videos are not in the data folder"),
-        (ambiguous, "listed names are those of several videos, so they mean none: write them with their folders"),
-        (by_name, "videos were recognised by name alone: their folder is not the listed one"),
+        (absent, "listed, but not in the data folder", f" of {total:,}"),
+        (ambiguous, "listed by a name that several videos have, so not used", ""),
+        (by_name, "recognised by name alone, in another folder than listed", ""),
     ]
-    return rows, [f"{len(names):,} {what} ({few(names)})" for names, what in told if names]
+    return rows, [f"{what}: {len(names):,}{of} ({few(names)})" for names, what, of in told if names]
 
 
 def _items(video: Video, rows: Sequence[Row], table: Table) -> list[Item]:
@@ -116,9 +114,7 @@ def _item(video: Video, rows: Sequence[Row], table: Table) -> Item:
 def _division(name: str, items: Iterable[Item]) -> Division:
     items = list(items)
     both = [video.id for video, sides in items if len(sides) > 1]
-    notes = (
-        (f"{len(both):,} videos are listed for more than one side, so they are on none ({few(both)})",) if both else ()
-    )
+    notes = (f"listed for more than one side, so on none: {len(both):,} ({few(both)})",) if both else ()
     return Division(name, {video.id: next(iter(sides)) for video, sides in items if len(sides) == 1}, notes)
 
 
@@ -128,13 +124,5 @@ def _subsets(found: VideoNames, table: Table, notes: list[str]) -> Mapping[str, 
         known = found.find(names)
         subsets[name] = frozenset(known.ids.values())
         if len(known.ids) < len(names):
-            notes.append(
-                f"{len(names) - len(known.ids):,} of {len(names):,} videos of '{name}' are not in the data folder"
-            )
+            notes.append(f"of '{name}', not in the data folder: {len(names) - len(known.ids):,} of {len(names):,}")
     return subsets
-
-
-def few(names: Iterable[str], most: int = FEW) -> str:
-    """The first of some names, and that there are more."""
-    names = list(names)
-    return ", ".join(f"'{name}'" for name in names[:most]) + (", ..." if len(names) > most else "")

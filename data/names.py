@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from .catalog import VIDEO_SUFFIXES
+from .suffixes import VIDEO_SUFFIXES
+
+FEW = 3  # names that are told of many
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +119,8 @@ def _common(left: tuple[str, ...], right: tuple[str, ...], *, fold: bool) -> int
             break
         count += 1
     return count
+
+
+def few(names: Collection[str], most: int = FEW) -> str:
+    """The first of some names, and that there are more."""
+    return ", ".join(f"'{name}'" for name in list(names)[:most]) + (", ..." if len(names) > most else "")

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import CatalogError
-from .names import Found, VideoNames
+from .names import Found, VideoNames, few
 from .text_files import is_utf8, read_text
 from .types import Division, Video
-
-FEW = 3  # names that are told of many
 
 
 def has_lists(lists: Path, number: int) -> bool:
@@ -44,16 +42,12 @@ def official_division(videos: Sequence[Video], lists: Path, number: int) -> Divi
 
 def _notes(found: Found, both: Sequence[str], total: int) -> tuple[str, ...]:
     told = (
-        (both, "videos are in the training list and in the test list, so they are on no side"),
-        (found.absent, f"of {total:,} listed videos are not in the data folder"),
-        (found.ambiguous, "listed names are those of several videos, so they mean none"),
-        (found.by_name_alone, "videos were recognised by name alone: their folder is not the listed one"),
+        (both, "in the training list and in the test list, so on no side", ""),
+        (found.absent, "listed, but not in the data folder", f" of {total:,}"),
+        (found.ambiguous, "listed by a name that several videos have, so not used", ""),
+        (found.by_name_alone, "recognised by name alone, in another folder than listed", ""),
     )
-    return tuple(f"{len(names):,} {what} ({_few(names)})" for names, what in told if names)
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names[:FEW]) + (", ..." if len(names) > FEW else "")
+    return tuple(f"{what}: {len(names):,}{of} ({few(names)})" for names, what, of in told if names)
 
 
 def _entries(path: Path, names: VideoNames) -> list[str]:

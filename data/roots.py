@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from .catalog import Catalog, described, is_excluded, scan
 from .errors import CatalogError
+from .names import few
 from .settings import DataSettings
 from .text_files import read_text
 from .types import Video
@@ -82,7 +83,7 @@ def _listed(path: Path, settings: DataSettings) -> Catalog:
     if not videos:
         first = f"; the first entry is '{missing[0]}'" if missing else ""
         raise CatalogError(f"no file of the list '{path}' is there{first}: paths are taken from the list's folder")
-    absent = [f"{len(missing):,} files of the list '{path.name}' are absent ('{missing[0]}')"] if missing else []
+    absent = [f"in the list '{path.name}', but absent: {len(missing):,} ({few(missing)})"] if missing else []
     return Catalog(path.parent, tuple(videos.values()), settings.layout, notes=tuple(absent))
 
 

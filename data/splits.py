@@ -111,12 +111,10 @@ def by_division(videos: Sequence[Video], division: Division, queries: str = "aut
         raise ConfigError(f"data.queries = {queries!r}: the split '{division.name}' has the sides {_listed(sides)}")
     others = {side: frozenset(sides[side]) for side in sorted(asking) if side != chosen}
     notes = list(division.notes)
-    if chosen not in (None, "test"):
-        notes.append(f"the side '{chosen}' asks (data.queries)")
     if not sides[TRAIN]:
         notes.append(f"no video is on the side '{TRAIN}', which is fitted on and searched: there is {_listed(sides)}")
     test = frozenset(sides[chosen]) if chosen else frozenset()
-    return Split(division.name, frozenset(sides[TRAIN]), test, others, tuple(notes))
+    return Split(division.name, frozenset(sides[TRAIN]), test, chosen or "test", others, tuple(notes))
 
 
 def _listed(sides: Mapping[str, set[str]]) -> str:

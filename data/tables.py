@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .catalog import VIDEO_SUFFIXES
 from .errors import CatalogError
 from .folder_sides import SIDE_OF
 from .sampling import Span
+from .suffixes import VIDEO_SUFFIXES
 from .text_files import read_text
 
 ALIASES = {

@@ -136,6 +136,7 @@ class Split:
         name: of the split.
         train: ids.
         test: ids.
+        asking: the user's name of the side of the queries.
         others: further sides ("val"), ids by name.
         notes: what the user should know of it.
     """
@@ -143,6 +144,7 @@ class Split:
     name: str
     train: frozenset[str]
     test: frozenset[str]
+    asking: str = "test"
     others: Mapping[str, frozenset[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

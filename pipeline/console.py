@@ -185,7 +185,7 @@ def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
     if soundtracks:
         more = ", ..." if len(soundtracks) > 3 else ""
         names = ", ".join(map(_printable, soundtracks[:3])) + more
-        say(f"note: {len(soundtracks):,} files hold no pictures (sound alone?) and were passed over: {names}")
+        say(f"note: files without pictures (sound alone?), passed over: {len(soundtracks):,} ({names})")
     failures = [failure for failure in failures if not failure.is_no_video]
     if not failures:
         return

@@ -71,11 +71,14 @@ def say_catalog(catalog: Catalog, split: Split) -> None:
     """What videos there are, of which classes, and on which side."""
     counts = Counter(label for video in catalog.videos for label in video.labels)
     unassigned = len(catalog.videos) - len(split.train) - len(split.test) - sum(map(len, split.others.values()))
-    others = [f"{side} {len(ids):,}" for side, ids in split.others.items()]
+    asking = f" ({split.asking})" if split.asking != "test" else ""
+    others = [f"{len(ids):,} more in {side}" for side, ids in split.others.items()]
     others += [f"{unassigned:,} on no side"] * bool(unassigned)
+    parts = {name: len(split.test & ids) for name, ids in catalog.subsets.items()}
+    others += [f"{count:,} of those to test on in '{name}'" for name, count in parts.items()]
     console.say(
         f"{len(catalog.videos):,} videos, {len(counts)} classes (layout {catalog.layout}); split {split.name}: "
-        + ", ".join([f"{len(split.train):,} to train on", f"{len(split.test):,} to test on", *others])
+        + ", ".join([f"{len(split.train):,} to train on", f"{len(split.test):,} to test on{asking}", *others])
     )
     if counts:
         console.say(_class_counts(counts, sum(not video.labels for video in catalog.videos)))

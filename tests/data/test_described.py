@@ -32,7 +32,7 @@ def test_classes_sides_groups_and_other_columns(tmp_path: Path) -> None:
     split = make_split(found.videos, DataSettings(), None, found.divisions)
     assert (split.name, split.train, split.test) == ("table", {"A/1.mp4"}, {"B/3.mp4"})
     assert split.others == {"val": {"A/2.mp4"}}
-    assert found.notes == ("1 videos are not in the table: without class and side",)
+    assert found.notes == ("not in the table, so without class and side: 1 ('B/4.mp4')",)
 
 
 def test_segments_are_items_of_their_own(tmp_path: Path) -> None:
@@ -60,14 +60,14 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
     found = by_table(tmp_path, text)
     split = make_split(found.videos, DataSettings(), None, found.divisions)
     assert split.role("A/1.mp4") == "unassigned"
-    assert split.notes == ("1 videos are listed for more than one side, so they are on none ('A/1.mp4')",)
-    assert found.notes == ("1 of 5 listed videos are not in the data folder ('9')",)
+    assert split.notes == ("listed for more than one side, so on none: 1 ('A/1.mp4')",)
+    assert found.notes == ("listed, but not in the data folder: 1 of 5 ('9')",)
 
 
 def test_names_of_several_videos_mean_none(tmp_path: Path) -> None:
     found = by_table(tmp_path, "video,label\n001,x\nb,y\n", "A/001.mp4", "B/001.mp4", "b.mp4")
     assert [video.labels for video in found.videos] == [(), (), ("y",)]
-    assert "1 listed names are those of several videos" in found.notes[0]
+    assert "listed by a name that several videos have, so not used: 1 ('001')" in found.notes[0]
 
 
 def test_a_table_of_other_videos_is_refused(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_side_that_asks_has_classes(tmp_path: Path) -> None:
     found = by_table(tmp_path, text)
     split = make_split(found.videos, DataSettings(), None, found.divisions)
     assert split.test == {"A/2.mp4"}
-    assert split.notes == ("the side 'val' asks (data.queries)",)
+    assert (split.asking, list(split.others)) == ("val", ["dev2", "test"])
     asked = make_split(found.videos, DataSettings(queries="dev2"), None, found.divisions)
     assert asked.test == {"B/4.mp4"}
     with pytest.raises(Exception, match=r"data\.queries = 'nope': the split 'table' has the sides dev2 \(1\)"):
@@ -103,7 +103,7 @@ def test_every_side_and_part_is_a_split(tmp_path: Path) -> None:
     assert list(splits) == ["table", "table, val", "table, debiased", "random"]
     assert splits["table, val"] == {"A/2.mp4"}
     assert splits["table, debiased"] == {"B/4.mp4"}
-    assert found.notes == ("1 of 2 videos of 'debiased' are not in the data folder",)
+    assert found.notes == ("of 'debiased', not in the data folder: 1 of 2",)
 
 
 def test_hmdb51_has_three_splits(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_list_of_files(tmp_path: Path) -> None:
     catalog = scan_roots([listed], DataSettings())
     assert [video.id for video in catalog.videos] == sorted(["a 1.mp4", "b.mp4", str(far).lstrip("/")])
     assert all(catalog.path(video).is_file() for video in catalog.videos)
-    assert catalog.notes == ("1 files of the list 'videos.txt' are absent ('absent.mp4')",)
+    assert catalog.notes == ("in the list 'videos.txt', but absent: 1 ('absent.mp4')",)
     listed.write_text("absent.mp4\n")
     with pytest.raises(CatalogError, match=r"no file of the list .* 'absent.mp4'"):
         scan_roots([listed], DataSettings())

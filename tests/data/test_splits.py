@@ -156,6 +156,6 @@ def test_videos_of_both_lists_are_on_no_side(tmp_path: Path) -> None:
     split = official_split([video("A/1.mp4"), video("A/2.mp4")], tmp_path, 1)
     assert (split.train, split.test, split.role("A/2.mp4")) == ({"A/1.mp4"}, frozenset(), "unassigned")
     assert split.notes == (
-        "1 videos are in the training list and in the test list, so they are on no side ('A/2.mp4')",
-        "1 of 4 listed videos are not in the data folder ('A/3.mp4')",
+        "in the training list and in the test list, so on no side: 1 ('A/2.mp4')",
+        "listed, but not in the data folder: 1 of 4 ('A/3.mp4')",
     )

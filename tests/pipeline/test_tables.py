@@ -52,7 +52,7 @@ def test_segments_have_the_features_of_their_frames(mofore: Command, videos: Pat
     assert mofore("init", videos, "-w", whole, *BACKBONE, *TINY).exit_code == 0
     said = mofore("init", videos, "-w", cut, "--table", table, *BACKBONE, *TINY)
     assert "40 videos, 3 classes" in said.output
-    assert "split table: 24 to train on, 8 to test on, val 8" in said.output
+    assert "split table: 24 to train on, 8 to test on, 8 more in val" in said.output
     for work in (whole, cut):
         assert mofore("extract", "-w", work).exit_code == 0
     of_whole, of_cut = features(whole), features(cut)
@@ -124,7 +124,7 @@ def test_sound_beside_videos_is_no_failure(mofore: Command, videos: Path, tmp_pa
     assert "21 videos" in said.output  # whether an .mp4 has pictures shows when it is read
     result = mofore("extract", "-w", tmp_path / "w")
     assert result.exit_code == 0
-    assert "1 files hold no pictures" in result.output
+    assert "files without pictures (sound alone?), passed over: 1" in result.output
     assert "1 without pictures" in mofore("status", "-w", tmp_path / "w").output
 
 
