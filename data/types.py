@@ -153,3 +153,9 @@ class Split:
         if video_id in self.train:
             return "train"
         return "test" if video_id in self.test else "unassigned"
+
+    def side(self, video_id: str) -> str:
+        """The user's own name of the side of one video; "unassigned" if it is on none."""
+        if video_id in self.test:
+            return self.asking
+        return next((side for side, ids in self.others.items() if video_id in ids), self.role(video_id))

@@ -263,9 +263,7 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--to", "end", type=float, metavar="SECONDS", help="Where in it to end."),
         click.option("--class", "classes", multiple=True, metavar="NAME", help="Find this class alone (repeatable)."),
         click.option("--exclude-same-group", is_flag=True, help="Find nothing of the query's group."),
-        click.option(
-            "--split", "role", type=click.Choice(["train", "test", "unassigned"]), help="Find this side alone."
-        ),
+        click.option("--split", "role", metavar="SIDE", help="Find this side alone: train, test, unassigned, val, ..."),
         click.option("--rerank", type=click.Choice(["aligned", "dtw"]), help="Order the first 100 by how they unfold."),
         click.option(
             "--steps", type=click.IntRange(2, 64), default=8, show_default=True, help="Parts that --rerank compares."

@@ -34,7 +34,7 @@ class Filters:
 
     Attributes:
         classes: any of them; empty for all.
-        role: side of the split: train, test or unassigned; None for all.
+        role: side of the split: train, test, unassigned, or the user's own name of one; None for all.
         exclude_same_group: nothing of a group of the query's name, of whatever class.
     """
 
@@ -263,7 +263,8 @@ def allowed_rows(items: Items, filters: Filters, queries: Sequence[Query]) -> Bo
         _refuse_unknown(items, filters.classes)
         allowed_V &= [bool(_classes(video) & set(filters.classes)) for video in items.videos]
     if filters.role:
-        allowed_V &= [video["role"] == filters.role for video in items.videos]
+        _refuse_unknown_side(items, filters.role)
+        allowed_V &= [filters.role in (video["role"], video.get("side")) for video in items.videos]
     if filters.exclude_same_group:
         groups = _groups(items, queries)
         allowed_V &= [_recording(video) not in groups for video in items.videos]
@@ -322,6 +323,14 @@ def _refuse_unknown(items: Items, classes: Sequence[str]) -> None:
             few = f"; there are: {', '.join(known[:8]) or 'none'}{', ...' if len(known) > 8 else ''}"
             hint = f"; did you mean {' or '.join(near)}?" if near else few
             raise UsageError(f"--class {name}: no video of the index has this class{hint}")
+
+
+def _refuse_unknown_side(items: Items, side: str) -> None:
+    known = {name for video in items.videos for name in (video["role"], video.get("side")) if name}
+    if side not in {*known, "train", "test", "unassigned"}:
+        raise UsageError(
+            f"--split {side}: no video of the index is on this side; there are: {', '.join(sorted(known))}"
+        )
 
 
 def _described(filters: Filters) -> str:

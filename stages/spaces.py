@@ -133,13 +133,14 @@ def center_of(embeddings_NE: Float32, items: Items, *, wanted: bool) -> Float32:
 
 
 def _rows(videos: tuple[Video, ...], split: Split) -> tuple[dict[str, Any], ...]:
-    """What is kept of each video; ``labels`` where there are several classes, ``metadata`` where a table has more."""
+    """What is kept of each video; the user's name of its side, all of its classes and metadata where there are such."""
     return tuple(
         {
             "id": video.id,
             "label": ";".join(video.labels) or None,
             "group": video.group,
             "role": split.role(video.id),
+            **({"side": side} if (side := split.side(video.id)) != split.role(video.id) else {}),
             **({"labels": list(video.labels)} if video.more_labels else {}),
             **({"metadata": dict(video.metadata)} if video.metadata else {}),
         }

@@ -100,6 +100,14 @@ def test_a_whole_run_from_a_table(mofore: Command, videos: Path, table: Path, tm
     assert all(found["metadata"]["camera"].startswith("camera") for found in answer["neighbours"])
     asked = set(answer["label"].split(";"))
     assert all(found["right"] == bool(asked & set(found["label"].split(";"))) for found in answer["neighbours"])
+    found = json.loads(
+        mofore("search", "-w", work, next(iter(features(work))), "--split", "val", "-k", "40", "--json").output
+    )
+    assert len(found["neighbours"]) in (7, 8)
+    assert (
+        "there are: test, train, unassigned, val"
+        in mofore("search", "-w", work, next(iter(features(work))), "--split", "dev").stderr
+    )
     table.write_text(table.read_text().replace(",val,", ",test,"))
     plan = json.loads(mofore("status", "-w", work, "--json").output)["stages"]
     assert [plan[stage]["action"] for stage in ("extract", "fit", "index")] == ["skip", "skip", "run"]
