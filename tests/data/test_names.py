@@ -1,6 +1,8 @@
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mofore.data.names import VideoNames, without_suffix
 
@@ -59,3 +61,18 @@ def test_case_folder_and_suffix_tell_apart_what_is_there_twice() -> None:
 
 def test_only_suffixes_of_videos_are_suffixes() -> None:
     assert [without_suffix(name) for name in ("a.mp4", "v1.5", "a.b.AVI", ".mp4")] == ["a", "v1.5", "a.b", ".mp4"]
+
+
+@given(
+    st.sets(
+        st.lists(
+            st.sampled_from(["A", "a", "Tai Chi", "x.mp4", "x.avi", "x", "1", "é", "v.1.mkv"]), min_size=1, max_size=4
+        ).map("/".join),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_every_video_is_found_by_its_own_path(ids: set[str]) -> None:
+    found = VideoNames(ids).find(ids)
+    assert dict(found.ids) == {video_id: video_id for video_id in ids}
+    assert not found.by_name_alone
