@@ -130,7 +130,7 @@ def _automatic(videos: Sequence[Video], lists: Path | None, divisions: Sequence[
 
 
 def _needed(kind: str, divisions: Sequence[Division]) -> str:
-    there = ", ".join([division.name for division in divisions] + ["groups", "random"])
+    there = ", ".join([division.name for division in divisions] + ["random"])
     what = {"table": "data.table, with a column split", "folders": "folders called train and test (or val)"}
     return f"{what.get(kind, 'data.splits, the folder of the official lists')}; there is {there}"
 

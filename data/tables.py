@@ -12,6 +12,7 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,7 +183,11 @@ def records_of(path: Path) -> list[dict[str, Any]]:
     if _is_video(_first_cell(lines[0], delimiter)):
         return [dict(zip(("video", "label"), _pair(path, line, delimiter), strict=True)) for line in lines]
     try:
-        return list(csv.DictReader(io.StringIO(text), delimiter=delimiter or ",", skipinitialspace=True, strict=True))
+        table = csv.DictReader(io.StringIO(text), delimiter=delimiter or ",", skipinitialspace=True, strict=True)
+        twice = [name for name, count in Counter(table.fieldnames or ()).items() if count > 1]
+        if twice:
+            raise CatalogError(f"the table '{path}' has several columns called {_shortened(twice)}: name them apart")
+        return list(table)
     except csv.Error as error:
         raise CatalogError(f"the table '{path}' is no CSV that can be read: {error}") from error
 

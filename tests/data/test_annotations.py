@@ -68,6 +68,8 @@ def test_a_path_and_a_class_in_every_line(tmp_path: Path, separator: str) -> Non
         ("video,start_s,end_s\na.mp4,5,2\n", r"row 1: start_s = 5, end_s = 2: seconds are needed"),
         ("video,start_s,end_s\na.mp4,x,2\n", r"row 1: start_s = 'x'"),
         ("video,label\n,b\n", "row 1: it names no video"),
+        ("video,label,label\na,b,c\n", "several columns called label"),
+        ('video,label\n"a,b\n', "no CSV that can be read"),
     ],
 )
 def test_tables_that_make_no_sense_are_refused(tmp_path: Path, text: str, message: str) -> None:
