@@ -14,7 +14,7 @@ import click
 
 from .._version import __version__
 from ..cache.ledger import Ledger
-from ..data.errors import MoforeError
+from ..data.errors import MoforeError, UsageError
 from ..data.settings import LEVELS
 from ..stages.queries import TEMPLATE
 from . import console
@@ -317,6 +317,47 @@ def search(
         converse(session, console.typed_queries(), form)
     else:
         show_answer(session, session.answer(queries), form)
+
+
+@cli.command()
+@click.option("--space", default="frames", show_default=True, help="Whose clips are compared: frames, mofore, ...")
+@click.option("--threshold", type=float, help="Least cosine of two clips that match. [default: 0.95]")
+@click.option("--least", type=float, help="Least seconds of a stretch; shorter videos must match whole. [default: 1]")
+@click.option("--across", is_flag=True, help="Only pairs of a test and a training video.")
+@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="Pairs to show; 0 = all.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--csv", "as_csv", is_flag=True, help="A row for each pair.")
+@workdir_option
+def duplicates(
+    space: str,
+    threshold: float | None,
+    least: float | None,
+    across: bool,
+    limit: int,
+    as_json: bool,
+    as_csv: bool,
+    workdir: Path,
+    overrides: tuple[str, ...],
+) -> None:
+    """Videos that are nearly the same, and parts of one inside another; those across sides first.
+
+    It compares clips, so the index must have them: mofore index --set index.levels="video, clip".
+    """
+    from . import duplicates as finding
+
+    if as_json and as_csv:
+        raise UsageError("--json and --csv: give one of them")
+    world = _look(*_open(workdir, overrides))
+    threshold = finding.THRESHOLD if threshold is None else threshold
+    found = finding.find(world, space=space, threshold=threshold, least_s=finding.LEAST_S if least is None else least)
+    shown = [each for each in found.found if each.across or not across]
+    shown = shown[:limit] if limit else shown
+    if as_json:
+        console.write_text(finding.as_json(found, shown) + "\n")
+    elif as_csv:
+        console.write_text(finding.as_csv(shown))
+    else:
+        finding.show(found, shown)
 
 
 @cli.command()

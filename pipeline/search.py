@@ -124,17 +124,7 @@ class Session:
         Raises:
             StaleError: if it was not indexed, with the command that would.
         """
-        from ..stages.vector_index import ABOUT, folder_name
-
-        whole = self.world.workspace.stage("index", self.index_key)
-        folder = whole / folder_name(space, self.asked.level)
-        if (folder / ABOUT).exists():
-            return folder
-        there = ", ".join(sorted(path.parent.name for path in whole.glob(f"*/{ABOUT}")))
-        raise StaleError(
-            f"the space {space!r} is not indexed at the level of {self.asked.level}s (there are: {there}); "
-            f"{_how_to_index(self.world, space, self.asked.level)}"
-        )
+        return _index_folder(self.world, self.index_key, space, self.asked.level)
 
     def _open_embedding(self, index: VectorIndex) -> QueryEmbedding:
         """The networks of a space.
@@ -188,6 +178,29 @@ class Session:
         places = [self.world.stored[video_id] for video_id in ids]
         store = FeatureStore(self.world.workspace.store(self.world.store_key))
         return store.attach([(place.shard, place.row, place.video) for place in places])
+
+
+def find_index(world: World, space: str, level: str) -> Path:
+    """Folder of the index of a space and level.
+
+    Raises:
+        StaleError: if there is none, with the command that would make it.
+    """
+    return _index_folder(world, _index_to_ask(world, make_plan(world)), space, level)
+
+
+def _index_folder(world: World, key: str, space: str, level: str) -> Path:
+    from ..stages.vector_index import ABOUT, folder_name
+
+    whole = world.workspace.stage("index", key)
+    folder = whole / folder_name(space, level)
+    if (folder / ABOUT).exists():
+        return folder
+    there = ", ".join(sorted(path.parent.name for path in whole.glob(f"*/{ABOUT}")))
+    raise StaleError(
+        f"the space {space!r} is not indexed at the level of {level}s (there are: {there}); "
+        f"{_how_to_index(world, space, level)}"
+    )
 
 
 def _say_note(text: str) -> None:

@@ -139,8 +139,12 @@ def read_video(
         source = file_state(path, tick=tick)
         skipped = resume.frames if resume is not None and resume.sha256 == source.sha256 else 0
         yield Started(source, skipped, expected_frames(path, reading.sampling, image_fps=reading.image_fps))
-        pieces = Pieces(path, reading, skipped, tick)
-        yield from pieces
+        pieces, came = Pieces(path, reading, skipped, tick), skipped
+        for piece in pieces:
+            came += len(piece.times_s)
+            yield piece
+        if not came and isinstance(reading.sampling, Within):
+            raise VideoError(f"no frame in {reading.sampling.span}: is the video that long?")
         if not _is_still(path, source):
             raise FileChanged("the file changed while it was read: run again")
     except FileChanged:
@@ -198,7 +202,6 @@ class Pieces:
         self.damage = Damage(self.reading.keep_damaged)
 
     def __iter__(self) -> Iterator[Frames]:
-        number = -1
         for number, (frame, time_s) in enumerate(self._decoded()):
             self.tick()
             if number < self.skipped or (self.damage.marked and not self.damage.keep):  # then only to be counted
@@ -217,8 +220,6 @@ class Pieces:
         self.damage.refuse()
         if self.pictures:
             yield self._piece()
-        elif number < 0 and isinstance(self.reading.sampling, Within):
-            raise VideoError(f"no frame in {self.reading.sampling.span}: is the video that long?")
 
     def _decoded(self) -> Iterator[tuple[VideoFrame, float]]:
         reading = self.reading

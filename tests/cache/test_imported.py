@@ -43,7 +43,7 @@ def test_another_version_is_no_record(tmp_path: Path) -> None:
 
 def test_classes_and_groups_are_those_given_or_those_of_the_ids() -> None:
     def described(record: ImportRecord, layout: str = "auto") -> tuple[str | None, str | None]:
-        (video,) = record.catalog(Path(), layout).videos
+        (video,) = record.catalog(Path(), DataSettings(layout=layout)).videos
         return video.label, video.group
 
     assert described(record(YOYO)) == ("YoYo", "g01")
