@@ -48,6 +48,7 @@ class ImportRecord:
         labelled: whether classes were given; else they are read from the ids.
         grouped: whether groups were given; else likewise.
         videos: sorted by id.
+        options: further ones of the command that said how to read it.
     """
 
     source: dict[str, Any]
@@ -57,10 +58,13 @@ class ImportRecord:
     labelled: bool
     grouped: bool
     videos: tuple[ImportedVideo, ...]
+    options: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Publish it in the folder of its store."""
         content = asdict(self)
+        if not self.options:
+            del content["options"]  # as versions wrote it that had none
         write_json(folder / NAME, {"version": VERSION, "digest": digest(content), "content": content})
 
     def catalog(self, root: Path, layout: str) -> Catalog:
@@ -74,7 +78,7 @@ class ImportRecord:
         """The command that brings the same features again, into the work folder ``root``."""
         path = str(root / self.path)  # an absolute path stays what it is
         fps = [] if self.fps is None else ["--fps", f"{self.fps:g}"]
-        return shlex.join(["mofore", "import", path, *fps, "--name", self.name, "-w", str(root)])
+        return shlex.join(["mofore", "import", path, *self.options, *fps, "--name", self.name, "-w", str(root)])
 
     def _described(self, video: ImportedVideo, layout: str) -> Video:
         label, group = describe(video.id, layout)
@@ -97,6 +101,7 @@ def read_import(folder: Path) -> ImportRecord | None:
             raise ValueError("its content does not match its digest")
         content = whole["content"]
         content["videos"] = tuple(ImportedVideo(**video) for video in content["videos"])
+        content["options"] = tuple(content.get("options", ()))
         return ImportRecord(**content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(

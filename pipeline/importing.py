@@ -21,6 +21,7 @@ from ..data.catalog import Catalog
 from ..data.errors import ConfigError, StoreError, WorkspaceError
 from ..data.splits import make_split
 from ..stages import versions
+from ..stages.feature_options import Reading, listed
 from . import console
 from .config import Config, load_config, make_config, parse_override, render
 from .init import say_catalog, splits_folder
@@ -53,18 +54,20 @@ def import_features(
     name: str | None = None,
     overrides: tuple[str, ...] = (),
     replace: bool = False,
+    reading: Reading | None = None,
 ) -> Change:
     """Bring ``features`` into the work folder ``root``, which is made if it is not there.
 
     Args:
         root: the work folder.
-        features: a file of flat arrays, or a folder of .npy.
+        features: a file of flat arrays or with an array for each video, or a folder of files for each video.
         watcher: told how it goes.
         splits: folder of the official lists.
         fps: frames a second, where the features have no times.
         name: of the features; by default that of their file.
         overrides: settings to write, as ``section.key=value``.
         replace: a ``mofore.toml`` with other settings.
+        reading: what the arrays do not say themselves: streams, axes, crops, names.
 
     Raises:
         WorkspaceError: if the folder has other settings, or a run holds it.
@@ -79,9 +82,8 @@ def import_features(
     name = name or features.resolve().stem
     values = _values(workspace, name, splits, overrides)
     config = _settings(workspace, values, replace=replace)
-    with open_source(features, fps) as source:
-        if source.unused:
-            console.say(f"note: not used of '{features}': {', '.join(source.unused)}")
+    with open_source(features, fps, reading) as source:
+        _say_notes(source)
         record = _record(workspace, source, name, check(source, watcher))
         catalog = record.catalog(root, config.data.layout)
         lists = workspace.resolve(config.data.splits) if config.data.splits else None
@@ -95,6 +97,14 @@ def import_features(
     _say_short(config, record)
     _say(change, record, root)
     return change
+
+
+def _say_notes(source: FeatureSource) -> None:
+    """How it was read, as far as that is not plain, and what of it was not."""
+    for note in source.notes:
+        console.say(f"note: {note}")
+    if source.unused:
+        console.say(f"note: not used of '{source.path}': {listed(source.unused)}")
 
 
 def _values(workspace: Workspace, name: str, splits: Path | None, overrides: tuple[str, ...]) -> Values:
@@ -136,7 +146,8 @@ def _record(workspace: Workspace, source: FeatureSource, name: str, videos: tupl
         "mofore": __version__,
     }
     path = workspace.shorten(source.path)
-    return ImportRecord(description, path, name, source.fps, source.labelled, source.grouped, videos)
+    grouped = source.grouped
+    return ImportRecord(description, path, name, source.fps, source.labelled, grouped, videos, source.options)
 
 
 def _bring(
