@@ -67,8 +67,7 @@ def _flat_source(path: Path, arrays: Mapping[str, Table], fps: float | None, rea
         raise FeaturesError(
             f"'{path}': times_s has shape {times.shape} and type {shown(times.dtype)}: {rows:,} numbers are needed"
         )
-    named = _flat_videos(path, arrays, features.shape)
-    videos, left_out = with_frames(path, named)
+    videos, left_out = with_frames(path, _flat_videos(path, arrays, features.shape))
     return FeatureSource(
         path,
         videos,
@@ -80,7 +79,7 @@ def _flat_source(path: Path, arrays: Mapping[str, Table], fps: float | None, rea
         labelled="labels" in arrays,
         grouped="groups" in arrays,
         unused=tuple(sorted(arrays.keys() - {*NEEDED, *OPTIONAL})),
-        notes=(*left_out, *(_unlabelled(named) if "labels" in arrays else ())),
+        notes=(*left_out, *(_unlabelled(videos) if "labels" in arrays else ())),
         options=reading.arguments(),
     )
 
