@@ -106,7 +106,8 @@ def test_rates_and_times_beside_the_features_are_read(mofore: Command, brought: 
     assert [round(float(times[name][1]), 3) for name in ("a0", "a1", "a2")] == [0.04, 0.1, 0.04]
     assert "nothing changed" in again(mofore, work)
     assert "stored 2 of 3" in mofore("import", source, "--fps", "5", "-w", work).stderr, "a0 has times"
-    assert np.frombuffer(features(work)["a1"][1])[1] == 0.2
+    assert mofore("import", source, "--fps", "5", "-w", tmp_path / "other").exit_code == 0
+    assert np.frombuffer(features(tmp_path / "other")["a1"][1])[1] == 0.2, "--fps is for rows, _fps for the video"
 
 
 @pytest.mark.parametrize(
