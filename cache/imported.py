@@ -49,6 +49,7 @@ class ImportRecord:
         labelled: whether classes were given; else they are read from the ids.
         grouped: whether groups were given; else likewise.
         videos: sorted by id.
+        options: further ones of the command that said how to read it.
     """
 
     source: dict[str, Any]
@@ -58,10 +59,13 @@ class ImportRecord:
     labelled: bool
     grouped: bool
     videos: tuple[ImportedVideo, ...]
+    options: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Publish it in the folder of its store."""
         content = asdict(self)
+        if not self.options:
+            del content["options"]  # as versions wrote it that had none
         write_json(folder / NAME, {"version": VERSION, "digest": digest(content), "content": content})
 
     def catalog(self, root: Path, settings: DataSettings) -> Catalog:
@@ -76,7 +80,7 @@ class ImportRecord:
         """The command that brings the same features again, into the work folder ``root``."""
         path = str(root / self.path)  # an absolute path stays what it is
         fps = [] if self.fps is None else ["--fps", f"{self.fps:g}"]
-        return shlex.join(["mofore", "import", path, *fps, "--name", self.name, "-w", str(root)])
+        return shlex.join(["mofore", "import", path, *self.options, *fps, "--name", self.name, "-w", str(root)])
 
     def _given(self, video: Video, imported: ImportedVideo) -> Video:
         label = imported.label if self.labelled else video.label
@@ -98,6 +102,7 @@ def read_import(folder: Path) -> ImportRecord | None:
             raise ValueError("its content does not match its digest")
         content = whole["content"]
         content["videos"] = tuple(ImportedVideo(**video) for video in content["videos"])
+        content["options"] = tuple(content.get("options", ()))
         return ImportRecord(**content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(

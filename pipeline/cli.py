@@ -16,6 +16,7 @@ from .._version import __version__
 from ..cache.ledger import Ledger
 from ..data.errors import MoforeError, UsageError
 from ..data.settings import LEVELS
+from ..stages.feature_options import AXES, Reading, parse_streams
 from ..stages.queries import TEMPLATE
 from . import console
 from .config import Config, load_config
@@ -137,12 +138,40 @@ def init(
     )
 
 
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How features are to be read that do not say it themselves."""
+    options = [
+        click.option(
+            "--streams",
+            metavar="NAME,...",
+            help="Of files NAME_rgb.npy, NAME_flow.npy: which streams to take, joined in this order. [default: all]",
+        ),
+        click.option(
+            "--axis",
+            type=click.Choice(AXES),
+            default=AXES[0],
+            show_default=True,
+            help="Arrays are (T, D), or (D, T).",
+        ),
+        click.option("--average-crops", is_flag=True, help="Arrays are (T, crops, D): take the mean over crops."),
+        click.option(
+            "--dataset",
+            metavar="NAME",
+            help="Of several arrays of a video (an HDF5 group, an .npz), the one to take; '*': each is a video.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @cli.command("import")
 @click.argument("features", type=click.Path(path_type=Path))
 @click.option("--splits", type=click.Path(path_type=Path), help="Folder of UCF101's official lists.")
 @table_option
 @click.option("--fps", type=float, help="Frames a second of the features, where they have no times_s. [default: 25]")
 @click.option("--name", help="What to call them: import:NAME. [default: the file's name]")
+@reading_options
 @click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
 @workdir_option
 def import_(
@@ -151,6 +180,10 @@ def import_(
     tables: tuple[Path, ...],
     fps: float | None,
     name: str | None,
+    streams: str | None,
+    axis: str,
+    average_crops: bool,
+    dataset: str | None,
     force: bool,
     workdir: Path,
     overrides: tuple[str, ...],
@@ -163,9 +196,12 @@ def import_(
       lengths (V,)      frames of each video; they sum to N
       ids (V,)          a name for each video
       times_s (N,), labels (V,), groups (V,)   if you have them
-    or a folder with one .npy (T, D) for each video, whose path without suffix is its id.
+    or a file with an array (T, D) for each video, or an HDF5 group that holds one; its key is the id;
+    or a folder with one .npy (T, D), .npz or .h5 for each video, whose path without suffix is its id;
+    or one of video_features: NAME_rgb.npy, NAME_flow.npy, NAME_fps.npy, NAME_timestamps_ms.npy.
 
-    Class and group are read from the ids (v_<Class>_gNN_cNN, or the folder) unless labels and groups are there.
+    Class and group are read from the ids (v_<Class>_gNN_cNN, or the folder) unless labels and groups are there;
+    a label -1 or none is no class. Arrays (T, 1, D) and (1, T, D) are taken for (T, D).
     Running it again stores only what changed.
     """  # noqa: D301 - click wants the control character that backslash b stands for
     from .importing import import_features
@@ -180,6 +216,7 @@ def import_(
         name=name,
         overrides=overrides,
         replace=force,
+        reading=Reading(parse_streams(streams), axis, average_crops, dataset),
     )
 
 

@@ -22,6 +22,7 @@ from ..data.catalog import Catalog
 from ..data.errors import ConfigError, StoreError, WorkspaceError
 from ..data.splits import make_split
 from ..stages import versions
+from ..stages.feature_options import Reading, listed
 from . import console
 from .config import Config, load_config, make_config, parse_override, render
 from .init import say_catalog, splits_folder, tables_of
@@ -55,12 +56,13 @@ def import_features(
     name: str | None = None,
     overrides: tuple[str, ...] = (),
     replace: bool = False,
+    reading: Reading | None = None,
 ) -> Change:
     """Bring ``features`` into the work folder ``root``, which is made if it is not there.
 
     Args:
         root: the work folder.
-        features: a file of flat arrays, or a folder of .npy.
+        features: a file of flat arrays or with an array for each video, or a folder of files for each video.
         watcher: told how it goes.
         splits: folder of the official lists.
         tables: files that describe the videos.
@@ -68,6 +70,7 @@ def import_features(
         name: of the features; by default that of their file.
         overrides: settings to write, as ``section.key=value``.
         replace: a ``mofore.toml`` with other settings.
+        reading: what the arrays do not say themselves: streams, axes, crops, names.
 
     Raises:
         WorkspaceError: if the folder has other settings, or a run holds it.
@@ -82,9 +85,8 @@ def import_features(
     name = name or features.resolve().stem
     values = _values(workspace, name, splits, tables, overrides)
     config = _settings(workspace, values, replace=replace)
-    with open_source(features, fps) as source:
-        if source.unused:
-            console.say(f"note: not used of '{features}': {', '.join(source.unused)}")
+    with open_source(features, fps, reading) as source:
+        _say_notes(source)
         record = _record(workspace, source, name, check(source, watcher))
         catalog = in_tables(workspace, config, record.catalog(root, config.data))
         split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
@@ -97,6 +99,14 @@ def import_features(
     _say_short(config, record)
     _say(change, record, root)
     return change
+
+
+def _say_notes(source: FeatureSource) -> None:
+    """How it was read, as far as that is not plain, and what of it was not."""
+    for note in source.notes:
+        console.say(f"note: {note}")
+    if source.unused:
+        console.say(f"note: not used of '{source.path}': {listed(source.unused)}")
 
 
 def _values(
@@ -142,7 +152,8 @@ def _record(workspace: Workspace, source: FeatureSource, name: str, videos: tupl
         "mofore": __version__,
     }
     path = workspace.shorten(source.path)
-    return ImportRecord(description, path, name, source.fps, source.labelled, source.grouped, videos)
+    grouped = source.grouped
+    return ImportRecord(description, path, name, source.fps, source.labelled, grouped, videos, source.options)
 
 
 def _bring(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,12 @@ def test_the_command_brings_the_same_again() -> None:
     assert command == "mofore import /data/mine.h5 --fps 25 --name mine -w 'my work'"
     inside = ImportRecord({}, "mine.npz", "other name", None, False, False, ())
     assert inside.command(Path("w")) == "mofore import w/mine.npz --name 'other name' -w w"
+
+
+def test_further_options_are_of_the_command_and_of_no_older_record(tmp_path: Path) -> None:
+    record(YOYO).write(tmp_path)
+    assert "options" not in json.loads((tmp_path / "imported.json").read_text())["content"]
+    more = replace(record(YOYO), options=("--streams", "rgb,flow"))
+    more.write(tmp_path)
+    assert read_import(tmp_path) == more
+    assert more.command(Path("w")) == "mofore import /data/mine.h5 --streams rgb,flow --fps 25 --name mine -w w"
