@@ -15,7 +15,7 @@ from .metric_tables import TableText, difference_text, interval_text, number, pe
 from .workspace import Workspace
 
 if TYPE_CHECKING:
-    from ..data.arrays import Float64
+    from ..data.arrays import Float64, Int64
 
 SCHEMA = 2
 FIRST_ROWS = ("mofore", "raw_mean_pool")  # of a run that is compared; others where asked for
@@ -175,14 +175,12 @@ def _values(run: Run, row: str, metric: str, rows: Sequence[int]) -> Float64:
     return np.array([np.nan if hit is None else float(hit == 1) for hit in hits], np.float64)
 
 
-def _groups(run: Run, rows: Sequence[int]) -> Any:
-    import numpy as np
+def _groups(run: Run, rows: Sequence[int]) -> Int64 | None:
+    from ..stages.video_classes import recordings
 
-    ids, labels, groups = (run.queries[key] for key in ("ids", "labels", "groups"))
-    if all(groups[n] is None for n in rows):
-        return None
-    named = [f"\0{ids[n]}" if groups[n] is None else f"{labels[n]}\0{groups[n]}" for n in rows]
-    return np.unique(named, return_inverse=True)[1]
+    ids, labels, groups = ([run.queries[key][n] for n in rows] for key in ("ids", "labels", "groups"))
+    of_each = [label if isinstance(label, list) else [label] if label is not None else [] for label in labels]
+    return recordings(ids, of_each, groups)
 
 
 def _difference_cells(tested: dict[str, Any]) -> list[str]:

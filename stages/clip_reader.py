@@ -32,7 +32,7 @@ class WantedFrames(Video):
     @classmethod
     def of(cls, video: Video, step: int, positions: tuple[int, ...]) -> WantedFrames:
         """Frames of a video of the catalog."""
-        known = (video.id, video.label, video.group, video.size, video.mtime_ns, video.images)
+        known = (video.id, video.label, video.group, video.size, video.mtime_ns, video.images, video.more_labels)
         return cls(*known, step, positions)
 
 
