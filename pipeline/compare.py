@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..cache.fingerprint import KEY_LENGTH
 from ..cache.ledger import Ledger
 from ..data.errors import StaleError, StoreError, UsageError
-from .metric_tables import TableText, difference_text, interval_text, number, percent, widest
+from .metric_tables import difference_text, interval_text, number, percent, widest
+from .table_layout import TableText
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -101,10 +102,10 @@ def tables(found: dict[str, Any]) -> list[TableText]:
         for row, of_row in of_run.items()
     ]
     heads = ["run", "embedding", "R@1", "95 %", "p", "mAP", "95 %", "p", "queries"]
-    return [
-        ("Runs, %", columns, figures),
-        (f"Difference to {found['against']} over the queries of both, points", heads, differences),
-    ]
+    tested: TableText = (f"Difference to {found['against']} over the queries of both, points", heads, differences)
+    if not any(of_row["mAP"]["n"] for of_run in found["differences"].values() for of_row in of_run.values()):
+        tested = ("No differences: the runs share no query with a class that the gallery holds", [], [])
+    return [("Runs, %", columns, figures), tested]
 
 
 def _latest_index(path: Path) -> Path:

@@ -18,7 +18,7 @@ from .classification import few_shot, knn_accuracy
 from .clustering import clustering
 from .embed import FramesMean, Views, embedder_of
 from .embedding_health import alignment, group_probe, health
-from .forecast_skill import forecast_metrics, neighbour_similarity
+from .forecast_skill import forecast_metrics, neighbour_similarity, why_empty
 from .forecaster import Forecaster
 from .frame_memory import FrameMemory
 from .linear_probe import probe
@@ -264,7 +264,11 @@ def _unlabelled(evaluation: Evaluation, views: Mapping[str, Views], embeddings_V
             "temporal_consistency": distribution(neighbours_B, PAPER["temporal_consistency"]),
             "named_pairs": named_pairs(evaluation.videos, (first_VE, last_VE), embeddings_VE),
         },
-        "forecast": {"unit": evaluation.fit.unit, **forecast},
+        "forecast": {
+            "unit": evaluation.fit.unit,
+            **forecast,
+            **({} if forecast["gaps"] else {"why_empty": why_empty(memory, evaluation.fit)}),
+        },
     }
 
 
