@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ..cache.fingerprint import KEY_LENGTH
 from ..cache.ledger import Ledger
 from ..data.errors import StaleError, StoreError, UsageError
-from .metric_tables import TableText, difference_text, interval_text, number, percent, widest
+from .metric_tables import difference_text, interval_text, number, percent, widest
+from .table_layout import TableText
 from .workspace import Workspace
 
 if TYPE_CHECKING:
-    from ..data.arrays import Float64
+    from ..data.arrays import Float64, Int64
 
 SCHEMA = 2
 FIRST_ROWS = ("mofore", "raw_mean_pool")  # of a run that is compared; others where asked for
@@ -101,10 +102,10 @@ def tables(found: dict[str, Any]) -> list[TableText]:
         for row, of_row in of_run.items()
     ]
     heads = ["run", "embedding", "R@1", "95 %", "p", "mAP", "95 %", "p", "queries"]
-    return [
-        ("Runs, %", columns, figures),
-        (f"Difference to {found['against']} over the queries of both, points", heads, differences),
-    ]
+    tested: TableText = (f"Difference to {found['against']} over the queries of both, points", heads, differences)
+    if not any(of_row["mAP"]["n"] for of_run in found["differences"].values() for of_row in of_run.values()):
+        tested = ("No differences: the runs share no query with a class that the gallery holds", [], [])
+    return [("Runs, %", columns, figures), tested]
 
 
 def _latest_index(path: Path) -> Path:
@@ -175,14 +176,12 @@ def _values(run: Run, row: str, metric: str, rows: Sequence[int]) -> Float64:
     return np.array([np.nan if hit is None else float(hit == 1) for hit in hits], np.float64)
 
 
-def _groups(run: Run, rows: Sequence[int]) -> Any:
-    import numpy as np
+def _groups(run: Run, rows: Sequence[int]) -> Int64 | None:
+    from ..stages.video_classes import recordings
 
-    ids, labels, groups = (run.queries[key] for key in ("ids", "labels", "groups"))
-    if all(groups[n] is None for n in rows):
-        return None
-    named = [f"\0{ids[n]}" if groups[n] is None else f"{labels[n]}\0{groups[n]}" for n in rows]
-    return np.unique(named, return_inverse=True)[1]
+    ids, labels, groups = ([run.queries[key][n] for n in rows] for key in ("ids", "labels", "groups"))
+    of_each = [label if isinstance(label, list) else [label] if label is not None else [] for label in labels]
+    return recordings(ids, of_each, groups)
 
 
 def _difference_cells(tested: dict[str, Any]) -> list[str]:

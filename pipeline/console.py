@@ -8,7 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import sys
+import textwrap
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..data.types import Failure
-from .metric_tables import TableText, metric_tables, price_table
+from .metric_tables import metric_tables, price_table
 from .plan import Plan, StagePlan
+from .table_layout import TableText, fitted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -70,6 +73,7 @@ class Console:
 
     def begins(self, plan: StagePlan) -> None:
         """A stage is about to run."""
+        self._stage = plan.stage
         todo = f"{plan.todo:,} {plan.unit}: " if plan.todo else ""
         _line(plan.stage, plan.action, todo + "; ".join(map(str, plan.reasons)))
 
@@ -212,19 +216,24 @@ def show_prices(prices: Sequence[Mapping[str, Any]]) -> None:
 
 
 def show_tables(tables: Sequence[TableText]) -> None:
-    """Tables, one below the other."""
+    """Tables and lines, one below the other."""
     from rich import box
     from rich.console import Console as RichConsole
     from rich.table import Table
 
     console = RichConsole(width=None if sys.stdout.isatty() else WIDE)
-    for title, columns, rows in tables:
-        table = Table(box=box.SIMPLE_HEAD)
+    for title, columns, rows in (part for whole in tables for part in fitted(whole, console.width)):
+        if title:
+            click.echo(_wrapped(title, console.width) if sys.stdout.isatty() else title)
+        if not columns:
+            click.echo()
+            continue
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
         for number, column in enumerate(columns):
-            table.add_column(column, justify="left" if number == 0 or column == "embedding" else "right")
+            is_name = number == 0 or column == "embedding"
+            table.add_column(column, justify="left" if is_name else "right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
-        click.echo(title)
         console.print(table)
 
 
@@ -319,7 +328,14 @@ def show_error(message: str) -> None:
 
 
 def _line(stage: str, what: str, text: str) -> None:
-    click.echo(f"{stage:<8} {what:<10} {_printable(text)}", err=True)
+    line = f"{stage:<8} {what:<10} {_printable(text)}"
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+    click.echo(_wrapped(line, width, indent=20) if width > 40 else line, err=True)
+
+
+def _wrapped(text: str, width: int, *, indent: int = 0) -> str:
+    """Text in lines that break between words."""
+    return textwrap.fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _printable(text: str) -> str:

@@ -20,6 +20,7 @@ from ..cache.ledger import Ledger, StageRecord
 from ..cache.lock import exclusive
 from ..data.catalog import Catalog
 from ..data.errors import ConfigError, StoreError, WorkspaceError
+from ..data.short_videos import ShortVideos
 from ..data.splits import make_split
 from ..stages import versions
 from ..stages.feature_options import Reading, listed
@@ -201,14 +202,10 @@ def _before(folder: Path) -> ImportRecord | None:
 
 def _say_short(config: Config, record: ImportRecord) -> None:
     """Features made elsewhere are often of a few frames a video, which the clips of the defaults are too long for."""
-    needed = 2 * config.fit.clip_length + config.fit.gap_max
-    median = sorted(video.frames for video in record.videos)[len(record.videos) // 2]
-    if median < needed:
-        console.say(
-            f"note: a video has {median} frames (median), but two clips and the largest gap take {needed} "
-            f"(fit.clip_length = {config.fit.clip_length}, fit.gap_max = {config.fit.gap_max}): in shorter videos "
-            "clips are cut short and forecasts are not measured; smaller settings may suit these features better"
-        )
+    if config.fit.unit == "frames":
+        found = ShortVideos.of([video.frames for video in record.videos], config.fit)
+        if not found.few:
+            console.say(f"note: {found.told()}")
 
 
 def _say(change: Change, record: ImportRecord, root: Path) -> None:

@@ -5,31 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-TableText = tuple[str, list[str], list[list[str]]]
+from .metric_reasons import unmatched, why_left_out, why_without_classes, why_without_forecast, why_without_retrieval
+from .table_layout import NOTHING, TableText
 
 
 def metric_tables(metrics: dict[str, Any]) -> list[TableText]:
-    """All tables that have something to show."""
-    tables = [
-        _retrieval(metrics),
-        _classes(metrics),
-        _protocols(metrics),
-        _health(metrics),
-        _forecast(metrics),
-        _table2(metrics),
-        _order(metrics),
-    ]
-    return [table for table in tables if table[2]]
+    """All tables that have something to show, and lines that say why others have not.
+
+    Without classes, what needs none comes first, and one line says what they would change.
+    """
+    if without := why_without_classes(metrics):
+        tables = [*_of_videos(metrics), _line(without)]
+    elif without := why_without_retrieval(metrics):
+        tables = [_line(without), *_without_retrieval(metrics), *_of_videos(metrics)]
+    else:
+        of_classes = [_retrieval(metrics), _classes(metrics), _line(why_left_out(metrics)), _protocols(metrics)]
+        tables = [*of_classes, *_of_videos(metrics)]
+    return [(title, columns, rows) for title, columns, rows in tables if rows or (title and not columns)]
+
+
+def _without_retrieval(metrics: dict[str, Any]) -> list[TableText]:
+    """What the classes still say where figures of retrieval would say nothing."""
+    if metrics["protocol"]["classes"] == 1:
+        return [_protocols(metrics, recalls=False)]
+    return [_classes(metrics, accuracies=False), _protocols(metrics)]
+
+
+def _of_videos(metrics: dict[str, Any]) -> list[TableText]:
+    """What can be said without classes."""
+    return [_health(metrics), _forecast(metrics), _table2(metrics), _order(metrics)]
+
+
+def _line(text: str) -> TableText:
+    return text, [], []
 
 
 def _retrieval(metrics: dict[str, Any]) -> TableText:
     protocol, rows = metrics["protocol"], metrics["retrieval"]
     centred = "centred with the gallery's mean" if protocol["centered"] else "not centred"
-    where = f"{protocol['queries']:,} queries, {protocol['gallery']:,} in the gallery, split {protocol['split']}"
+    queries = f"{next(iter(rows.values()))['queries']:,} queries{unmatched(metrics)}"
+    where = f"{queries}, {protocol['gallery']:,} in the gallery, split {protocol['split']}"
     texts = [_retrieval_row(name, row, protocol["tested_against"]) for name, row in rows.items()]
     columns = ["embedding", "R@1", "95 %", "R@5", "R@10", "R@20", "R@50", "mAP", "95 %", "mAP against raw"]
-    if not any(row["queries"] for row in rows.values()):
-        return "Retrieval: no test video has a class to find", columns, texts
     over = _over(next(iter(rows.values()))["intervals"]["mAP"])
     return f"Retrieval, % ({where}; {centred}, exact; 95 %: over {over}{_ties(rows)})", columns, texts
 
@@ -51,7 +68,7 @@ def _retrieval_row(name: str, row: dict[str, Any], reference: str) -> list[str]:
     return [name, percent(row["R@1"]), spans["R@1"], *recalls, percent(row["mAP"]), spans["mAP"], verdict]
 
 
-def _classes(metrics: dict[str, Any]) -> TableText:
+def _classes(metrics: dict[str, Any], *, accuracies: bool = True) -> TableText:
     shots = sorted({n for row in metrics["retrieval"].values() for n in row["few_shot"]}, key=int)
     columns = ["embedding", "1-NN", "20-NN", "probe", "95 %", *(f"{n}-shot" for n in shots), "NMI", "silhouette"]
     texts = []
@@ -60,20 +77,22 @@ def _classes(metrics: dict[str, Any]) -> TableText:
         texts.append(
             [
                 name,
-                percent(row["knn_1"]),
-                percent(row["knn_20"]),
-                percent(probed.get("accuracy")),
-                interval_text(widest(probed)),
+                percent(row["knn_1"] if accuracies else None),
+                percent(row["knn_20"] if accuracies else None),
+                percent(probed.get("accuracy") if accuracies else None),
+                interval_text(widest(probed) if accuracies else None),
                 *(percent(row["few_shot"].get(n, {}).get("mean")) for n in shots),
                 number(cluster["nmi"], 2),
                 number(cluster["silhouette"], 2),
             ]
         )
-    measured = any(row["queries"] for row in metrics["retrieval"].values())
-    return "Classes from frozen embeddings, accuracy in %", columns, texts if measured else []
+    title = "Classes from frozen embeddings, accuracy in %" if accuracies else "Clusters of the test videos' classes"
+    if accuracies and unmatched(metrics):
+        title += " (1-NN, 20-NN, probe: of all queries; a class that the gallery lacks counts as wrong)"
+    return title, columns, texts if any({*text[1:]} - {"-"} for text in texts) else []
 
 
-def _protocols(metrics: dict[str, Any]) -> TableText:
+def _protocols(metrics: dict[str, Any], *, recalls: bool = True) -> TableText:
     columns = ["split", "embedding", "R@1", "mAP", "queries", "nearest of own recording", "R@1 without", "fit saw"]
     texts = []
     for split, measured in metrics["protocols"].items():
@@ -87,19 +106,21 @@ def _protocols(metrics: dict[str, Any]) -> TableText:
                 [
                     split,
                     name,
-                    percent(row["R@1"]),
-                    percent(row["mAP"]),
+                    percent(row["R@1"] if recalls else None),
+                    percent(row["mAP"] if recalls else None),
                     f"{measured['queries']:,}",
                     percent(row["nearest_of_same_group"]),
-                    percent(without),
+                    percent(without if recalls else None),
                     percent(row.get("queries_that_the_fit_saw")),
                 ]
             )
-    for name, row in metrics["protocols"].get("official", {}).items():
+    for name, row in metrics["protocols"].get("official", {}).items() if recalls else ():
         saw = row.get("queries_that_the_fit_saw")
         means = [_spread(row.get("R@1")), _spread(row.get("mAP")), "", "", "", percent(saw["mean"]) if saw else "-"]
         texts.append(["official 1-3", name, *means])
-    return "The same embeddings on every split, % (fit saw: queries that this fit was trained on)", columns, texts
+    title = "The same embeddings on every split, % (fit saw: queries that this fit was trained on)"
+    told = [columns.index(name) for name in ("R@1", "nearest of own recording")]
+    return title, columns, texts if any(text[n] not in NOTHING for text in texts for n in told) else []
 
 
 def _health(metrics: dict[str, Any]) -> TableText:
@@ -130,10 +151,15 @@ def _health(metrics: dict[str, Any]) -> TableText:
                 percent(group.get("chance")),
             ]
         )
-    return "Health of the spaces (not centred; hubness of the gallery, centred as above)", columns, texts
+    measured = any(row["hubness"] is not None for row in metrics["retrieval"].values())
+    hubness = "; hubness of the gallery, centred" if measured and metrics["protocol"]["centered"] else ""
+    title = f"Health of the spaces (eff. rank and anisotropy near 1: collapse; not centred{hubness})"
+    return title, columns, texts
 
 
 def _forecast(metrics: dict[str, Any]) -> TableText:
+    if not metrics["forecast"]["gaps"]:
+        return _line(why_without_forecast(metrics))
     trivial = ("persistence", "climatology", "chance")
     texts = [
         [
@@ -152,9 +178,10 @@ def _forecast(metrics: dict[str, Any]) -> TableText:
 
 
 def _table2(metrics: dict[str, Any]) -> TableText:
-    rows = {name: row for name, row in metrics["table2"].items() if name != "named_pairs"}
+    rows = {name: row for name, row in metrics["table2"].items() if name != "named_pairs" and row["n"]}
+    names = {} if metrics["protocol"]["classes"] else {"different_class": "different videos"}
     texts = [
-        [name, number(row["mean"], 4), number(row["sd"], 4), f"{row['n']:,}", number(row["paper"], 4)]
+        [names.get(name, name), number(row["mean"], 4), number(row["sd"], 4), f"{row['n']:,}", number(row["paper"], 4)]
         for name, row in rows.items()
     ]
     return "Table 2 as distributions (the paper prints single pairs)", ["row", "mean", "sd", "n", "paper"], texts

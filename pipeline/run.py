@@ -22,6 +22,7 @@ from ..cache.lock import exclusive
 from ..data.errors import StageError, StaleError, StoreError
 from ..data.progress import Progress
 from ..data.settings import FitSettings
+from ..data.short_videos import ShortVideos
 from ..data.types import Failure
 from ..stages import versions
 from .config import Config
@@ -168,7 +169,20 @@ def _run_extract(world: World, plan: Plan, request: Request, watcher: Watcher) -
     inputs = extract.ExtractInputs(world.catalog.root, world.videos(ids), world.weights, superseded)
     result = extract.run(world.config.extract, inputs, store=store, ledger=world.ledger, progress=watcher)
     _record(world, plan["extract"], versions.EXTRACT, [], time.monotonic() - begin)
+    if "fit" not in request.stages:  # which says so of its own videos
+        _say_short(world, watcher)
     return result.summary(time.monotonic() - begin)
+
+
+def _say_short(world: World, watcher: Watcher) -> None:
+    """Videos that are too short for the clips of the fit to come."""
+    ids = world.catalog.ids()
+    stored = (video for shard in world.ledger.shards.get(world.store_key, {}).values() for video in shard.videos)
+    frames = {video.id: video.frames for video in stored if video.id in ids}
+    if frames and world.config.fit.unit == "frames":
+        short = ShortVideos.of(list(frames.values()), world.config.fit)
+        if not short.few:
+            watcher.note(short.told())
 
 
 def _repair_times(world: World, store: FeatureStore, watcher: Watcher) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data.arrays import Float32, Int64
-from .neighbours import is_right, neighbours
+from .neighbours import is_one_of, is_right, neighbours
 from .ranking import Ranked, Sides, cosines
 from .unit_vectors import unit
 
@@ -22,15 +22,22 @@ def knn_accuracy(ranked: Ranked, sides: Sides, k: int = NEIGHBOURS, temperature:
 
     A neighbour weighs exp(cosine / temperature); those that are equally similar at the k-th place share what is left of
     the k. Of equally heavy classes each is alike likely to win. All queries count, also those whose class the gallery
-    does not hold.
+    does not hold. A neighbour of several classes votes for each; a query of several is right if any of them wins.
     """
     if not len(sides.queries_QE) or not len(sides.gallery_NE):
         return None
-    vote_QC = np.zeros((len(sides.class_Q), int(max(sides.class_N.max(), sides.class_Q.max())) + 1))
+    member_QC, member_NC = sides.member_QC, sides.member_NC
+    classes = int(max(sides.class_N.max(), sides.class_Q.max())) + 1 if member_QC is None else member_QC.shape[1]
+    vote_QC = np.zeros((len(sides.class_Q), classes))
     for near in neighbours(ranked, sides, k):
         weight_P = near.share_P * np.exp((near.similarity_P.astype(np.float64) - 1.0) / temperature)
-        np.add.at(vote_QC, (near.query_P, sides.class_N[near.item_P]), weight_P)
-    return 100.0 * float(is_right(vote_QC, sides.class_Q).mean())
+        if member_NC is None:
+            np.add.at(vote_QC, (near.query_P, sides.class_N[near.item_P]), weight_P)
+        else:
+            pair_R, class_R = np.nonzero(member_NC[near.item_P])
+            np.add.at(vote_QC, (near.query_P[pair_R], class_R), weight_P[pair_R])
+    right_Q = is_right(vote_QC, sides.class_Q) if member_QC is None else is_one_of(vote_QC, member_QC)
+    return 100.0 * float(right_Q.mean())
 
 
 def few_shot(sides: Sides, seed: int) -> dict[str, Any]:

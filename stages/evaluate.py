@@ -18,7 +18,7 @@ from .classification import few_shot, knn_accuracy
 from .clustering import clustering
 from .embed import FramesMean, Views, embedder_of
 from .embedding_health import alignment, group_probe, health
-from .forecast_skill import forecast_metrics, neighbour_similarity
+from .forecast_skill import forecast_metrics, neighbour_similarity, why_empty
 from .forecaster import Forecaster
 from .frame_memory import FrameMemory
 from .linear_probe import probe
@@ -40,6 +40,7 @@ SCHEMA = 2
 REFERENCE = "raw_mean_pool"  # what every row is tested against
 PERSISTENCE = "persistence"  # the teacher's embedding: `mofore` itself, unless another network embeds
 PROBED = ("mofore", "predict", PERSISTENCE, REFERENCE, "untrained")
+OF_ONE_CLASS = ("few_shot", "probe", "confusions", "clustering", "group_probe")  # need one class a video
 
 T = TypeVar("T")
 
@@ -108,6 +109,7 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
         "schema": SCHEMA,
         "retrieval": _retrieval(evaluation, rows, ranked, protocol),
         **_of_classes(evaluation, rows, ranked, protocol),
+        **_left_out(protocol),
         "protocols": _protocols(evaluation, rows, ranked),
         **_unlabelled(evaluation, views, spaces["mofore"]),
         "health": _health(evaluation, rows, views, protocol),
@@ -132,6 +134,7 @@ def _retrieval(
 ) -> dict[str, Any]:
     """Retrieval and classification from test to training videos, with intervals and tests."""
     videos, groups = _resamplings(evaluation.settings, protocol)
+    probed = () if protocol.several else PROBED
 
     def measure(row: Row) -> dict[str, Any]:
         sides, of_row = protocol.sides(row.embeddings_VE, centered=row.centered), ranked[row.name]
@@ -143,8 +146,8 @@ def _retrieval(
             "knn_20": knn_accuracy(of_row, sides),
             "hubness": hubness(of_row, sides),
             "intervals": {name: intervals(of_Q, videos, groups, scale=100) for name, of_Q in measured.items()},
-            "few_shot": few_shot(sides, evaluation.settings.seed),
-            **({"probe": _probe(sides, evaluation.settings.seed, videos, groups)} if row.name in PROBED else {}),
+            "few_shot": {} if protocol.several else few_shot(sides, evaluation.settings.seed),
+            **({"probe": _probe(sides, evaluation.settings.seed, videos, groups)} if row.name in probed else {}),
             f"against_{REFERENCE}": None
             if row.name == REFERENCE
             else {name: paired(of_Q, reference[name], videos, groups, scale=100) for name, of_Q in measured.items()},
@@ -166,13 +169,25 @@ def _of_classes(
     sides = protocol.sides(rows[0].embeddings_VE, centered=False)
     return {
         "per_class": per_class(shown, sides, protocol.classes),
-        "confusions": {name: confusions(of_name, sides, protocol.classes) for name, of_name in shown.items()},
+        "confusions": {}
+        if protocol.several
+        else {name: confusions(of_name, sides, protocol.classes) for name, of_name in shown.items()},
         "purity_by_distance": {name: purity_by_distance(of_name) for name, of_name in shown.items()},
         "clustering": by_row(rows, lambda row: _clustering(evaluation, row, protocol)),
     }
 
 
+def _left_out(protocol: Protocol) -> dict[str, Any]:
+    """Figures that are not measured where a video has several classes."""
+    if protocol.member_VC is None:
+        return {}
+    several = int((protocol.member_VC.sum(axis=1) > 1).sum())
+    return {"left_out": {"figures": list(OF_ONE_CLASS), "why": "they need one class a video", "videos": several}}
+
+
 def _clustering(evaluation: Evaluation, row: Row, protocol: Protocol) -> dict[str, Any]:
+    if protocol.several:
+        return {"nmi": None, "silhouette": None, "clusters": None}
     sides = protocol.sides(row.embeddings_VE, centered=row.centered)
     return clustering(sides.queries_QE, sides.class_Q, evaluation.settings.seed)
 
@@ -249,7 +264,11 @@ def _unlabelled(evaluation: Evaluation, views: Mapping[str, Views], embeddings_V
             "temporal_consistency": distribution(neighbours_B, PAPER["temporal_consistency"]),
             "named_pairs": named_pairs(evaluation.videos, (first_VE, last_VE), embeddings_VE),
         },
-        "forecast": {"unit": evaluation.fit.unit, **forecast},
+        "forecast": {
+            "unit": evaluation.fit.unit,
+            **forecast,
+            **({} if forecast["gaps"] else {"why_empty": why_empty(memory, evaluation.fit)}),
+        },
     }
 
 
@@ -266,7 +285,7 @@ def _health(
         if row.name in views:
             mean_VE = views[row.name].mean_VE.cpu().numpy()
             found["alignment"] = alignment(mean_VE[chosen], settings.views)
-        if row.name in PROBED and protocol.group_V is not None:
+        if row.name in PROBED and protocol.group_V is not None and not protocol.several:
             found["group_probe"] = group_probe(row.embeddings_VE, protocol.class_V, protocol.group_V)
         return found
 
@@ -294,7 +313,7 @@ def _queries(evaluation: Evaluation, ranked: Mapping[str, Ranked], protocol: Pro
     return {
         "split": protocol.name,
         "ids": [video.id for video in videos],
-        "labels": [video.label for video in videos],
+        "labels": [list(video.labels) if video.more_labels else video.label for video in videos],
         "groups": [video.group for video in videos],
         "rows": {
             name: {

@@ -21,6 +21,7 @@ from ..cache.store import FrameTable
 from ..data.errors import StageError
 from ..data.progress import Progress, Silent
 from ..data.settings import FitSettings
+from ..data.short_videos import ShortVideos
 from .device import pick_device
 from .epochs import Sampler
 from .forecaster import Forecaster, make_forecaster
@@ -128,6 +129,9 @@ def assist(job: FitJob, ranks: Ranks) -> None:
 def _train(job: FitJob, ranks: Ranks, progress: Progress) -> tuple[Training, FitResult]:
     settings = job.settings
     memory, held_V, trained_V = job.memory(pick_device(settings.device))
+    short = ShortVideos.of(memory.extent_V(settings.unit).tolist(), settings)
+    if not short.few:
+        progress.note(short.told("training videos"))
     forecaster = make_forecaster(memory.width, settings).to(memory.device)
     watch = Watch(settings, memory, held_V, trained_V, job.table.ids)
     sampler = make_sampler(settings, memory, trained_V, ranks=ranks)
@@ -136,8 +140,8 @@ def _train(job: FitJob, ranks: Ranks, progress: Progress) -> tuple[Training, Fit
     if settings.keep == "best" and training.best is not None:
         training.use_best()
         kept = int(training.best["step"])
-    short = len(memory.frames_V) - len(trained_V) - len(held_V)
-    return training, FitResult(settings.steps, steps_run, len(trained_V), len(held_V), short, kept, training.last)
+    unused = len(memory.frames_V) - len(trained_V) - len(held_V)
+    return training, FitResult(settings.steps, steps_run, len(trained_V), len(held_V), unused, kept, training.last)
 
 
 def _refuse_uneven(job: FitJob, size: int) -> None:

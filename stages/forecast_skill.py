@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from ..data.clips import Pairs, spread_pairs
 from ..data.settings import FitSettings
+from ..data.short_videos import ShortVideos
 from .embed import embed_clips, embed_views
 from .forecaster import Forecaster, Foreseen
 from .frame_memory import FrameMemory
@@ -85,6 +86,23 @@ def forecast_metrics(
         for kind, parts in kinds.items()
     }
     return {"gaps": by_gap, "all": _row(pooled)}
+
+
+def why_empty(memory: FrameMemory, settings: FitSettings) -> dict[str, Any]:
+    """Why no gap is measured on the videos of ``memory``: how long they are, and settings that would suit them."""
+    extents = memory.extent_V(settings.unit).tolist()
+    if not extents:
+        return {"videos": 0}
+    gap, short = probe_gaps(settings)[0], ShortVideos.of(extents, settings)
+    return {
+        "videos": len(extents),
+        "median": short.median,
+        "clip": settings.span,
+        "gap": gap,
+        "long_enough": sum(extent >= 2 * settings.span + gap for extent in extents),
+        "settings": short.changes,
+        "suits": short.suits,
+    }
 
 
 def probe_gaps(settings: FitSettings) -> list[float]:

@@ -54,6 +54,12 @@ def is_right(score_QC: Float64 | Float32, column_Q: Int64) -> Float64:
     return np.asarray(wins_QC[np.arange(len(column_Q)), column_Q] / wins_QC.sum(axis=1))
 
 
+def is_one_of(score_QC: Float64, member_QC: Bool) -> Float64:
+    """The same of queries with several classes: the share of the query's own among the columns with that score."""
+    wins_QC = score_QC == score_QC.max(axis=1, keepdims=True)
+    return np.asarray((wins_QC & member_QC).sum(axis=1) / wins_QC.sum(axis=1))
+
+
 def _is_tied(ranked: Ranked, k: int) -> Bool:
     """Whether the k-th nearest is as similar as the one after it."""
     similarity_QK = ranked.similarity_QK

@@ -28,10 +28,12 @@ class Sides:
     Attributes:
         queries_QE: unit vectors.
         gallery_NE: unit vectors.
-        class_Q: class of each query, as a number.
+        class_Q: class of each query, as a number; of several the first.
         class_N: class of each item.
         group_Q: recording of each query, as a number of its own; None where they are not known.
         group_N: recording of each item.
+        member_QC: whether a query has a class; None where no video has several.
+        member_NC: whether an item has a class; its columns are best contiguous.
     """
 
     queries_QE: Float32
@@ -40,6 +42,8 @@ class Sides:
     class_N: Int64
     group_Q: Int64 | None = None
     group_N: Int64 | None = None
+    member_QC: Bool | None = None
+    member_NC: Bool | None = None
 
     @property
     def leak(self) -> bool:
@@ -47,6 +51,16 @@ class Sides:
         if self.group_Q is None or self.group_N is None:
             return False
         return bool(np.isin(self.group_Q, self.group_N).any())
+
+    def relevant(self, rows: slice) -> Bool:
+        """Whether an item has a class of a query (B, N), of some queries."""
+        if self.member_QC is None or self.member_NC is None:
+            return np.asarray(self.class_N == self.class_Q[rows, None])
+        member_BC, member_CN = self.member_QC[rows], self.member_NC.T
+        relevant_BN = np.empty((len(member_BC), len(self.gallery_NE)), bool)
+        for has_C, relevant_N in zip(member_BC, relevant_BN, strict=True):
+            np.any(member_CN[has_C], axis=0, out=relevant_N)
+        return relevant_BN
 
     def blocks(self) -> Iterator[slice]:
         """Queries that are ranked together."""
@@ -59,7 +73,7 @@ class Ranked:
     """What came of ranking; K is the size of the gallery, at most :data:`KEPT`.
 
     Attributes:
-        first: where the first item of the query's class is.
+        first: where the first item of a class of the query is.
         precision_Q: average precision over the whole ranking, expected over ties; nan where there is none.
         nearest_QK: rows of the nearest, equally similar ones ascending.
         similarity_QK: their cosines.
@@ -72,11 +86,11 @@ class Ranked:
 
     @property
     def answerable_Q(self) -> Bool:
-        """Whether the gallery holds an item of the query's class."""
+        """Whether the gallery holds an item of a class of the query."""
         return self.first.nearer_Q >= 0
 
     def hits(self, k: int) -> Float64:
-        """Probability that an item of the query's class is among the ``k`` nearest; nan where there is none."""
+        """Probability that an item of a class of the query is among the ``k`` nearest; nan where there is none."""
         return np.where(self.answerable_Q, self.first.within(k), np.nan)
 
 
@@ -125,7 +139,7 @@ def average_precision(relevant_QN: Bool) -> Float64:
 
 def _rank_block(sides: Sides, gallery_EN: Float64, rows: slice, same_group: bool) -> Ranked:
     similarity_QN = cosines(sides.queries_QE[rows], gallery_EN)
-    relevant_QN = sides.class_N == sides.class_Q[rows, None]
+    relevant_QN = sides.relevant(rows)
     if not same_group and sides.group_Q is not None and sides.group_N is not None:
         own_QN = sides.group_N == sides.group_Q[rows, None]
         similarity_QN[own_QN] = -np.inf

@@ -1,9 +1,10 @@
 """Video retrieval as the field measures it: exact, by cosine, gallery = training, queries = test videos.
 
-A query hits at k if any of its k nearest has its class (all of the gallery, if that is smaller than k). AP averages the
-precision at every item of the query's class over the whole ranking. Of equal similarities every order is alike likely:
-figures are expectations over these (:mod:`.ties`), whatever the videos and classes are called. Queries without any item
-of their class in the gallery cannot hit: they are counted and left out of both.
+A query hits at k if any of its k nearest has its class (all of the gallery, if that is smaller than k); where videos
+have several classes, one of its classes. AP averages the precision at every such item over the whole ranking. Of equal
+similarities every order is alike likely: figures are expectations over these (:mod:`.ties`), whatever the videos and
+classes are called. Queries without any item of their class in the gallery cannot hit: they are counted and left out of
+both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.arrays import Float32, Float64
+from ..data.arrays import Bool, Float32, Float64
 from .neighbours import neighbours
 from .ranking import Ranked, Sides, rank
 
@@ -53,10 +54,26 @@ def per_class(ranked: Mapping[str, Ranked], sides: Sides, classes: Sequence[str]
     """R@1 of each class in percent, of several embeddings side by side."""
     found: dict[str, Any] = {}
     hits = {name: of_name.hits(1) for name, of_name in ranked.items()}
+    if sides.member_QC is not None:
+        return _per_class_of_several(ranked, hits, sides.member_QC, classes)
     for number in np.unique(sides.class_Q):
         mine_Q = sides.class_Q == number
         rates = {name: _percent(hit_Q[mine_Q]) for name, hit_Q in hits.items()}
         found[classes[number]] = {"queries": int(mine_Q.sum()), **rates}
+    return found
+
+
+def _per_class_of_several(
+    ranked: Mapping[str, Ranked], hits: Mapping[str, Float64], member_QC: Bool, classes: Sequence[str]
+) -> dict[str, Any]:
+    """The same of queries with several classes: each counts for all of its own, and hits by whichever it shares."""
+    found: dict[str, Any] = {}
+    answerable_Q = next(iter(ranked.values())).answerable_Q
+    for number in np.flatnonzero(member_QC.any(axis=0)).tolist():
+        mine_Q = member_QC[:, number]
+        rates = {name: _percent(hit_Q[mine_Q]) for name, hit_Q in hits.items()}
+        counts = {"queries": int(mine_Q.sum()), "queries_without_a_match": int((mine_Q & ~answerable_Q).sum())}
+        found[classes[number]] = {**counts, **rates}
     return found
 
 

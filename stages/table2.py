@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..data.arrays import Float32, Float64, Int64
 from ..data.types import Video
+from .video_classes import VideoClasses
 
 PAPER = {
     "forecast_mse": 0.0039,
@@ -63,30 +64,29 @@ def named_pairs(videos: Sequence[Video], ends_2VE: tuple[Float32, Float32], embe
 
 
 def different_pairs(videos: Sequence[Video], count: int, seed: int) -> Int64:
-    """Up to ``count`` distinct pairs (P, 2) of different classes; of different groups, where no class is known."""
+    """Up to ``count`` distinct pairs (P, 2) that share no class; of different groups, where no class is known."""
     rng = np.random.default_rng(seed)
     drawn_P2 = _drawn(len(videos), 4 * count, rng)
-    labelled_V = np.array([video.label is not None for video in videos])
-    if labelled_V.any():
-        drawn_P2 = drawn_P2[labelled_V[drawn_P2].all(axis=1)]
-        code_V = _codes([video.label for video in videos])
-    else:
-        code_V = _codes([video.group or video.id for video in videos])
+    classes = VideoClasses.of(videos)
+    if classes.labelled_V.any():
+        drawn_P2 = drawn_P2[classes.labelled_V[drawn_P2].all(axis=1)]
+        return _thin(drawn_P2[~classes.shared(drawn_P2)], count, rng)
+    code_V = _codes([video.group or video.id for video in videos])
     return _thin(drawn_P2[code_V[drawn_P2[:, 0]] != code_V[drawn_P2[:, 1]]], count, rng)
 
 
 def same_class_pairs(videos: Sequence[Video], count: int, seed: int) -> Int64:
-    """Up to ``count`` distinct pairs (P, 2) of one class, from different groups where groups are known."""
+    """Up to ``count`` distinct pairs (P, 2) that share a class, from different groups where groups are known."""
     rng = np.random.default_rng(seed)
-    label_V = _codes([video.label for video in videos])
+    classes = VideoClasses.of(videos)
     group_V = _codes([video.group or video.id for video in videos])
-    labelled_V = np.array([video.label is not None for video in videos])
     pairs = [np.empty((0, 2), np.int64)]
-    for label in np.unique(label_V[labelled_V]):
-        member = np.flatnonzero((label_V == label) & labelled_V)
+    for number in range(len(classes.names)):
+        member = classes.members(number)
         pair_P2 = member[_all_or_drawn(len(member), count, rng)]
         pairs.append(pair_P2[group_V[pair_P2[:, 0]] != group_V[pair_P2[:, 1]]])
-    return _thin(np.concatenate(pairs), count, rng)
+    found_P2 = np.concatenate(pairs)
+    return _thin(found_P2 if classes.member_VC is None else np.unique(found_P2, axis=0), count, rng)
 
 
 def _all_or_drawn(members: int, count: int, rng: np.random.Generator) -> Int64:
@@ -102,8 +102,8 @@ def _drawn(members: int, count: int, rng: np.random.Generator) -> Int64:
     return np.unique(drawn_P2[drawn_P2[:, 0] < drawn_P2[:, 1]], axis=0)
 
 
-def _codes(names: Sequence[str | None]) -> Int64:
-    return np.unique([name or "" for name in names], return_inverse=True)[1].astype(np.int64)
+def _codes(names: Sequence[str]) -> Int64:
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def _thin(pairs_P2: Int64, count: int, rng: np.random.Generator) -> Int64:

@@ -8,5 +8,5 @@ messages) leaves the number alone.
 EXTRACT = 2  # batch norms folded, kernels rounded to keep their sums
 IMPORT = 1
 FIT = 2  # gradients written out, other matrix products, short clips as means of their own frames
-INDEX = 5  # figures are expectations over ties, whatever the order of names
+INDEX = 6  # recordings are known by their group alone, unless groups are numbers as in UCF101
 FINETUNE = 1

@@ -9,6 +9,7 @@ import pytest
 
 from mofore.cache.imported import ImportedVideo, ImportRecord, read_import
 from mofore.data.errors import StoreError
+from mofore.data.settings import DataSettings
 
 
 def record(*videos: ImportedVideo, labelled: bool = False, grouped: bool = False) -> ImportRecord:
