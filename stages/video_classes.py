@@ -59,8 +59,8 @@ def recordings(ids: Sequence[str], labels: Sequence[Sequence[str]], groups: Sequ
     """Recording (V,) that each video was cut from, as a number; None where no video has a group.
 
     A recording is known by its group; where groups are numbered anew in each class, by class and group
-    (:func:`..data.types.recording_of`); videos of one such group that share a class are of one recording, also by way of others. A video
-    without a group is a recording of its own.
+    (:func:`..data.types.recording_of`); videos of one such group that share a class are of one recording, also by way
+    of others. A video without a group is a recording of its own.
     """
     if all(group is None for group in groups):
         return None
