@@ -7,7 +7,7 @@ networks comes through :class:`Embedding`, which is opened when it is first aske
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -49,10 +49,10 @@ class Neighbour:
     Attributes:
         rank: from 1.
         video_id: its id.
-        label: its class.
+        label: its class; several with commas between.
         group: its recording.
         similarity: cosine to the query, centred as the index is (not for texts).
-        right: whether its class is the query's; None where either is not known.
+        right: whether it shares a class with the query; None where either is not known.
         start_s: where the clip begins, seconds from the first frame; None at the level of videos.
         end_s: where it ends.
         distance: of the sequences, where neighbours were re-ranked by it.
@@ -82,7 +82,7 @@ class Answer:
         queries: as they were understood.
         space: that was searched.
         level: video or clip.
-        label: class of the query, where its videos have one in common.
+        label: class of the query, where its videos have one in common; several with commas between.
         neighbours: the nearest first.
         notes: what is worth knowing.
     """
@@ -183,10 +183,11 @@ class Searcher:
         else:
             ranking = self._nearest(queries, request.count, allowed_N)
         own = _own_videos(items, queries)
-        label = _common([video["label"] for video in own]) if len(own) == len(queries) else None
-        found = tuple(self._neighbour(ranking, place, label) for place in range(min(request.count, len(ranking.row_K))))
-        notes = _notes(items, allowed_N, label, request.count)
-        return Answer(tuple(queries), about.space, about.level, label, found, notes)
+        shared = _shared([_classes(video) for video in own]) if len(own) == len(queries) else ()
+        places = range(min(request.count, len(ranking.row_K)))
+        found = tuple(self._neighbour(ranking, place, shared) for place in places)
+        notes = _notes(items, allowed_N, shared, request.count)
+        return Answer(tuple(queries), about.space, about.level, _named(shared), found, notes)
 
     def _nearest(self, queries: Sequence[Query], count: int, allowed_N: Bool) -> Ranking:
         """The nearest rows; to a text those of vectors that are not centred, by brute force."""
@@ -230,16 +231,16 @@ class Searcher:
         flat = sequences_NSE.reshape(-1, sequences_NSE.shape[-1])
         return self.index.centered(flat).reshape(sequences_NSE.shape)
 
-    def _neighbour(self, ranking: Ranking, place: int, label: str | None) -> Neighbour:
+    def _neighbour(self, ranking: Ranking, place: int, shared: Sequence[str]) -> Neighbour:
         row, distance_K = int(ranking.row_K[place]), ranking.distance_K
         video, span = self.index.items.of(row), _span(self.index.items, row)
         return Neighbour(
             rank=place + 1,
             video_id=video["id"],
-            label=video["label"],
+            label=_named(_classes(video)),
             group=video["group"],
             similarity=float(ranking.similarity_K[place]),
-            right=None if label is None or video["label"] is None else video["label"] == label,
+            right=any(label in shared for label in _classes(video)) if shared and _classes(video) else None,
             start_s=None if span is None else span.start_s,
             end_s=None if span is None else span.end_s,
             distance=float(distance_K[place]) if distance_K is not None and place < len(distance_K) else None,
@@ -257,12 +258,12 @@ def allowed_rows(items: Items, filters: Filters, queries: Sequence[Query]) -> Bo
     allowed_V[own] = False
     if filters.classes:
         _refuse_unknown(items, filters.classes)
-        allowed_V &= [video["label"] in filters.classes for video in items.videos]
+        allowed_V &= [any(label in filters.classes for label in _classes(video)) for video in items.videos]
     if filters.role:
         allowed_V &= [video["role"] == filters.role for video in items.videos]
     if filters.exclude_same_group:
         groups = _groups(items, queries)
-        allowed_V &= [(video["label"], video["group"]) not in groups for video in items.videos]
+        allowed_V &= [groups.isdisjoint(_recordings(video)) for video in items.videos]
     if not allowed_V.any():
         raise UsageError(f"{_described(filters)} leaves none of the {len(items.videos):,} videos to be found")
     return np.asarray(allowed_V[items.video_N])
@@ -286,7 +287,7 @@ def _own_videos(items: Items, queries: Sequence[Query]) -> list[Any]:
 def _groups(items: Items, queries: Sequence[Query]) -> set[tuple[str | None, str]]:
     """Recordings of the queries: a group is of a class."""
     own = _own_videos(items, queries)
-    groups = {(video["label"], video["group"]) for video in own}
+    groups = {recording for video in own for recording in _recordings(video)}
     if len(own) < len(queries) or any(group is None for _, group in groups):
         raise UsageError(
             "--exclude-same-group: the group of the query is not known; it is of videos of the index that have one "
@@ -296,7 +297,7 @@ def _groups(items: Items, queries: Sequence[Query]) -> set[tuple[str | None, str
 
 
 def _refuse_unknown(items: Items, classes: Sequence[str]) -> None:
-    known = sorted({video["label"] for video in items.videos} - {None})
+    known = sorted({label for video in items.videos for label in _classes(video)})
     for name in classes:
         if name not in known:
             by_case = {label.casefold(): label for label in known}
@@ -313,12 +314,12 @@ def _described(filters: Filters) -> str:
     return " ".join(parts) or "leaving out the query itself"
 
 
-def _notes(items: Items, allowed_N: Bool, label: str | None, count: int) -> tuple[str, ...]:
+def _notes(items: Items, allowed_N: Bool, shared: Sequence[str], count: int) -> tuple[str, ...]:
     notes = []
-    if label is not None:
+    if shared:
         videos = {int(video) for video in np.unique(items.video_N[allowed_N])}
-        if not any(items.videos[video]["label"] == label for video in videos):
-            notes.append(f"nothing that may be found has the query's class, {label}")
+        if not any(label in shared for video in videos for label in _classes(items.videos[video])):
+            notes.append(f"nothing that may be found has the query's class, {_named(shared)}")
     if count > int(allowed_N.sum()):
         notes.append(f"{count:,} were asked for, {int(allowed_N.sum()):,} may be found")
     return tuple(notes)
@@ -345,5 +346,22 @@ def _mean(vectors: Sequence[Float32]) -> Float32:
     return np.asarray(unit(mean_E[None])[0])
 
 
-def _common(labels: Sequence[str | None]) -> str | None:
-    return labels[0] if labels and len(set(labels)) == 1 else None
+def _classes(video: Mapping[str, Any]) -> tuple[str, ...]:
+    """All classes of a video of the index."""
+    if "labels" in video:
+        return tuple(video["labels"])
+    return () if video["label"] is None else (video["label"],)
+
+
+def _recordings(video: Mapping[str, Any]) -> set[tuple[str | None, str]]:
+    """Its group, of each of its classes: what tells a recording."""
+    return {(label, video["group"]) for label in _classes(video) or (None,)}
+
+
+def _shared(classes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The classes that all have."""
+    return tuple(label for label in classes[0] if all(label in of_video for of_video in classes)) if classes else ()
+
+
+def _named(labels: Sequence[str]) -> str | None:
+    return ", ".join(labels) or None

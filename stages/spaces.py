@@ -134,5 +134,12 @@ def center_of(embeddings_NE: Float32, items: Items, *, wanted: bool) -> Float32:
 
 def _rows(videos: tuple[Video, ...], split: Split) -> tuple[dict[str, Any], ...]:
     return tuple(
-        {"id": video.id, "label": video.label, "group": video.group, "role": split.role(video.id)} for video in videos
+        {
+            "id": video.id,
+            "label": video.label,
+            "group": video.group,
+            "role": split.role(video.id),
+            **({"labels": list(video.labels)} if video.more_labels else {}),
+        }
+        for video in videos
     )
