@@ -179,6 +179,8 @@ def _forecast(metrics: dict[str, Any]) -> TableText:
 
 def _table2(metrics: dict[str, Any]) -> TableText:
     rows = {name: row for name, row in metrics["table2"].items() if name != "named_pairs" and row["n"]}
+    if not metrics["protocol"]["classes"] and "different_class" in rows:  # the pairs are then any, not the paper's
+        rows = {**rows, "different_class": {**rows["different_class"], "paper": None}}
     names = {} if metrics["protocol"]["classes"] else {"different_class": "different videos"}
     texts = [
         [names.get(name, name), number(row["mean"], 4), number(row["sd"], 4), f"{row['n']:,}", number(row["paper"], 4)]

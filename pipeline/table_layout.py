@@ -20,13 +20,21 @@ def fitted(table: TableText, width: int) -> list[TableText]:
         return [(title, columns, rows)]
     columns = [_broken(column, [row[number] for row in rows]) for number, column in enumerate(columns)]
     names = 2 if columns[1:2] == ["embedding"] else 1
+    parts = [[*range(names), *part] for part in _parts(columns, rows, names, width)]
+    return [(title if part is parts[0] else "", *_some(columns, rows, part)) for part in parts]
+
+
+def _parts(columns: list[str], rows: list[list[str]], names: int, width: int) -> list[list[int]]:
+    """The columns after the names in as few parts as fit, of about as many columns each if these fit too."""
     parts: list[list[int]] = [[]]
     for number in range(names, len(columns)):
-        chosen = [*range(names), *parts[-1], number]
-        if parts[-1] and _width(*_some(columns, rows, chosen)) > width:
+        if parts[-1] and _width(*_some(columns, rows, [*range(names), *parts[-1], number])) > width:
             parts.append([])
         parts[-1].append(number)
-    return [(title if part is parts[0] else "", *_some(columns, rows, [*range(names), *part])) for part in parts]
+    values, count = range(names, len(columns)), len(parts)
+    even = [[*values[len(values) * n // count : len(values) * (n + 1) // count]] for n in range(count)]
+    fits = all(_width(*_some(columns, rows, [*range(names), *part])) <= width for part in even)
+    return even if fits else parts
 
 
 def without_empty_columns(table: TableText) -> TableText:

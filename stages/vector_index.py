@@ -42,7 +42,7 @@ class Items:
     """What the N rows of an index are.
 
     Attributes:
-        videos: id, label, group and role (side of the split) of each video.
+        videos: id, label, group and role (side of the split) of each video; where it has several, ``labels`` too.
         video_N: position in ``videos`` of each row.
         start_s_N: where each row's clip begins, seconds; None at the level of videos.
         end_s_N: where it ends.

@@ -80,3 +80,17 @@ def test_an_older_run_is_compared_by_its_first_hits(mofore: Command, two: tuple[
         means.append(np.mean([hit == 1 for hit in queries["rows"]["mofore"]["first_hit"]]))
     found = json.loads(mofore("compare", *two, "--json").stdout)["differences"]["second"]["mofore"]["R@1"]
     assert found["difference"] == pytest.approx(100 * (means[1] - means[0]))
+
+
+def test_runs_without_classes_have_no_differences_and_say_so(mofore: Command, tmp_path: Path) -> None:
+    features = np.random.default_rng(0).standard_normal((120, 8)).astype(np.float16)
+    np.savez(tmp_path / "bare.npz", features=features, lengths=np.full(12, 10), ids=[f"v{n:02}" for n in range(12)])
+    runs = tmp_path / "a", tmp_path / "b"
+    for run, seed in zip(runs, (0, 1), strict=True):
+        options = ("--set", f"fit.seed={seed}", "--set", "fit.steps=5", "--set", "index.resamples=20")
+        assert mofore("import", tmp_path / "bare.npz", "-w", run, *TINY, *options).exit_code == 0
+        assert mofore("run", "-w", run).exit_code == 0
+    shown = mofore("compare", *runs).stdout
+    assert "No differences: the runs share no query with a class that the gallery holds" in shown
+    assert "R@1" not in shown
+    assert "forecast skill" in shown

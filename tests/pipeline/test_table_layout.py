@@ -33,9 +33,9 @@ def test_headings_break_before_the_table_does() -> None:
 def test_what_is_too_wide_is_continued_with_the_names() -> None:
     first, second = fitted(TABLE, 35)
     assert (first[0], second[0]) == ("Title", "")
-    assert first[1] == ["embedding", "R@1", "nearest\nof own\nrecording"]
-    assert second[1] == ["embedding", "mAP"]
-    assert second[2] == [["mofore", "3.0"], ["raw_mean_pool", "2.0"]]
+    assert first[1] == ["embedding", "R@1"]
+    assert second[1] == ["embedding", "nearest\nof own\nrecording", "mAP"]
+    assert second[2] == [["mofore", "12.5", "3.0"], ["raw_mean_pool", "10.0", "2.0"]]
     for _, columns, rows in (first, second):
         assert widths(columns, rows) <= 35
 

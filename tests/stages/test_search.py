@@ -1,6 +1,6 @@
 """Search over a small index, held against brute force; the networks are a fake that a reader can compute."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,16 @@ class Fake:
         return np.repeat(found_NE[:, None].astype(np.float32), steps, axis=1)
 
 
-def searcher(folder: Path, level: str = "video", *, center: bool = True, like: Float32 | None = None) -> Searcher:
+def searcher(
+    folder: Path,
+    level: str = "video",
+    *,
+    center: bool = True,
+    like: Float32 | None = None,
+    describe: Callable[[int], dict[str, Any]] = video,
+) -> Searcher:
     """An index of random vectors (or of some that are given), read from its folder."""
-    videos = tuple(map(video, range(VIDEOS)))
+    videos = tuple(map(describe, range(VIDEOS)))
     clips = CLIPS if level == "clip" else 1
     rows = VIDEOS * clips
     drawn = np.random.default_rng(0).standard_normal((rows, WIDTH)).astype(np.float32) if like is None else like
@@ -215,3 +222,24 @@ def test_reranking_takes_one_video(tmp_path: Path) -> None:
     for queries in ([of_index(0), of_index(1)], [Phrase("x")], [ImageFile(Path("x.png"))]):
         with pytest.raises(UsageError, match="it takes one query, a video"):
             ask.answer(queries, Request(3, rerank="dtw"))
+
+
+def test_of_several_classes_any_counts(tmp_path: Path) -> None:
+    def described(number: int) -> dict[str, Any]:
+        both = [video(number)["label"], "Outdoors"]
+        return {**video(number), **({"label": ";".join(both), "labels": both} if number % 6 == 0 else {})}
+
+    index = searcher(tmp_path, describe=described)
+    answer = index.answer([of_index(0)], Request(count=VIDEOS))
+    assert answer.label == "Run;Outdoors"
+    for found in answer.neighbours:
+        number = int(found.video_id[1:3])
+        assert found.right == (number % 3 == 0)
+        assert found.label == (f"{video(number)['label']};Outdoors" if number % 6 == 0 else video(number)["label"])
+    outdoors = index.answer([of_index(1)], Request(count=VIDEOS, filters=Filters(classes=("Outdoors",))))
+    assert {int(found.video_id[1:3]) % 6 for found in outdoors.neighbours} == {0}
+    assert {found.right for found in outdoors.neighbours} == {False}
+    alone = index.answer([of_index(6)], Request(count=VIDEOS, filters=Filters(exclude_same_group=True)))
+    assert not {n for n in range(6, VIDEOS) if n % 3 == 0 and n % 5 == 1} & {
+        int(found.video_id[1:3]) for found in alone.neighbours
+    }
