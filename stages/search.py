@@ -267,7 +267,7 @@ def allowed_rows(items: Items, filters: Filters, queries: Sequence[Query]) -> Bo
         allowed_V &= [filters.role in (video["role"], video.get("side")) for video in items.videos]
     if filters.exclude_same_group:
         groups = _groups(items, queries)
-        allowed_V &= [_recording(video) not in groups for video in items.videos]
+        allowed_V &= [not _recordings(video) & groups for video in items.videos]
     if not allowed_V.any():
         raise UsageError(f"{_described(filters)} leaves none of the {len(items.videos):,} videos to be found")
     return np.asarray(allowed_V[items.video_N])
@@ -298,20 +298,21 @@ def _shares(video: Mapping[str, Any], label: str) -> bool:
     return video["label"] == label or bool(_classes(video) & set(label.split(";")))
 
 
-def _recording(video: Mapping[str, Any]) -> str | None:
-    return recording_of(video["label"], video["group"])
+def _recordings(video: Mapping[str, Any]) -> set[str]:
+    """What it may have been cut from: groups that are numbers count anew in each of its classes."""
+    names = {recording_of(label, video["group"]) for label in _classes(video) or {None}}
+    return {name for name in names if name is not None}
 
 
-def _groups(items: Items, queries: Sequence[Query]) -> set[str | None]:
+def _groups(items: Items, queries: Sequence[Query]) -> set[str]:
     """Recordings of the queries."""
-    own = _own_videos(items, queries)
-    groups = {_recording(video) for video in own}
-    if len(own) < len(queries) or None in groups:
+    own = [_recordings(video) for video in _own_videos(items, queries)]
+    if len(own) < len(queries) or not all(own):
         raise UsageError(
             "--exclude-same-group: the group of the query is not known; it is of videos of the index that have one "
             "(v_<Class>_gNN_cNN)"
         )
-    return groups
+    return set.union(*own)
 
 
 def _refuse_unknown(items: Items, classes: Sequence[str]) -> None:
