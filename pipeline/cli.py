@@ -387,14 +387,14 @@ def duplicates(
     world = _look(*_open(workdir, overrides))
     threshold = finding.THRESHOLD if threshold is None else threshold
     found = finding.find(world, space=space, threshold=threshold, least_s=finding.LEAST_S if least is None else least)
-    shown = [each for each in found.found if each.across or not across]
-    shown = shown[:limit] if limit else shown
+    wanted = [each for each in found.found if each.across or not across]
+    shown = wanted[:limit] if limit else wanted
     if as_json:
         console.write_text(finding.as_json(found, shown) + "\n")
     elif as_csv:
         console.write_text(finding.as_csv(shown))
     else:
-        finding.show(found, shown)
+        finding.show(found, shown, len(wanted) - len(shown))
 
 
 @cli.command()

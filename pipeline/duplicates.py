@@ -164,29 +164,33 @@ def as_csv(shown: Sequence[Duplicate]) -> str:
     return text.getvalue()
 
 
-def show(duplicates: Duplicates, shown: Sequence[Duplicate]) -> None:
-    """Two lines a pair: what it is, and where in both."""
+def show(duplicates: Duplicates, shown: Sequence[Duplicate], hidden: int = 0) -> None:
+    """What a pair is, and where in both; ``hidden`` are more than are shown."""
     found = duplicates.found
     if not found:
-        console.say(
+        _say(
             f"no near-duplicates among {duplicates.videos:,} videos (clips of the space {duplicates.space} with a "
             f"cosine of {duplicates.threshold:g}; --threshold)"
         )
         return
-    console.say(
-        f"{len(found):,} near-duplicate pairs among {duplicates.videos:,} videos, {duplicates.across:,} of them across "
-        f"sides: {duplicates.queries:,} test videos have one in training"
+    _say(
+        f"near-duplicate pairs among {duplicates.videos:,} videos: {len(found):,}; between test and training: "
+        f"{duplicates.across:,} (test videos that have one: {duplicates.queries:,})"
     )
     for each in shown:
         about = [f"{each.side} - {each.other_side}", f"similarity {each.similarity:.3f}"]
         about += ["same recording"] * bool(each.same_recording) + ["other class"] * (each.same_class is False)
         mark = "! " if each.across else "  "
-        console.say(f"{mark}{each.kind:<8}{', '.join(about)}")
+        _say(f"{mark}{each.kind:<8}{', '.join(about)}")
         spans = (
             (each.video, each.start_s, each.end_s, each.share),
             (each.other, each.other_start_s, each.other_end_s, each.other_share),
         )
         for name, start_s, end_s, share in spans:
-            console.say(f"    {start_s:8.2f} -{end_s:8.2f} s  {share:4.0%}  {name}")
-    if len(shown) < len(found):
-        console.say(f"and {len(found) - len(shown):,} more: --limit 0 shows all")
+            _say(f"    {start_s:8.2f} -{end_s:8.2f} s  {share:4.0%}  {name}")
+    if hidden:
+        _say(f"and {hidden:,} more: --limit 0 shows all")
+
+
+def _say(line: str) -> None:
+    console.write_text(line + "\n")

@@ -151,11 +151,10 @@ def _lengths(items: Items) -> Mapping[int, float]:
     """Seconds of each video that its clips cover."""
     assert items.start_s_N is not None
     assert items.end_s_N is not None
-    found = {}
-    for video in np.unique(items.video_N):
-        of_N = items.video_N == video
-        found[int(video)] = _union(items.start_s_N[of_N], items.end_s_N[of_N])
-    return found
+    order_N = np.argsort(items.video_N, kind="stable")
+    borders = np.flatnonzero(np.diff(items.video_N[order_N])) + 1
+    parts = [part for part in np.split(order_N, borders) if len(part)]
+    return {int(items.video_N[part[0]]): _union(items.start_s_N[part], items.end_s_N[part]) for part in parts}
 
 
 def _hop_s(items: Items) -> float:

@@ -300,7 +300,8 @@ def _shares(video: Mapping[str, Any], label: str) -> bool:
 
 def _recordings(video: Mapping[str, Any]) -> set[str]:
     """What it may have been cut from: groups that are numbers count anew in each of its classes."""
-    names = {recording_of(label, video["group"]) for label in _classes(video) or {None}}
+    classes: set[str | None] = {*_classes(video)} or {None}
+    names = {recording_of(label, video["group"]) for label in classes}
     return {name for name in names if name is not None}
 
 
