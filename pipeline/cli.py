@@ -358,7 +358,7 @@ def search(
 
 @cli.command()
 @click.option("--space", default="frames", show_default=True, help="Whose clips are compared: frames, mofore, ...")
-@click.option("--threshold", type=float, help="Least cosine of two clips that match. [default: 0.95]")
+@click.option("--threshold", type=float, help="Least cosine of two clips that match. [default: 0.7]")
 @click.option("--least", type=float, help="Least seconds of a stretch; shorter videos must match whole. [default: 1]")
 @click.option("--across", is_flag=True, help="Only pairs of a test and a training video.")
 @click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="Pairs to show; 0 = all.")

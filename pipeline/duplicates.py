@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..stages.near_duplicates import Stretch
     from ..stages.vector_index import Items
 
-THRESHOLD = 0.95  # of cosines of centred frame features, see docs/findings.md
+THRESHOLD = 0.7  # of cosines of centred frame features, see docs/findings.md
 LEAST_S = 1.0  # length of a stretch
 
 
