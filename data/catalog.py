@@ -58,21 +58,32 @@ class Catalog:
         return frozenset(video.id for video in self.videos)
 
 
-def scan(
-    root: Path, layout: str = "auto", images: str = "auto", *, exclude: Sequence[str] = (), class_depth: int = 0
-) -> Catalog:
-    """Find every video below ``root``.
-
-    Links to folders are followed, each real folder once. Hidden files and folders are passed over. A folder
-    below ``root`` that holds numbered images, no video file and no folder with videos is one video; but a folder that
-    is called as a video file is that file's frames, and passed over.
+def scan(root: Path, layout: str = "auto", images: str = "auto", *, class_depth: int = 0) -> Catalog:
+    """Find every video below ``root``, with class, group and side as names and folders say.
 
     Args:
         root: the data folder.
         layout: "auto" takes the UCF101 layout if most names have its form, else one class per folder.
+        images: as for :func:`find_videos`.
+        class_depth: which folder names the class: 0 the one that holds the video, 1 the first below ``root``, ...
+
+    Raises:
+        CatalogError: if the folder is missing, is no folder, or holds no video.
+    """
+    return described(replace(find_videos(root, images), layout=layout), class_depth)
+
+
+def find_videos(root: Path, images: str = "auto", exclude: Sequence[str] = ()) -> Catalog:
+    """Every video below ``root``, without class and group.
+
+    Links to folders are followed, each real folder once. Hidden files and folders are passed over. A folder
+    below ``root`` that holds numbered images, no video file and no folder with videos is one video; but a folder that
+    is named as a video file is that file's frames, and passed over.
+
+    Args:
+        root: the data folder.
         images: "auto", "never" to take no folder of images for a video, or the pattern of the images' names.
         exclude: patterns of paths that are passed over (:func:`is_excluded`).
-        class_depth: which folder names the class: 0 the one that holds the video, 1 the first below ``root``, ...
 
     Raises:
         CatalogError: if the folder is missing, is no folder, or holds no video.
@@ -88,8 +99,7 @@ def scan(
         raise CatalogError(f"no video below '{root}'{away}: {_looked_for(images)} are looked for")
     found, doubled = _without_frames_of(found)
     told = [f"folders of images named as videos, so passed over: {len(doubled):,} ({few(doubled)})"] if doubled else []
-    videos = tuple(Video(one[0], None, None, *one[1:]) for one in found)
-    return described(Catalog(root, videos, layout, notes=tuple(told)), class_depth)
+    return Catalog(root, tuple(Video(one[0], None, None, *one[1:]) for one in found), "auto", notes=tuple(told))
 
 
 def described(catalog: Catalog, class_depth: int = 0) -> Catalog:
@@ -105,7 +115,23 @@ def described(catalog: Catalog, class_depth: int = 0) -> Catalog:
         label, group = describe(video.id, layout, class_depth, side_depth=depth)
         videos.append(replace(video, label=label, group=group))
     divisions = (Division("folders", sides),) if sides else ()
-    return replace(catalog, videos=tuple(videos), layout=layout, divisions=divisions)
+    notes = (*catalog.notes, *_other_depths(ids, layout, class_depth, depth))
+    return replace(catalog, videos=tuple(videos), layout=layout, divisions=divisions, notes=notes)
+
+
+def _other_depths(ids: Sequence[str], layout: str, class_depth: int, side_depth: int | None) -> tuple[str, ...]:
+    """That other folders may name the class, where there are several on the way to every video."""
+    split = [video_id.split("/")[:-1] for video_id in ids]
+    depths = [depth for depth in range(min(map(len, split), default=0)) if depth != side_depth]
+    if layout != "folders" or class_depth or len(depths) < 2:
+        return ()
+    first = sorted({folders[depths[0]] for folders in split})
+    if len(first) < 2:
+        return ()
+    return (
+        f"the class is the folder that holds the video; data.class_depth = {depths[0] + 1} takes the outermost "
+        f"instead: {few(first)}",
+    )
 
 
 def is_excluded(video_id: str, patterns: Sequence[str]) -> bool:

@@ -59,8 +59,8 @@ class _Path:
         return folded, exact, self.name == video.name, len(self.parts) == len(video.parts) == exact
 
     def conflicts(self, video: _Path) -> bool:
-        """Whether both say in which folder the file is, and not the same."""
-        return len(self.parts) > 1 < len(video.parts) and self.parts[-2].casefold() != video.parts[-2].casefold()
+        """Whether both say in which folder the file is, and not the same: neither path is the end of the other."""
+        return _common(self.parts, video.parts, fold=True) < min(len(self.parts), len(video.parts))
 
 
 class VideoNames:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from .catalog import Catalog, described, is_excluded, scan
+from .catalog import Catalog, described, find_videos, is_excluded
 from .errors import CatalogError
 from .names import few
 from .settings import DataSettings
@@ -31,12 +31,12 @@ def scan_roots(roots: Sequence[Path], settings: DataSettings) -> Catalog:
     if not roots:
         raise CatalogError("data.root is empty: give the folder that holds the videos, or several, or a list of files")
     if len(roots) == 1 and not _is_list(roots[0]):
-        return _scan(roots[0], settings)
-    names = _names(roots)
+        catalog = find_videos(roots[0], settings.images, settings.exclude)
+        return described(replace(catalog, layout=settings.layout), settings.class_depth)
     videos: list[Video] = []
     notes: list[str] = []
-    for root, name in zip(roots, names, strict=True):
-        found = _listed(root, settings) if _is_list(root) else _scan(root, settings)
+    for root, name in zip(roots, _names(roots), strict=True):
+        found = _listed(root, settings) if _is_list(root) else find_videos(root, settings.images, settings.exclude)
         prefix = f"{name}/" if len(roots) > 1 else ""
         videos += [
             replace(video, id=prefix + video.id, file=video.file or str(found.root / video.id))
@@ -47,12 +47,8 @@ def scan_roots(roots: Sequence[Path], settings: DataSettings) -> Catalog:
     for one, other in pairwise(videos):
         if one.id == other.id:
             raise CatalogError(f"'{one.file}' and '{other.file}' would have the same id '{one.id}': name them apart")
-    catalog = Catalog(roots[0] if len(roots) == 1 else Path(os.path.commonpath(roots)), tuple(videos), settings.layout)
-    return replace(described(catalog, settings.class_depth), notes=tuple(notes))
-
-
-def _scan(root: Path, settings: DataSettings) -> Catalog:
-    return scan(root, settings.layout, settings.images, exclude=settings.exclude, class_depth=settings.class_depth)
+    root = roots[0] if len(roots) == 1 else Path(os.path.commonpath(roots))
+    return described(Catalog(root, tuple(videos), settings.layout, notes=tuple(notes)), settings.class_depth)
 
 
 def _is_list(root: Path) -> bool:

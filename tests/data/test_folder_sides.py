@@ -38,3 +38,12 @@ def test_the_class_may_be_any_folder_on_the_way() -> None:
     assert labels(*ids, depth=1) == ["kitchen", "kitchen", None]
     assert labels(*ids, depth=2) == ["cut", "stir", None]
     assert labels(*ids, depth=9) == [None, None, None]
+
+
+def test_that_another_folder_may_name_the_class_is_told() -> None:
+    ids = ("kitchen/cut/x.mp4", "garden/dig/y.mp4")
+    (note,) = described(catalog(*ids)).notes
+    assert note.endswith("data.class_depth = 1 takes the outermost instead: 'garden', 'kitchen'")
+    assert not described(catalog(*ids), 1).notes
+    assert not described(catalog("all/cut/x.mp4", "all/dig/y.mp4")).notes
+    assert not described(catalog("train/cut/x.mp4", "test/dig/y.mp4")).notes

@@ -46,6 +46,8 @@ def test_in_another_folder_a_name_counts_if_nothing_else_has_it() -> None:
     assert found.absent == ("Bowling/001.mp4",)
     two = FOLDERS.find(["train/v_x.mp4", "test/v_x.mp4"])
     assert (two.ids, two.absent) == ({}, ("train/v_x.mp4", "test/v_x.mp4"))
+    apart = VideoNames(["dig/day1/take 1.mp4", "cut/day1/take 1.mp4"]).find(["rake/day1/take 1.mp4"])
+    assert (apart.ids, apart.ambiguous, apart.absent) == ({}, (), ("rake/day1/take 1.mp4",))
     assert VideoNames(["YoYo/7.mp4"]).find(["Tai Chi/7.mp4"]).absent == ("Tai Chi/7.mp4",)  # a number is no name
 
 
