@@ -49,7 +49,7 @@ check-bounds: $(STAMP) ## the tests with the oldest versions that pyproject.toml
 	$(BOUNDS)/bin/python -m pytest -p no:cacheprovider $(OLD_WARNINGS) $(addprefix $(BOUNDS)/src/mofore/tests/,$(BOUND_TESTS))
 
 test: check ## everything that is checked, then the tests (with ../shared, the real set too)
-	$(BIN)/python -m pytest $(ROOT)/tests
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ROOT)/tests
 
 bench: $(STAMP) ## ratios of speed within one run; see docs/performance.md
 	$(BIN)/python -m benchmarks
