@@ -206,5 +206,5 @@ def test_memory_stays_bounded_on_a_store_six_times_the_limit(tmp_path: Path) -> 
     write_wide_store(tmp_path)
     line = [sys.executable, "-c", MEASURED, str(tmp_path)]
     from_files, loaded = map(int, subprocess.check_output(line, text=True).split())
-    assert from_files < 150, "MiB: the networks, some clips, and what the allocator keeps"
+    assert from_files < 170, "MiB: the networks, some clips, and what the allocator keeps"
     assert loaded > 192, "what is measured is seen"

@@ -23,7 +23,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_number_of_frames_is_scaled_up_from_a_few_videos(clips: Path) -> None:
     found = estimate.run(SETTINGS, clips, scan(clips).videos, None)
     assert found.frames == pytest.approx(20 * 30, rel=0.1)
-    assert found.measured_frames == 32
+    assert 0 < found.measured_frames <= 32  # as many as fit into a second
     assert found.frames_per_s > 0
     assert found.seconds == pytest.approx(found.frames / found.frames_per_s)
     assert found.store_bytes % (2 * found.frames) == 0
