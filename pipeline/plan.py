@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from ..cache.fingerprint import KEY_LENGTH, digest, stage_fingerprint
@@ -12,6 +13,7 @@ from ..cache.ledger import StageRecord
 from ..stages import versions
 from .reasons import (
     ConfigChanged,
+    DescriptionChanged,
     FirstRun,
     Forced,
     ImportLost,
@@ -245,8 +247,20 @@ def _inputs_difference(world: World, stage: str, latest: StageRecord) -> Reason:
         removed=tuple(sorted(before.keys() - now.keys())),
     )
     if stage != "fit" and change == InputsChanged():
-        return UpstreamChanged("fit")
+        return DescriptionChanged() if _is_of_latest_fit(world, stage, path) else UpstreamChanged("fit")
     return change
+
+
+def _is_of_latest_fit(world: World, stage: str, inputs: Path) -> bool:
+    """Whether the index beside these inputs was made from the fit that is there."""
+    latest = world.ledger.latest("fit")
+    if stage != "index" or latest is None:
+        return False
+    try:
+        made_from = json.loads((inputs.parent / "metrics.json").read_text())["provenance"]["fit"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return bool(made_from == latest.fingerprint[:KEY_LENGTH])
 
 
 def _forced(forced: bool) -> tuple[Reason, ...]:

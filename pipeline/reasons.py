@@ -112,6 +112,14 @@ class UpstreamChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DescriptionChanged:
+    """What names, folders, lists or tables say of the videos is not what it was."""
+
+    def __str__(self) -> str:
+        return "classes, recordings, sides or other columns of videos changed"
+
+
+@dataclass(frozen=True, slots=True)
 class ResultElsewhere:
     """The result is there, but ``metrics.json`` is not its copy."""
 
@@ -174,6 +182,7 @@ Reason = (
     | VersionRaised
     | UpstreamRuns
     | UpstreamChanged
+    | DescriptionChanged
     | ResultElsewhere
     | ImportLost
     | TimesBackwards

@@ -111,6 +111,7 @@ def test_a_whole_run_from_a_table(mofore: Command, videos: Path, table: Path, tm
     table.write_text(table.read_text().replace(",val,", ",test,"))
     plan = json.loads(mofore("status", "-w", work, "--json").output)["stages"]
     assert [plan[stage]["action"] for stage in ("extract", "fit", "index")] == ["skip", "skip", "run"]
+    assert plan["index"]["reasons"] == ["classes, recordings, sides or other columns of videos changed"]
 
 
 def test_segments_that_the_video_does_not_have_are_named(mofore: Command, videos: Path, tmp_path: Path) -> None:
