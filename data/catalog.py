@@ -116,6 +116,9 @@ def described(catalog: Catalog, class_depth: int = 0) -> Catalog:
         videos.append(replace(video, label=label, group=group))
     divisions = (Division("folders", sides),) if sides else ()
     notes = (*catalog.notes, *_other_depths(ids, layout, class_depth, depth))
+    if depth is not None and not sides:
+        names = sorted({video_id.split("/")[depth] for video_id in ids})
+        notes += (f"all videos are in folders of one kind of side ({few(names)}), so sides are drawn instead",)
     return replace(catalog, videos=tuple(videos), layout=layout, divisions=divisions, notes=notes)
 
 

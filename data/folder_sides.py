@@ -17,7 +17,8 @@ def folder_sides(ids: Sequence[str]) -> tuple[int | None, Mapping[str, str]]:
     """How many folders are above the one that names the side, and the side of every video that has one, by id.
 
     The first depth at which there is a folder of training videos and one of others, holding most of the videos between
-    them; (None, {}) if there is none. A class called "train" among others is none.
+    them; (None, {}) if there is none. A class called "train" among others is none. Where all videos are in folders
+    called so, but none is of training or none of another side, the folder is still no class: (depth, {}).
     """
     split = [video_id.split("/")[:-1] for video_id in ids]
     for depth in range(max(map(len, split), default=0)):
@@ -25,4 +26,6 @@ def folder_sides(ids: Sequence[str]) -> tuple[int | None, Mapping[str, str]]:
         counts = Counter(side for side in found if side)
         if counts["train"] and len(counts) > 1 and 2 * counts.total() > len(ids):
             return depth, {video_id: side for video_id, side in zip(ids, found, strict=True) if side}
+        if ids and all(found):
+            return depth, {}
     return None, {}

@@ -25,6 +25,15 @@ def test_a_folder_that_is_a_side_is_no_class() -> None:
     assert labels("train/1.mp4", "validation/2.mp4") == [None, None]
 
 
+def test_one_kind_of_side_alone_is_no_class_and_no_split() -> None:
+    for ids in (("train/1.mp4", "train/2.mp4"), ("test/1.mp4", "val/2.mp4")):
+        found = described(catalog(*ids))
+        assert [video.label for video in found.videos] == [None, None]
+        assert not found.divisions
+        assert "so sides are drawn instead" in found.notes[0]
+    assert labels("train/run/1.mp4", "train/sit/2.mp4") == ["run", "sit"]
+
+
 def test_a_class_called_train_is_a_class() -> None:
     assert folder_sides(["train/1.mp4", "car/2.mp4", "boat/3.mp4"]) == (None, {})
     assert labels("train/1.mp4", "car/2.mp4") == ["train", "car"]
