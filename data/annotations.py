@@ -46,7 +46,9 @@ def read_tables(paths: Sequence[Path], number: int = 1) -> Table:
     kinds = list(dict.fromkeys(table.what for table in found))
     rows = tuple(row for table in found for row in table.rows)
     subsets = {name: names for table in found for name, names in table.subsets.items()}
-    return Table(" and ".join(kinds), rows, subsets, any(table.labelled for table in found if table.rows))
+    with_rows = [table for table in found if table.rows]
+    labelled, headed = any(table.labelled for table in with_rows), all(table.headed for table in with_rows)
+    return Table(" and ".join(kinds), rows, subsets, labelled, headed)
 
 
 def splits_of(paths: Sequence[Path]) -> tuple[int, ...]:
@@ -64,10 +66,14 @@ def _read(path: Path, number: int) -> list[Table]:
         raise CatalogError(f"the table '{path}': a file ending in {KINDS} is needed")
     if path.suffix.lower() in JSON_SUFFIXES:
         return [_read_json(path)]
+    if HMDB51_LIST.fullmatch(path.name):
+        raise CatalogError(
+            f"data.table = '{path}' is one of HMDB51's lists, of a single class: give their folder, '{path.parent}'"
+        )
     records = records_of(path)
-    if {str(key).strip().lower() for key in records[0]} >= KINETICS if records else False:
-        return [_kinetics(path, records)]
-    return [own_table(path, records)]
+    if {str(key).strip().lower() for key in records.rows[0]} >= KINETICS if records.rows else False:
+        return [_kinetics(path, records.rows)]
+    return [own_table(path, records.rows, headed=records.headed)]
 
 
 def _read_folder(path: Path, number: int) -> list[Table]:

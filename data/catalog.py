@@ -8,18 +8,19 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from .errors import CatalogError
+from .exclusions import Exclusions
 from .folder_sides import folder_sides
 from .images import IMAGE_SUFFIXES, frame_series, is_folder, stat_of_frames
-from .names import few
 from .suffixes import VIDEO_SUFFIXES
 from .types import Division, Video
+from .wording import few
 
+TABLES = frozenset([".csv", ".tsv", ".json", ".jsonl"])
 OGG_HEAD, OGG_VIDEO = 4096, (b"theora", b"BBCD", b"OVP80", b"video\0\0\0")  # Theora, Dirac, VP8, OGM
 UCF101_NAME = re.compile(r"v_(?P<label>.+)_(?P<group>g\d+)_(?P<clip>c\d+)", re.IGNORECASE)
 # The class is HandstandPushups in the lists and folders; its files say HandStandPushups.
@@ -73,7 +74,7 @@ def scan(root: Path, layout: str = "auto", images: str = "auto", *, class_depth:
     return described(replace(find_videos(root, images), layout=layout), class_depth)
 
 
-def find_videos(root: Path, images: str = "auto", exclude: Sequence[str] = ()) -> Catalog:
+def find_videos(root: Path, images: str = "auto", exclusions: Exclusions | None = None) -> Catalog:
     """Every video below ``root``, without class and group.
 
     Links to folders are followed, each real folder once. Hidden files and folders are passed over. A folder
@@ -83,29 +84,40 @@ def find_videos(root: Path, images: str = "auto", exclude: Sequence[str] = ()) -
     Args:
         root: the data folder.
         images: "auto", "never" to take no folder of images for a video, or the pattern of the images' names.
-        exclude: patterns of paths that are passed over (:func:`is_excluded`).
+        exclusions: of videos that are passed over.
 
     Raises:
         CatalogError: if the folder is missing, is no folder, or holds no video.
     """
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise CatalogError(f"data.root = '{root}' {what}: give the folder that holds the videos")
+        table = "; a table of videos goes to --table" if root.suffix.lower() in TABLES else ""
+        raise CatalogError(
+            f"data.root = '{root}' {what}: give the folder that holds the videos, or a list of files (.txt, a path in "
+            f"each line){table}"
+        )
     pattern = images if "*" in images else ""
-    everything = sorted(_find(root, with_images=images != "never", pattern=pattern))
-    found = [one for one in everything if not is_excluded(one[0], exclude)]
+    everything, links = _find(root, with_images=images != "never", pattern=pattern)
+    exclusions = exclusions or Exclusions()
+    found = [one for one in everything if not exclusions.leave_out(one[0])]
     if not found:
         away = f" but {len(everything):,} that data.exclude leaves out" if everything else ""
         raise CatalogError(f"no video below '{root}'{away}: {_looked_for(images)} are looked for")
     found, doubled = _without_frames_of(found)
     told = [f"folders of images named as videos, so passed over: {len(doubled):,} ({few(doubled)})"] if doubled else []
+    if twice := _linked_twice(root, {one[0] for one in found}, links):
+        told.append(
+            f"links to videos that have another name here too, so these are in the data twice: {len(twice):,} "
+            f"({few(twice)}); data.exclude leaves them out"
+        )
     return Catalog(root, tuple(Video(one[0], None, None, *one[1:]) for one in found), "auto", notes=tuple(told))
 
 
-def described(catalog: Catalog, class_depth: int = 0) -> Catalog:
+def described(catalog: Catalog, class_depth: int = 0, *, below: int = 0) -> Catalog:
     """The catalog with class and group of every video, and its division into sides, as names and folders say.
 
-    Folders called train, val or test are sides, and no classes.
+    Folders called train, val or test are sides, and no classes. ``below`` counts the folders of an id that are no
+    folders of the data, but names of roots.
     """
     ids = [video.id for video in catalog.videos]
     layout = guess_layout(ids) if catalog.layout == "auto" else catalog.layout
@@ -115,17 +127,26 @@ def described(catalog: Catalog, class_depth: int = 0) -> Catalog:
         label, group = describe(video.id, layout, class_depth, side_depth=depth)
         videos.append(replace(video, label=label, group=group))
     divisions = (Division("folders", sides),) if sides else ()
-    notes = (*catalog.notes, *_other_depths(ids, layout, class_depth, depth))
+    notes = (*catalog.notes, *_on_class_depth(videos, layout, class_depth, depth, below))
     if depth is not None and not sides:
         names = sorted({video_id.split("/")[depth] for video_id in ids})
         notes += (f"all videos are in folders of one kind of side ({few(names)}), so sides are drawn instead",)
     return replace(catalog, videos=tuple(videos), layout=layout, divisions=divisions, notes=notes)
 
 
-def _other_depths(ids: Sequence[str], layout: str, class_depth: int, side_depth: int | None) -> tuple[str, ...]:
-    """That other folders may name the class, where there are several on the way to every video."""
-    split = [video_id.split("/")[:-1] for video_id in ids]
-    depths = [depth for depth in range(min(map(len, split), default=0)) if depth != side_depth]
+def _on_class_depth(
+    videos: Sequence[Video], layout: str, class_depth: int, side_depth: int | None, below: int
+) -> tuple[str, ...]:
+    """That other folders may name the class, or that the prescribed ones name none."""
+    split = [video.id.split("/")[:-1] for video in videos]
+    if class_depth and layout != "none" and not any(video.label for video in videos):
+        why = "is the one that names the side" if class_depth - 1 == side_depth else "is not on the way to any video"
+        example = "/".join(split[0]) or "(none)"
+        return (
+            f"data.class_depth = {class_depth} names no class: folder {class_depth} {why}; the folders of the first "
+            f"video are {example}",
+        )
+    depths = [depth for depth in range(below, min(map(len, split), default=0)) if depth != side_depth]
     if layout != "folders" or class_depth or len(depths) < 2:
         return ()
     first = sorted({folders[depths[0]] for folders in split})
@@ -135,15 +156,6 @@ def _other_depths(ids: Sequence[str], layout: str, class_depth: int, side_depth:
         f"the class is the folder that holds the video; data.class_depth = {depths[0] + 1} takes the outermost "
         f"instead: {few(first)}",
     )
-
-
-def is_excluded(video_id: str, patterns: Sequence[str]) -> bool:
-    """Whether a pattern (with ``*`` and ``?``) fits a video's path, a folder that it is in, or one name of the path."""
-    if not patterns:
-        return False
-    parts = video_id.split("/")
-    tried = [*("/".join(parts[: count + 1]) for count in range(len(parts))), *parts]
-    return any(fnmatchcase(each, pattern.strip("/")) for pattern in patterns for each in tried)
 
 
 def _without_frames_of(found: list[Found]) -> tuple[list[Found], list[str]]:
@@ -176,15 +188,19 @@ def describe(
 ) -> tuple[str | None, str | None]:
     """Class and group of a video by its path.
 
-    ``side_depth`` counts the folders above the one that names the side, if there is one.
+    ``side_depth`` counts the folders above the one that names the side, if there is one; it is passed over.
     In the ``ucf101`` layout the class is the folder's where the name has the same class in another spelling, else the
     name's; a file whose name has another form falls back to ``folders``.
     """
     *folders, name = video_id.split("/")
     if layout == "none":
         return None, None
-    at = class_depth - 1 if class_depth else len(folders) - 1
-    folder = folders[at] if 0 <= at < len(folders) and at != side_depth else None
+    own = [folder for depth, folder in enumerate(folders) if depth != side_depth]
+    at = class_depth - 1
+    if class_depth:
+        folder = folders[at] if at < len(folders) and at != side_depth else None
+    else:
+        folder = own[-1] if own else None
     match = UCF101_NAME.match(name) if layout == "ucf101" else None
     if match is None:
         return folder, None
@@ -224,15 +240,30 @@ def _looked_for(images: str) -> str:
 Found = tuple[str, int, int, str]  # id, size in bytes, time of change in ns, pattern of prescribed image names
 
 
-def _find(root: Path, *, with_images: bool, pattern: str) -> list[Found]:
+def _find(root: Path, *, with_images: bool, pattern: str) -> tuple[list[Found], list[str]]:
+    """All videos by id, and the files that are links."""
     videos: list[Found] = []
     of_images: list[Found] = []
+    links: list[str] = []
     for folder in _folders(root):
         here = list(_video_files(folder))
         videos.extend(here)
+        links.extend(folder.prefix + entry.name for entry in folder.files if entry.is_symlink())
         if with_images and not here and folder.prefix:  # the root is where the videos are, not one of them
             of_images.extend(_image_video(folder, pattern))
-    return videos + _innermost(of_images, videos)
+    return sorted(videos + _innermost(of_images, videos)), sorted(links)
+
+
+def _linked_twice(root: Path, ids: Collection[str], links: Sequence[str]) -> list[str]:
+    """The links whose file is a video of the folder by another name too."""
+    top, seen, twice = os.path.realpath(root), set[str](), []
+    for link in links:
+        if link in ids:
+            real = os.path.realpath(root / link)
+            if real in seen or (real.startswith(top + os.sep) and Path(os.path.relpath(real, top)).as_posix() in ids):
+                twice.append(link)
+            seen.add(real)
+    return twice
 
 
 @dataclass(frozen=True, slots=True)

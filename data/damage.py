@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import VideoError
+from .wording import counted
 
 WAY_OUT = "`--set extract.damaged=keep --retry-failed` stores them as they come"
 
@@ -57,5 +58,5 @@ class Damage:
 
     def __str__(self) -> str:
         marked = f"{self.marked:,} of {self.frames:,} frames as corrupt"
-        errors = f"{self.errors:,} error{'s' * (self.errors > 1)} ({self.first_error})"
+        errors = f"{counted(self.errors, 'error')} ({self.first_error})"
         return ", ".join([marked] * bool(self.marked or not self.errors) + [errors] * bool(self.errors))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .annotations import read_tables, splits_of
 from .catalog import Catalog
 from .errors import CatalogError
-from .names import VideoNames, few
+from .names import VideoNames
 from .tables import Row, Table
 from .types import Division, Video
+from .wording import few
 
 
 def with_tables(catalog: Catalog, paths: Sequence[Path]) -> Catalog:
@@ -27,21 +28,25 @@ def with_tables(catalog: Catalog, paths: Sequence[Path]) -> Catalog:
     numbers = splits_of(paths)
     table = read_tables(paths, numbers[0] if numbers else 1)
     found = VideoNames(video.id for video in catalog.videos)
-    rows_by_id, notes = _match(found, table)
+    where = "the data folder" if catalog.digests is None else "the imported features"
+    matched = _match(found, table, where)
+    rows_by_id, notes = matched.rows, matched.notes
     if table.rows and not rows_by_id:
-        raise CatalogError(
-            f"none of the {len(catalog.videos):,} videos is named in the table ({table.what}); the first video is "
-            f"'{catalog.videos[0].id}', the first row '{table.rows[0].video}'"
-        )
+        raise CatalogError(_none_named(catalog, table))
     if catalog.digests is not None and any(row.span for rows in rows_by_id.values() for row in rows):
-        raise CatalogError("the table names segments (start_s, end_s), which imported features cannot be cut into")
+        raise CatalogError(
+            f"the table names segments ({table.what}: start_s, end_s), which imported features cannot be cut into: "
+            "import features of each segment under a name of its own, give a table without these columns (one class "
+            "a video, or several with ; between), or the videos themselves (mofore init VIDEOS --table)"
+        )
     items = [item for video in catalog.videos for item in _items(video, rows_by_id.get(video.id, ()), table)]
     divisions = [_division("table" if not numbers else f"official{numbers[0]}", items)]
     for number in numbers[1:]:
-        rows = _match(found, read_tables(paths, number))[0]
+        rows = _match(found, read_tables(paths, number), "").rows
         others = [item for video in catalog.videos for item in _items(video, rows.get(video.id, ()), table)]
         divisions.append(_division(f"official{number}", others))
-    unlisted = [video.id for video in catalog.videos if video.id not in rows_by_id] if table.rows else []
+    unlisted = [video.id for video in catalog.videos if video.id not in rows_by_id and video.id not in matched.unclear]
+    unlisted = unlisted if table.rows else []
     if unlisted:
         what = "without class and side" if table.labelled else "without side"
         notes.append(f"not in the table, so {what}: {len(unlisted):,} ({few(unlisted)})")
@@ -49,7 +54,7 @@ def with_tables(catalog: Catalog, paths: Sequence[Path]) -> Catalog:
         catalog,
         videos=tuple(sorted((item for item, _ in items), key=lambda video: video.id)),
         divisions=(*(division for division in divisions if division.sides), *catalog.divisions),
-        subsets={**catalog.subsets, **_subsets(found, table, notes)},
+        subsets={**catalog.subsets, **_subsets(found, table, where, notes)},
         notes=(*catalog.notes, *notes),
     )
 
@@ -57,32 +62,53 @@ def with_tables(catalog: Catalog, paths: Sequence[Path]) -> Catalog:
 Item = tuple[Video, frozenset[str]]  # and the sides that rows give it: more than one is a contradiction
 
 
-def _match(found: VideoNames, table: Table) -> tuple[dict[str, list[Row]], list[str]]:
-    """Rows by the id of the video that they mean, and what is to be told of the others."""
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """Rows by the id of the video that they mean, what is to be told of the others, and videos they may mean."""
+
+    rows: Mapping[str, list[Row]]
+    notes: list[str]
+    unclear: frozenset[str]
+
+
+def _match(found: VideoNames, table: Table, where: str) -> _Matched:
     known = found.find(name for row in table.rows for name in (*row.files, row.video))
     rows: dict[str, list[Row]] = defaultdict(list)
     absent: dict[str, None] = {}
     ambiguous: dict[str, None] = {}
     alone = set(known.by_name_alone)
     by_name: dict[str, None] = {}
-    unclear = set(known.ambiguous)
+    unclear: set[str] = set()
     for row in table.rows:
         names = (*row.files, row.video)
         name = next((each for each in names if each in known.ids), None)
+        rivals = [rival for each in names for rival in known.ambiguous.get(each, ())]
         if name is not None:
             rows[known.ids[name]].append(row)
             by_name |= {name: None} if name in alone else {}
-        elif any(each in unclear for each in names):
+        elif rivals:
             ambiguous[row.video] = None
+            unclear.update(rivals)
         else:
             absent[row.video] = None
     total = len({row.video for row in table.rows})
     told = [
-        (absent, "listed, but not in the data folder", f" of {total:,}"),
+        (absent, f"listed, but not in {where}", f" of {total:,}"),
         (ambiguous, "listed by a name that several videos have, so not used", ""),
         (by_name, "recognised by name alone, in another folder than listed", ""),
     ]
-    return rows, [f"{what}: {len(names):,}{of} ({few(names)})" for names, what, of in told if names]
+    notes = [f"{what}: {len(names):,}{of} ({few(names)})" for names, what, of in told if names]
+    return _Matched(rows, notes, frozenset(unclear))
+
+
+def _none_named(catalog: Catalog, table: Table) -> str:
+    """The complaint of a table of other videos; or of one whose header was taken for a video, or a video for one."""
+    first = table.rows[0].video
+    form = "" if table.headed else " (no column is named in it: a path and a class in every line were expected)"
+    return (
+        f"none of the {len(catalog.videos):,} videos is named in the table ({table.what}); the first video is "
+        f"'{catalog.videos[0].id}', the first row '{first}'{form}"
+    )
 
 
 def _items(video: Video, rows: Sequence[Row], table: Table) -> list[Item]:
@@ -103,11 +129,8 @@ def _item(video: Video, rows: Sequence[Row], table: Table) -> Item:
     item = replace(video, label=labels[0] if labels else None, more_labels=labels[1:], group=group, metadata=metadata)
     span = rows[0].span
     if span is not None:
-        end = f",{span.end_s:g}" if span.end_s < float("inf") else ""
         group = group or video.id  # segments of one film share their scene
-        item = replace(
-            item, id=f"{video.id}#t={span.start_s:g}{end}", file=video.file or video.id, span=span, group=group
-        )
+        item = replace(item, id=video.id + span.fragment, file=video.file or video.id, span=span, group=group)
     return item, frozenset(row.side for row in rows if row.side)
 
 
@@ -118,11 +141,11 @@ def _division(name: str, items: Iterable[Item]) -> Division:
     return Division(name, {video.id: next(iter(sides)) for video, sides in items if len(sides) == 1}, notes)
 
 
-def _subsets(found: VideoNames, table: Table, notes: list[str]) -> Mapping[str, frozenset[str]]:
+def _subsets(found: VideoNames, table: Table, where: str, notes: list[str]) -> Mapping[str, frozenset[str]]:
     subsets = {}
     for name, names in table.subsets.items():
         known = found.find(names)
         subsets[name] = frozenset(known.ids.values())
         if len(known.ids) < len(names):
-            notes.append(f"of '{name}', not in the data folder: {len(names) - len(known.ids):,} of {len(names):,}")
+            notes.append(f"of '{name}', not in {where}: {len(names) - len(known.ids):,} of {len(names):,}")
     return subsets

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from .suffixes import VIDEO_SUFFIXES
-
-FEW = 3  # names that are told of many
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +22,13 @@ class Found:
 
     Attributes:
         ids: of the video that each name means, by name.
-        ambiguous: names that several videos have.
+        ambiguous: names that several videos have, with these.
         absent: names that no video has.
         by_name_alone: names whose folder is another than that of the video they mean.
     """
 
     ids: Mapping[str, str]
-    ambiguous: tuple[str, ...] = ()
+    ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     by_name_alone: tuple[str, ...] = ()
 
@@ -82,13 +80,14 @@ class VideoNames:
         for path in asked.values():
             entries[path.key].add(path.parts)
         ids: dict[str, str] = {}
-        ambiguous, absent, alone = [], [], []
+        ambiguous: dict[str, tuple[str, ...]] = {}
+        absent, alone = [], []
         for name, path in asked.items():
             nearest = self._nearest(path)
             if not nearest or (len(nearest) > 1 and all(map(path.conflicts, nearest))):
                 absent.append(name)
             elif len(nearest) > 1:
-                ambiguous.append(name)
+                ambiguous[name] = tuple(video.text for video in nearest)
             elif not path.conflicts(nearest[0]):
                 ids[name] = nearest[0].text
             elif len(entries[path.key]) == 1 == len(self._by_key[path.key]) and not path.parts[-1].isdigit():
@@ -96,7 +95,7 @@ class VideoNames:
                 alone.append(name)
             else:
                 absent.append(name)
-        return Found(ids, tuple(ambiguous), tuple(absent), tuple(alone))
+        return Found(ids, ambiguous, tuple(absent), tuple(alone))
 
     def _nearest(self, path: _Path) -> list[_Path]:
         """The videos that are most like the path; several if nothing tells them apart."""
@@ -119,8 +118,3 @@ def _common(left: tuple[str, ...], right: tuple[str, ...], *, fold: bool) -> int
             break
         count += 1
     return count
-
-
-def few(names: Collection[str], most: int = FEW) -> str:
-    """The first of some names, and that there are more."""
-    return ", ".join(f"'{name}'" for name in list(names)[:most]) + (", ..." if len(names) > most else "")

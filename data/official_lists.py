@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import CatalogError
-from .names import Found, VideoNames, few
+from .names import Found, VideoNames
 from .text_files import is_utf8, read_text
 from .types import Division, Video
+from .wording import few
 
 
 def has_lists(lists: Path, number: int) -> bool:
@@ -34,7 +35,7 @@ def official_division(videos: Sequence[Video], lists: Path, number: int) -> Divi
     if not found.ids:
         first = next((entry for listed in entries.values() for entry in listed), "-")
         raise CatalogError(
-            f"none of the {len(videos)} videos is named in '{lists}' (split {number}); "
+            f"none of the {len(videos):,} videos is named in '{lists}' (split {number}); "
             f"the first video is '{videos[0].id}', the first entry '{first}'"
         )
     return Division(f"official{number}", sides, _notes(found, both, sum(map(len, entries.values()))))

@@ -12,12 +12,13 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from .catalog import Catalog, described, find_videos, is_excluded
+from .catalog import Catalog, described, find_videos
 from .errors import CatalogError
-from .names import few
+from .exclusions import Exclusions
 from .settings import DataSettings
 from .text_files import read_text
 from .types import Video
+from .wording import few
 
 LISTS = frozenset([".txt", ".lst", ".list"])
 
@@ -30,32 +31,54 @@ def scan_roots(roots: Sequence[Path], settings: DataSettings) -> Catalog:
     """
     if not roots:
         raise CatalogError("data.root is empty: give the folder that holds the videos, or several, or a list of files")
+    exclusions = Exclusions(settings.exclude)
     if len(roots) == 1 and not _is_list(roots[0]):
-        catalog = find_videos(roots[0], settings.images, settings.exclude)
-        return described(replace(catalog, layout=settings.layout), settings.class_depth)
+        catalog = find_videos(roots[0], settings.images, exclusions)
+    else:
+        catalog = _together(roots, settings, exclusions)
+    catalog = replace(catalog, layout=settings.layout, notes=(*catalog.notes, *exclusions.notes()))
+    inner = min(name.count("/") + 1 for name in _names(roots)) if len(roots) > 1 else 0
+    return described(catalog, settings.class_depth, below=inner)
+
+
+def _together(roots: Sequence[Path], settings: DataSettings, exclusions: Exclusions) -> Catalog:
+    """The videos of several roots, or of a list; a file that is in more than one is taken once."""
     videos: list[Video] = []
     notes: list[str] = []
     for root, name in zip(roots, _names(roots), strict=True):
-        found = _listed(root, settings) if _is_list(root) else find_videos(root, settings.images, settings.exclude)
+        found = _listed(root, exclusions) if _is_list(root) else find_videos(root, settings.images, exclusions)
         prefix = f"{name}/" if len(roots) > 1 else ""
         videos += [
             replace(video, id=prefix + video.id, file=video.file or str(found.root / video.id))
             for video in found.videos
         ]
         notes += found.notes
+    videos, again = _once_each(videos)
+    if again:
+        notes.append(
+            f"in data.root more than once (folders within one another, links), so taken once: {len(again):,} "
+            f"({few(again)})"
+        )
     videos.sort(key=lambda video: video.id)
     for one, other in pairwise(videos):
         if one.id == other.id:
             raise CatalogError(f"'{one.file}' and '{other.file}' would have the same id '{one.id}': name them apart")
     root = roots[0] if len(roots) == 1 else Path(os.path.commonpath(roots))
-    return described(Catalog(root, tuple(videos), settings.layout, notes=tuple(notes)), settings.class_depth)
+    return Catalog(root, tuple(videos), settings.layout, notes=tuple(notes))
+
+
+def _once_each(videos: Sequence[Video]) -> tuple[list[Video], list[str]]:
+    """Each real file the first time that it comes, and ids of the others: twice, it could be on both sides."""
+    kept: dict[str, Video] = {}
+    again = [video.id for video in videos if kept.setdefault(os.path.realpath(video.file), video) is not video]
+    return [*kept.values()], again
 
 
 def _is_list(root: Path) -> bool:
     return root.suffix.lower() in LISTS and root.is_file()
 
 
-def _listed(path: Path, settings: DataSettings) -> Catalog:
+def _listed(path: Path, exclusions: Exclusions) -> Catalog:
     """The videos of a list: a path in every line, absolute or from the list's folder."""
     path = path.absolute()
     videos: dict[str, Video] = {}
@@ -64,7 +87,7 @@ def _listed(path: Path, settings: DataSettings) -> Catalog:
         file = Path(os.path.normpath(path.parent / Path(line.replace("\\", "/")).expanduser()))
         near = file.is_relative_to(path.parent)
         video_id = PurePosixPath(file.relative_to(path.parent if near else file.anchor)).as_posix()
-        if is_excluded(video_id, settings.exclude):
+        if exclusions.leave_out(video_id):
             continue
         try:
             state = file.stat()
@@ -80,7 +103,7 @@ def _listed(path: Path, settings: DataSettings) -> Catalog:
         first = f"; the first entry is '{missing[0]}'" if missing else ""
         raise CatalogError(f"no file of the list '{path}' is there{first}: paths are taken from the list's folder")
     absent = [f"in the list '{path.name}', but absent: {len(missing):,} ({few(missing)})"] if missing else []
-    return Catalog(path.parent, tuple(videos.values()), settings.layout, notes=tuple(absent))
+    return Catalog(path.parent, tuple(videos.values()), "auto", notes=tuple(absent))
 
 
 def _names(roots: Sequence[Path]) -> list[str]:

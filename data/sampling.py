@@ -117,8 +117,17 @@ class Span:
         """Whether a frame that is shown so many seconds after the first one belongs to it."""
         return self.start_s - ROUNDING_S <= passed_s < self.end_s - ROUNDING_S
 
+    @property
+    def fragment(self) -> str:
+        """As the end of an address: ``#t=1,2.5`` (W3C Media Fragments), to a microsecond."""
+        return f"#t={_plain(self.start_s)}" + (f",{_plain(self.end_s)}" if self.end_s < math.inf else "")
+
     def __str__(self) -> str:
         return f"{self.start_s:.2f}-{self.end_s:.2f} s" if self.end_s < math.inf else f"from {self.start_s:.2f} s"
+
+
+def _plain(seconds: float) -> str:
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ ALIASES = {
     "start_s": ("start_s", "start"),
     "end_s": ("end_s", "end"),
 }
+COLUMNS = frozenset(word for words in ALIASES.values() for word in words)
 UNKNOWN = frozenset(["", "-1", "nan", "none", "null"])  # what stands for no class
 KINDS = ".csv, .tsv, .jsonl, .json"
 
@@ -68,12 +69,14 @@ class Table:
         rows: in their order.
         subsets: named parts of the test side, as names of videos.
         labelled: whether the files name classes at all; those of folders are then none.
+        headed: whether their columns have names.
     """
 
     what: str
     rows: tuple[Row, ...] = ()
     subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labelled: bool = True
+    headed: bool = True
 
 
 def side_name(text: str) -> str | None:
@@ -88,7 +91,7 @@ def side_in(name: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def own_table(path: Path, records: Iterable[Mapping[str, Any]]) -> Table:
+def own_table(path: Path, records: Iterable[Mapping[str, Any]], *, headed: bool = True) -> Table:
     """A table with columns as the module says.
 
     Raises:
@@ -109,7 +112,7 @@ def own_table(path: Path, records: Iterable[Mapping[str, Any]]) -> Table:
         rows.append(_row(path, number, used, others, side))
     if not rows:
         raise CatalogError(f"the table '{path}' is empty")
-    return Table("table", tuple(rows), labelled=labelled)
+    return Table("table", tuple(rows), labelled=labelled, headed=headed)
 
 
 def _row(
@@ -164,32 +167,54 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else json.dumps(value) if isinstance(value, dict) else str(value)
 
 
-def records_of(path: Path) -> list[dict[str, Any]]:
-    """The rows of a CSV, TSV or JSON-lines file as dictionaries.
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The rows of a file as dictionaries, and whether its first line names the columns."""
 
-    A file without a header, of a path and a class in every line (as PySlowFast, VideoMAE and MMAction have them), is
-    known by its first cell, which ends like a video.
+    rows: list[dict[str, Any]]
+    headed: bool = True
+
+
+def records_of(path: Path) -> Records:
+    """The rows of a CSV, TSV or JSON-lines file.
+
+    A file without a header, of a path and perhaps a class in every line (as PySlowFast, VideoMAE and MMAction have
+    them), is known by its first cell, which ends like a video, or by a first line that names no known column.
 
     Raises:
         CatalogError: if it is none of them.
     """
     text = read_text(path, "the table")
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return list(_json_lines(path, text))
+        return Records(list(_json_lines(path, text)))
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise CatalogError(f"the table '{path}' is empty")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(lines[0])
-    if _is_video(_first_cell(lines[0], delimiter)):
-        return [dict(zip(("video", "label"), _pair(path, line, delimiter), strict=True)) for line in lines]
+    if _is_video(_first_cell(lines[0], delimiter)) or _are_pairs(lines, delimiter):
+        pairs = [_pair(path, line, delimiter) for line in lines]
+        return Records([dict(zip(("video", "label"), pair, strict=True)) for pair in pairs], headed=False)
     try:
         table = csv.DictReader(io.StringIO(text), delimiter=delimiter or ",", skipinitialspace=True, strict=True)
         twice = [name for name, count in Counter(table.fieldnames or ()).items() if count > 1]
         if twice:
             raise CatalogError(f"the table '{path}' has several columns called {_shortened(twice)}: name them apart")
-        return list(table)
+        return Records(list(table))
     except csv.Error as error:
         raise CatalogError(f"the table '{path}' is no CSV that can be read: {error}") from error
+
+
+def _are_pairs(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether no line has more than two cells, and the first none that is the name of a column."""
+    if any(cell.lower() in COLUMNS for cell in _cells(lines[0], delimiter)):
+        return False
+    return all(len(_cells(line, delimiter)) <= 2 for line in lines)
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """What is between separators; of spaces, the last one separates."""
+    cells = next(csv.reader([line], delimiter=delimiter)) if delimiter else line.strip().rsplit(" ", 1)
+    return [cell.strip() for cell in cells]
 
 
 def _delimiter(line: str) -> str:
@@ -207,11 +232,11 @@ def _is_video(cell: str) -> bool:
 
 def _pair(path: Path, line: str, delimiter: str) -> tuple[str, str]:
     """Path and class of a line without a header; paths may hold spaces."""
-    cells = next(csv.reader([line], delimiter=delimiter)) if delimiter else line.strip().rsplit(" ", 1)
+    cells = _cells(line, delimiter)
     if len(cells) == 1 or (not delimiter and _is_video(line)):
         return line.strip(), ""
     if len(cells) == 2:
-        return cells[0].strip(), cells[1].strip()
+        return cells[0], cells[1]
     raise CatalogError(f"the table '{path}' has no header, and more than a path and a class in '{line[:80]}'")
 
 

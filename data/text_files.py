@@ -27,11 +27,21 @@ def read_text(path: Path, what: str, *, encoding: str | None = None) -> str:
         raise CatalogError(f"{what} '{path}' cannot be read: {error.strerror}") from error
     marked = next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
     try:
-        return content.decode(marked or encoding or "utf-8")
+        text = content.decode(marked or encoding or "utf-8")
     except UnicodeDecodeError as error:
+        likely = "UTF-16 without its mark" if _is_wide(content) else "Windows' cp1252"
         raise CatalogError(
-            f"{what} '{path}' is not {(marked or encoding or 'utf-8').upper()} (byte {error.start}): save it as UTF-8"
+            f"{what} '{path}' is not {(marked or encoding or 'utf-8').upper()} (byte {error.start}), perhaps {likely}: "
+            "save it as UTF-8"
         ) from error
+    if "\0" in text:
+        raise CatalogError(f"{what} '{path}' holds zero bytes, perhaps it is UTF-16 without its mark: save it as UTF-8")
+    return text
+
+
+def _is_wide(content: bytes) -> bool:
+    """Whether most letters take two bytes of which one is zero."""
+    return 4 * content.count(0) > len(content)
 
 
 def is_utf8(path: Path) -> bool:

@@ -84,7 +84,7 @@ def table_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "tables",
         type=click.Path(path_type=Path),
         multiple=True,
-        help="Classes, sides, groups, segments: CSV, TSV or JSON, or what a data set ships (may be repeated).",
+        help="Classes, sides, groups, segments of videos: CSV, TSV, JSON, or what data sets ship (may be repeated).",
     )(command)
 
 

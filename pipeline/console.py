@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..data.types import Failure
+from ..data.wording import counted
 from .metric_tables import metric_tables, price_table
 from .plan import Plan, StagePlan
 from .table_layout import TableText, fitted
@@ -74,7 +76,7 @@ class Console:
     def begins(self, plan: StagePlan) -> None:
         """A stage is about to run."""
         self._stage = plan.stage
-        todo = f"{plan.todo:,} {plan.unit}: " if plan.todo else ""
+        todo = f"{_units(plan)}: " if plan.todo else ""
         _line(plan.stage, plan.action, todo + "; ".join(map(str, plan.reasons)))
 
     def done(self, plan: StagePlan, seconds: float, summary: str) -> None:
@@ -160,6 +162,11 @@ class Console:
         return f"{_duration((now - self._begin) * (1 - self._share) / self._share)} left"
 
 
+def _units(plan: StagePlan) -> str:
+    """What there is to do: ``3 videos``."""
+    return counted(plan.todo, plan.unit.removesuffix("s"), plan.unit)
+
+
 def show_plan(plan: Plan, failures: Sequence[Failure]) -> None:
     """`mofore status`."""
     for stage in plan.values():
@@ -193,7 +200,7 @@ def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
     failures = [failure for failure in failures if not failure.is_no_video]
     if not failures:
         return
-    click.echo(f"{len(failures):,} video{'s' * (len(failures) > 1)} could not be read:", err=True)
+    click.echo(f"{counted(len(failures), 'video')} could not be read:", err=True)
     if len(failures) > 1:
         counts = Counter(failure.reason for failure in failures)
         for reason, count in counts.most_common(8):
@@ -221,10 +228,11 @@ def show_tables(tables: Sequence[TableText]) -> None:
     from rich.console import Console as RichConsole
     from rich.table import Table
 
-    console = RichConsole(width=None if sys.stdout.isatty() else WIDE)
+    told_width = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    console = RichConsole(width=shutil.get_terminal_size().columns if told_width else WIDE)
     for title, columns, rows in (part for whole in tables for part in fitted(whole, console.width)):
         if title:
-            click.echo(_wrapped(title, console.width) if sys.stdout.isatty() else title)
+            click.echo(_wrapped(title, console.width) if told_width else title)
         if not columns:
             click.echo()
             continue
@@ -307,7 +315,7 @@ def show_estimate(estimate: Estimate) -> None:
     for note in estimate.notes:
         say(f"note: {_printable(note)}")
     seconds, on_gpu = estimate.seconds, estimate.devices[0].type == "cuda"
-    where = f"{len(estimate.devices)} GPU{'s' if len(estimate.devices) > 1 else ''}" if on_gpu else "the processor"
+    where = f"{counted(len(estimate.devices), 'GPU')}" if on_gpu else "the processor"
     if not on_gpu:
         say("warning: no GPU found, or none allowed: extraction runs on the processor")
     say(
@@ -359,13 +367,14 @@ def _short(value: float | str) -> str:
 
 def show_findings(findings: Findings, repair: str) -> None:
     """`mofore verify`; ``repair`` is the command that makes anew what is lost."""
-    read = f"{findings.shards:,} shards with {findings.videos:,} sound videos, {findings.outputs:,} outputs"
+    outputs = counted(findings.outputs, "output")
+    read = f"{counted(findings.shards, 'shard')} with {counted(findings.videos, 'sound video')}, {outputs}"
     for damage in findings.damage:
         click.echo(f"damaged  {_printable(damage.path)}: {_printable(damage.complaint)}")
         if damage.videos:
             names = ", ".join(map(_printable, damage.videos[:MOST_NAMES]))
             more = f" and {len(damage.videos) - MOST_NAMES:,} more" if len(damage.videos) > MOST_NAMES else ""
-            click.echo(f"         {len(damage.videos):,} videos to redo: {names}{more}; {damage.kept:,} kept")
+            click.echo(f"         {counted(len(damage.videos), 'video')} to redo: {names}{more}; {damage.kept:,} kept")
     if findings.damage:
         click.echo(f"read {read}; what is damaged was put aside. Make it anew with: {repair}")
     else:

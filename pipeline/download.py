@@ -13,6 +13,7 @@ from ..cache.lock import exclusive
 from ..data.catalog import scan
 from ..data.errors import UsageError
 from ..data.ucf101 import CLASS_COUNT, SPLITS_FOLDER, SPLITS_URL, VIDEO_COUNT, VIDEOS_FOLDER, VIDEOS_URL, Archive
+from ..data.wording import counted
 from ..stages.byte_meter import size_text
 from ..stages.download import fetch
 from ..stages.unpack import RAR_HINT, is_unpacked, rar_programs, unpack
@@ -79,7 +80,7 @@ def _report(folder: Path) -> bool:
     videos = scan(folder / VIDEOS_FOLDER).videos
     classes = len({video.label for video in videos if video.label})
     complete = (len(videos), classes) == (VIDEO_COUNT, CLASS_COUNT)
-    console.say(f"{len(videos):,} videos in {classes} classes")
+    console.say(f"{counted(len(videos), 'video')} in {counted(classes, 'class', 'classes')}")
     if not complete:
         console.say(
             f"warning: UCF101 has {VIDEO_COUNT:,} videos in {CLASS_COUNT} classes; if something is missing, delete "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.errors import UsageError
 from ..data.types import recording_of
+from ..data.wording import counted
 from . import console
 from .search import find_index
 from .world import World
@@ -169,12 +170,12 @@ def show(duplicates: Duplicates, shown: Sequence[Duplicate], hidden: int = 0) ->
     found = duplicates.found
     if not found:
         _say(
-            f"no near-duplicates among {duplicates.videos:,} videos (clips of the space {duplicates.space} with a "
-            f"cosine of {duplicates.threshold:g}; --threshold)"
+            f"no near-duplicates among {counted(duplicates.videos, 'video')} (clips of the space {duplicates.space} "
+            f"with a cosine of {duplicates.threshold:g}; --threshold)"
         )
         return
     _say(
-        f"near-duplicate pairs among {duplicates.videos:,} videos: {len(found):,}; between test and training: "
+        f"near-duplicate pairs among {counted(duplicates.videos, 'video')}: {len(found):,}; between test and training: "
         f"{duplicates.across:,} (test videos that have one: {duplicates.queries:,})"
     )
     for each in shown:

@@ -21,6 +21,7 @@ from ..cache.ledger import Ledger, ShardRecord
 from ..cache.lock import exclusive
 from ..data.errors import UsageError
 from ..data.progress import Progress
+from ..data.wording import counted
 from .config import Config
 from .finetune import plan_finetune
 from .plan import make_plan
@@ -230,7 +231,7 @@ def _rows_item(record: ShardRecord, keep: tuple[int, ...]) -> Item | None:
     if not gone or share < NOTICEABLE:
         return None
     path = f"features/{record.store}/{record.name}"
-    why = f"{len(gone):,} of {len(record.videos):,} videos are superseded, or were removed or changed"
+    why = f"{len(gone):,} of {counted(len(record.videos), 'video')} are superseded, or were removed or changed"
     return Item("rows", path, int(share * record.size), why, (path,), tuple(video.id for video in gone), keep)
 
 

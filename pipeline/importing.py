@@ -22,6 +22,7 @@ from ..data.catalog import Catalog
 from ..data.errors import ConfigError, StoreError, WorkspaceError
 from ..data.short_videos import ShortVideos
 from ..data.splits import make_split
+from ..data.wording import counted
 from ..stages import versions
 from ..stages.feature_options import Reading, listed
 from . import console
@@ -211,9 +212,9 @@ def _say_short(config: Config, record: ImportRecord) -> None:
 def _say(change: Change, record: ImportRecord, root: Path) -> None:
     rows, width = record.source["shape"]
     times = "with their times" if record.fps is None else f"at {record.fps:g} frames a second (--fps)"
-    console.say(f"features of {rows:,} frames, width {width}, {record.source['dtype']}, {times}")
+    console.say(f"features of {counted(rows, 'frame')}, width {width}, {record.source['dtype']}, {times}")
     done = "nothing changed"
     if change.anything:
         removed = f", {change.removed:,} no longer there" if change.removed else ""
-        done = f"stored {change.stored:,} of {len(record.videos):,} videos{removed}"
+        done = f"stored {change.stored:,} of {counted(len(record.videos), 'video')}{removed}"
     console.say(f"{done}; next: mofore run -w {shlex.quote(str(root))}")

@@ -15,6 +15,7 @@ from ..data.errors import BackboneError, CatalogError, StageError, WorkspaceErro
 from ..data.official_lists import has_lists
 from ..data.splits import make_split
 from ..data.types import Split
+from ..data.wording import counted
 from . import console
 from .config import Config, make_config, parse_override, render
 from .workspace import Workspace
@@ -76,8 +77,9 @@ def say_catalog(catalog: Catalog, split: Split) -> None:
     others += [f"{unassigned:,} on no side"] * bool(unassigned)
     parts = {name: len(split.test & ids) for name, ids in catalog.subsets.items()}
     others += [f"{count:,} of those to test on in '{name}'" for name, count in parts.items()]
+    classes = counted(len(counts), "class", "classes")
     console.say(
-        f"{len(catalog.videos):,} videos, {len(counts)} classes (layout {catalog.layout}); split {split.name}: "
+        f"{counted(len(catalog.videos), 'video')}, {classes} (layout {catalog.layout}); split {split.name}: "
         + ", ".join([f"{len(split.train):,} to train on", f"{len(split.test):,} to test on{asking}", *others])
     )
     if counts:
@@ -88,11 +90,18 @@ def say_catalog(catalog: Catalog, split: Split) -> None:
 
 def _class_counts(counts: Counter[str], without: int) -> str:
     """The classes with their numbers of videos, the largest first; of many, the first and the last ones."""
-    ordered = [f"{label} {count:,}" for label, count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))]
+    ordered = [
+        f"{_quoted(label)} {count:,}" for label, count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    ]
     if len(ordered) > MOST_CLASSES:
         hidden = len(ordered) - MOST_CLASSES
         ordered = [*ordered[: MOST_CLASSES - 2], f"({hidden:,} more)", *ordered[-2:]]
     return f"classes: {', '.join(ordered)}" + (f"; without a class: {without:,}" if without else "")
+
+
+def _quoted(label: str) -> str:
+    """A class as it stands in a list: in quotes where it holds what separates them."""
+    return f"'{label}'" if "," in label or ";" in label else label
 
 
 def splits_folder(workspace: Workspace, splits: Path) -> str:

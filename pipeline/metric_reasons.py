@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..data.wording import counted
+
 MOST_CLASSES = 5  # that are named
 
 Metrics = Mapping[str, Any]
@@ -64,7 +66,7 @@ def why_left_out(metrics: Metrics) -> str:
     if "left_out" not in metrics:
         return ""
     found = metrics["left_out"]
-    have = _counted(found["videos"], "video has", "videos have")
+    have = counted(found["videos"], "video has", "videos have")
     names = ", ".join(found["figures"]).replace("_", " ")
     return f"Not measured, since {have} several classes: {names}"
 
@@ -102,10 +104,6 @@ def _lacking(metrics: Metrics) -> str:
         found = [found[0].rpartition(":")[0]]
     more = f" and {len(found) - MOST_CLASSES:,} more" if len(found) > MOST_CLASSES else ""
     return ", ".join(found[:MOST_CLASSES]) + more
-
-
-def _counted(count: int, one: str, more: str) -> str:
-    return f"{count:,} {one if count == 1 else more}"
 
 
 def _are(count: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..data.wording import counted
 from .metric_reasons import unmatched, why_left_out, why_without_classes, why_without_forecast, why_without_retrieval
 from .table_layout import NOTHING, TableText
 
@@ -43,7 +44,7 @@ def _line(text: str) -> TableText:
 def _retrieval(metrics: dict[str, Any]) -> TableText:
     protocol, rows = metrics["protocol"], metrics["retrieval"]
     centred = "centred with the gallery's mean" if protocol["centered"] else "not centred"
-    queries = f"{next(iter(rows.values()))['queries']:,} queries{unmatched(metrics)}"
+    queries = f"{counted(next(iter(rows.values()))['queries'], 'query', 'queries')}{unmatched(metrics)}"
     where = f"{queries}, {protocol['gallery']:,} in the gallery, split {protocol['split']}"
     texts = [_retrieval_row(name, row, protocol["tested_against"]) for name, row in rows.items()]
     columns = ["embedding", "R@1", "95 %", "R@5", "R@10", "R@20", "R@50", "mAP", "95 %", "mAP against raw"]
@@ -57,7 +58,8 @@ def _ties(rows: dict[str, Any]) -> str:
     most = max(tied, key=lambda name: tied[name])
     if not tied[most]:
         return ""
-    return f"; up to {tied[most]:,} queries ({most}) have equally near videos of several classes: expectations"
+    have = counted(tied[most], "query has", "queries have")
+    return f"; up to {have} equally near videos of several classes ({most}): expectations"
 
 
 def _retrieval_row(name: str, row: dict[str, Any], reference: str) -> list[str]:
@@ -108,7 +110,7 @@ def _protocols(metrics: dict[str, Any], *, recalls: bool = True) -> TableText:
                     name,
                     percent(row["R@1"] if recalls else None),
                     percent(row["mAP"] if recalls else None),
-                    f"{measured['queries']:,}",
+                    f"{row['queries']:,}",
                     percent(row["nearest_of_same_group"]),
                     percent(without if recalls else None),
                     percent(row.get("queries_that_the_fit_saw")),

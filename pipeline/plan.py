@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ..cache.fingerprint import KEY_LENGTH, digest, stage_fingerprint
 from ..cache.ledger import StageRecord
+from ..data.wording import counted
 from ..stages import versions
 from .reasons import (
     ConfigChanged,
@@ -99,7 +100,7 @@ def _plan_extract(world: World, *, forced: bool, retry_failed: bool) -> StagePla
     failed = f"; {unreadable} could not be read" * bool(unreadable) + f"; {soundtracks} without pictures" * bool(
         soundtracks
     )
-    summary = f"{len(world.stored):,} videos, {frames:,} frames{failed}"
+    summary = f"{counted(len(world.stored), 'video')}, {counted(frames, 'frame')}{failed}"
     config = world.config.extract.identity()
     return StagePlan("extract", action, reasons, todo, "videos", config, "", world.store_key, summary)
 
@@ -114,7 +115,7 @@ def _plan_imported(world: World) -> StagePlan:
         reasons = (*missing, ImportLost(lost, world.import_command()))
     reasons = (*_times_reasons(world), *reasons)
     action: Action = "skip" if not reasons else "partial" if world.stored else "run"
-    summary = f"imported: {len(world.stored):,} videos, {frames:,} frames"
+    summary = f"imported: {counted(len(world.stored), 'video')}, {counted(frames, 'frame')}"
     config = world.config.extract.identity()
     return StagePlan("extract", action, reasons, lost, "videos", config, "", world.store_key, summary)
 
@@ -159,7 +160,7 @@ def _plan_fit(world: World, extract: StagePlan, *, forced: bool) -> StagePlan:
     record = world.ledger.find("fit", fingerprint)
     broken = world.broken_outputs(record) if record else ()
     if record and not broken and not forced:
-        summary = f"{steps:,} steps on {len(features):,} videos"
+        summary = f"{counted(steps, 'step')} on {counted(len(features), 'training video')}"
         return StagePlan("fit", "skip", (), 0, "steps", config, upstream, fingerprint, summary)
     done = 0 if forced else world.checkpoint_step(fingerprint[:KEY_LENGTH])
     if done and not record:
@@ -196,7 +197,7 @@ def _plan_published_index(
 ) -> StagePlan:
     """The index is there; ``metrics.json`` may still show another one's figures."""
     path = next(path for path in record.outputs if path.endswith("/metrics.json"))
-    fields = ("videos", config, upstream, record.fingerprint, f"{total:,} videos")
+    fields = ("videos", config, upstream, record.fingerprint, counted(total, "video"))
     if world.shown_metrics() == record.outputs[path].sha256:
         return StagePlan("index", "skip", (), 0, *fields)
     return StagePlan("index", "partial", (ResultElsewhere(path),), 0, *fields)

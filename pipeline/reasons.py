@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..data.wording import counted
+
 MOST_KEYS = 6  # that are shown
 
 
@@ -51,7 +53,7 @@ class InputsChanged:
 
     def __str__(self) -> str:
         parts = [
-            f"{len(ids):,} video{'s' * (len(ids) > 1)} {what} ({_some(ids)})"
+            f"{counted(len(ids), 'video')} {what} ({_some(ids)})"
             for what, ids in (("added", self.added), ("changed", self.changed), ("removed", self.removed))
             if ids
         ]
@@ -137,7 +139,7 @@ class ImportLost:
     command: str
 
     def __str__(self) -> str:
-        videos = f"{self.count:,} imported video{'s' * (self.count > 1)}"
+        videos = counted(self.count, "imported video")
         return f"the features of {videos} are gone or damaged; bring them again: {self.command}"
 
 
@@ -149,7 +151,7 @@ class TimesBackwards:
 
     def __str__(self) -> str:
         return (
-            f"the stored times of {self.count:,} video{'s' * (self.count > 1)} run backwards (an earlier version took "
+            f"the stored times of {counted(self.count, 'video')} run backwards (an earlier version took "
             "them as containers have them): they are sorted in place, without decoding"
         )
 

@@ -24,6 +24,7 @@ from ..data.progress import Progress
 from ..data.settings import FitSettings
 from ..data.short_videos import ShortVideos
 from ..data.types import Failure
+from ..data.wording import counted
 from ..stages import versions
 from .config import Config
 from .finetune import how_to_use, plan_finetune, refuse_in_use
@@ -197,7 +198,7 @@ def _repair_times(world: World, store: FeatureStore, watcher: Watcher) -> str:
             watcher.advance(1)
     finally:
         watcher.finish()
-    summary = f"the times of {len(world.backward_videos()):,} videos were sorted"
+    summary = f"the times of {counted(len(world.backward_videos()), 'video')} were sorted"
     watcher.note(summary)
     return summary
 
@@ -223,8 +224,12 @@ def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> st
     outputs = [folder / name for name in fit.OUTPUTS]
     _record(world, chosen, versions.FIT, outputs, time.monotonic() - begin)
     fit.forget_checkpoint(folder)
-    short = f", {result.too_short} too short" if result.too_short else ""
-    return f"{result.steps_run:,} steps on {result.videos:,} videos{short}, cosine {result.last['cosine']:.3f}"
+    left = [f"{result.held_out:,} held out"] * bool(result.held_out) + [f"{result.too_short:,} too short"] * bool(
+        result.too_short
+    )
+    used = f"{result.videos:,} of {counted(len(ids), 'training video')} ({', '.join(left)})"
+    used = used if left else counted(len(ids), "training video")
+    return f"{counted(result.steps_run, 'step')} on {used}, cosine {result.last['cosine']:.3f}"
 
 
 def _run_index(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
@@ -264,7 +269,7 @@ def _run_index(world: World, plan: Plan, request: Request, watcher: Watcher) -> 
     outputs = [folder / name for name in index.files(world.config.index)]
     _record(world, chosen, versions.INDEX, outputs, time.monotonic() - begin)
     _show_metrics(world, folder)
-    return f"{len(ids):,} videos"
+    return counted(len(ids), "video")
 
 
 def _run_finetune(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:

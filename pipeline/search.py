@@ -12,13 +12,14 @@ from ..cache.fingerprint import KEY_LENGTH
 from ..data.errors import MoforeError, StaleError, UsageError
 from ..data.sampling import Span
 from ..data.settings import SPACES
-from ..stages.queries import is_image_file, is_phrase, read_query, refuse_phrase
+from ..stages.queries import Names, is_image_file, is_phrase, read_query, refuse_phrase
 from . import console
 from .plan import Plan, make_plan
 from .world import World
 
 if TYPE_CHECKING:
     from ..cache.store import FrameTable
+    from ..stages.queries import Query
     from ..stages.query_embedding import QueryEmbedding
     from ..stages.query_encoder import QueryEncoder
     from ..stages.search import Answer, Searcher
@@ -105,9 +106,30 @@ class Session:
         if any(map(is_phrase, texts)):
             refuse_phrase(self.world.config.extract.backbone, space)
         searcher = self._searcher(space)
-        queries = [read_query(text, searcher.names, span=asked.span, template=asked.template) for text in texts]
+        queries = [self._query(text, searcher) for text in texts]
         filters = Filters(asked.classes, asked.role, asked.exclude_same_group)
         return searcher.answer(queries, Request(asked.count, filters, asked.rerank, asked.steps, asked.by))
+
+    def _query(self, text: str, searcher: Searcher) -> Query:
+        """What a text stands for; of a video that is not in the index, why.
+
+        Raises:
+            UsageError: if it stands for nothing.
+        """
+        try:
+            return read_query(text, searcher.names, span=self.asked.span, template=self.asked.template)
+        except UsageError:
+            known = Names(video.id for video in self.world.catalog.videos)
+            video = known.find(text)
+            video_id = None if video is None else known.ids[video]
+            if video_id is None or video_id in searcher.names.by_id:
+                raise
+            raise UsageError(f"{video_id!r} is not in the index: {self._why_absent(video_id)}") from None
+
+    def _why_absent(self, video_id: str) -> str:
+        if failure := self.world.failed.get(video_id):
+            return f"it could not be read ({failure.reason})"
+        return "run `mofore index`"
 
     def _searcher(self, space: str) -> Searcher:
         if space not in self._searchers:

@@ -20,6 +20,7 @@ from .device import Place, pick_device, pick_places
 from .device_extraction import ExtractInputs, extract_on
 from .extract_parts import extract_in_parts
 from .frame_source import read_video
+from .segment_ends import overrun_note
 from .shard_writer import ExtractResult, damage_note, drop_shards, failure_table, merge_small_shards
 
 __all__ = ["ExtractInputs", "ExtractResult", "run"]
@@ -57,12 +58,14 @@ def run(
     finally:
         progress.finish()
     if result.failures and not ledger.shards.get(store.key):
-        raise StageError(f"none of {len(inputs.videos)} videos could be read\n{failure_table(result.failures)}")
+        raise StageError(f"none of {len(inputs.videos):,} videos could be read\n{failure_table(result.failures)}")
     if result.damaged:
         progress.note(damage_note(result.damaged))
     if not _held(inputs.superseded, store, ledger) & {failure.video_id for failure in result.failures}:
         drop_shards(store, ledger, inputs.superseded)  # before merging, which would keep either copy
     merge_small_shards(store, ledger)
+    if overrun := overrun_note(inputs.videos, store, [*ledger.shards.get(store.key, {}).values()]):
+        progress.note(overrun)
     remove_partial_videos(store.partial_folder)
     return result
 

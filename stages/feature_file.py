@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.errors import FeaturesError
+from ..data.wording import counted
 from .dataset_names import Dataset, find_videos
 from .feature_arrays import TIME_LAST, Part, Table, find_axes
 from .feature_options import Reading, listed, shown
@@ -113,7 +114,11 @@ def _flat_videos(path: Path, arrays: Mapping[str, Table], shape: tuple[int, ...]
 def _unlabelled(videos: Sequence[BroughtVideo]) -> tuple[str, ...]:
     """A note of the videos whose class is not known."""
     count = sum(video.label is None for video in videos)
-    return (f"{count:,} of {len(videos):,} videos have the label -1 or none: they have no class",) if count else ()
+    return (
+        (f"{count:,} of {counted(len(videos), 'video')} have the label -1 or none: they have no class",)
+        if count
+        else ()
+    )
 
 
 def _lengths(path: Path, table: Table, ids: Sequence[str], shape: tuple[int, ...]) -> list[int]:
@@ -131,7 +136,7 @@ def _lengths(path: Path, table: Table, ids: Sequence[str], shape: tuple[int, ...
     if sum(lengths) != rows:
         hint = f" ({TIME_LAST})" if sum(lengths) == width else ""
         raise FeaturesError(
-            f"'{path}': lengths sum to {sum(lengths):,}, but features has {rows:,} rows: "
+            f"'{path}': lengths sum to {sum(lengths):,}, but features has {counted(rows, 'row')}: "
             f"one row for each frame of each video, in the order of ids, is needed{hint}"
         )
     return lengths

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..data.catalog import files_below
 from ..data.errors import FeaturesError
+from ..data.wording import counted
 from .dataset_names import only_features
 from .feature_arrays import Part
 from .feature_file import datasets_of
@@ -111,7 +112,9 @@ class Clocks:
             return None
         path, (shape, _) = self._path(stem), self._headers[stem]
         if shape != (video.frames,):
-            raise FeaturesError(f"'{path}' has {shape[0]:,} times, but '{shown(video.id)}' {video.frames:,} frames")
+            raise FeaturesError(
+                f"'{path}' has {shape[0]:,} times, but '{shown(video.id)}' {counted(video.frames, 'frame')}"
+            )
         return _mapped(path, mode=None).astype(np.float64) / 1000
 
     def rates(self) -> dict[str, float]:
@@ -131,11 +134,15 @@ class Clocks:
         notes = []
         if rated:
             notes.append(
-                f"{len(rated):,} videos have no _timestamps_ms.npy: each row is taken for a frame at the rate of "
-                "_fps.npy; if rows stand for several frames (I3D, R(2+1)D, S3D), give their own rate with --fps"
+                f"{counted(len(rated), 'video has', 'videos have')} no _timestamps_ms.npy: each row is taken for a "
+                "frame at the rate of _fps.npy; if rows stand for several frames (I3D, R(2+1)D, S3D), give their own "
+                "rate with --fps"
             )
         if bare and (rated or self._streams.times):
-            notes.append(f"{len(bare):,} videos have neither times nor rate, and are taken at 25: {listed(bare)}")
+            notes.append(
+                f"{counted(len(bare), 'video has', 'videos have')} neither times nor rate, so 25 frames a "
+                f"second are taken: {listed(bare)}"
+            )
         return tuple(notes)
 
     def _counts(self, video: str) -> bool:
@@ -163,7 +170,7 @@ def _streams_note(found: StreamNames, *, asked: bool) -> tuple[str, ...]:
         return (f"_{found.streams[0]} is taken for the stream, not for a part of the ids",)
     names = " and ".join(f"_{name}" if name else "no ending" for name in found.streams)
     return (
-        f"{len(found.files):,} videos have files with {names}: streams, joined in this order "
+        f"{counted(len(found.files), 'video has', 'videos have')} files with {names}: streams, joined in this order "
         f"(`--streams {found.streams[-1]}` takes one)",
     )
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..cache.fingerprint import digest, file_sha256
 from ..data.arrays import Float64
 from ..data.errors import FeaturesError
+from ..data.wording import counted
 from .feature_arrays import Table
 from .feature_options import Reading, listed, shown
 
@@ -188,5 +189,5 @@ def with_frames(path: Path, videos: Sequence[BroughtVideo]) -> tuple[tuple[Broug
         return tuple(videos), ()
     if len(empty) == len(videos):
         raise FeaturesError(f"'{path}': none of its {len(videos):,} videos has a frame")
-    left = f"{len(empty):,} of {len(videos):,} videos have no frames and are left out: {listed(empty)}"
+    left = f"{len(empty):,} of {counted(len(videos), 'video')} have no frames and are left out: {listed(empty)}"
     return tuple(video for video in videos if video.frames), (left,)

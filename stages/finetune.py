@@ -22,6 +22,7 @@ from ..data.errors import ConfigError, StageError
 from ..data.progress import Progress
 from ..data.settings import ExtractSettings, FinetuneSettings, FitSettings
 from ..data.types import Video
+from ..data.wording import counted
 from .backbone_blocks import Block, last_blocks
 from .clip_reader import read_wanted
 from .decode_worker import Reader
@@ -79,7 +80,7 @@ class FinetuneResult:
         """For the console."""
         failed = f", {len(self.failed)} could not be read" if self.failed else ""
         changes = ", ".join(f"{name} {self.first[name]:.3f} -> {self.last[name]:.3f}" for name in ("loss", "cosine"))
-        made = f"{self.steps_run:,} steps on {self.videos:,} videos{failed}"
+        made = f"{counted(self.steps_run, 'step')} on {counted(self.videos, 'video')}{failed}"
         return f"{made}, {changes}, {self.frames_per_s:,.0f} context frames/s"
 
 
@@ -159,7 +160,10 @@ def _source(
     memory = FrameMemory.of(inputs.table, torch.device("cpu"))
     usable_V = memory.usable_V(fit.gap_least, fit.unit)
     if len(usable_V) < 2:
-        raise StageError(f"{len(usable_V)} training videos are long enough; at least 2 are needed")
+        raise StageError(
+            f"{counted(len(usable_V), 'training video is', 'training videos are')} long enough for two clips with a "
+            "gap between (fit.clip_length, fit.gap_min); at least 2 are needed: shorter clips or gaps, or more videos"
+        )
     return PixelSource(
         make_sampler(sampled, memory, usable_V),
         inputs.videos,

@@ -77,12 +77,24 @@ class FitJob:
         usable_V = memory.usable_V(settings.gap_least, settings.unit).cpu()
         held_V, trained_V = _hold_out(usable_V, self.table.ids, self.groups, settings.validation)
         if len(trained_V) < 2:
-            raise StageError(
-                f"{len(trained_V)} of {len(memory.frames_V)} training videos can hold two clips with a gap of "
-                f"{settings.gap_least:g} {settings.unit} between (fit.gap_min, fit.gap_max) and are not held out "
-                "(fit.validation); at least 2 are needed"
-            )
+            raise StageError(self._too_few(memory, len(trained_V), len(held_V)))
         return memory, held_V, trained_V
+
+    def _too_few(self, memory: FrameMemory, trained: int, held: int) -> str:
+        """Why there is nothing to train on, and what would help."""
+        settings, videos = self.settings, len(memory.frames_V)
+        short = ShortVideos.of(memory.extent_V(settings.unit).tolist(), settings)
+        if videos < 2:
+            way_out = "more videos on the training side (data.split, data.train_fraction)"
+        elif trained + held >= 2:
+            way_out = "a smaller fit.validation"
+        else:
+            way_out = f"shorter clips and gaps: {short.advice}"
+        return (
+            f"at least 2 training videos are needed that can hold two clips of {settings.span:g} {settings.unit} with "
+            f"a gap of {settings.gap_least:g} between, and are not held out; of {videos:,} there are {trained:,} "
+            f"({held:,} held out). What would help: {way_out}"
+        )
 
 
 def run(

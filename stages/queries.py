@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..data.backbone import parse_backbone
 from ..data.errors import UsageError
 from ..data.images import is_image
 from ..data.sampling import Span
-
-if TYPE_CHECKING:
-    from .vector_index import Items
+from ..data.wording import counted
 
 TEXT = "text:"
 TEMPLATE = "a video of {}."
+SECONDS = re.compile(r"(?P<file>.+)#t=(?P<start>[0-9.]*)(?:,(?P<end>[0-9.]+))?")  # W3C Media Fragments
+MOST_SEGMENTS = 5  # that are named
 FEW = 20_000  # names among which near ones are looked for: more take too long
 
 
@@ -74,15 +76,25 @@ Query = IndexedVideo | VideoFile | ImageFile | Phrase
 
 
 class Names:
-    """The names by which videos of an index are called: id, file name, file name without suffix."""
+    """The names by which videos of an index are called: id, file name, file name without suffix.
 
-    def __init__(self, items: Items) -> None:
-        self.ids = [str(video["id"]) for video in items.videos]
+    Segments (``dir/a.mp4#t=1,2.5``) are called by any of these with their seconds behind, however these are written.
+    """
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self.ids = list(ids)
         self.by_id = {video_id: video for video, video_id in enumerate(self.ids)}
         self.by_name: dict[str, list[str]] = defaultdict(list)
+        self._segments: dict[str, list[str]] = defaultdict(list)
         for video_id in self.by_id:
-            for name in _names(video_id):
-                self.by_name[name].append(video_id)
+            file, seconds = _taken_apart(video_id)
+            for name in _names(file):
+                self.by_name[name + seconds].append(video_id)
+                if seconds:
+                    self._segments[name].append(video_id)
+            if seconds:
+                self.by_name[file + seconds].append(video_id)
+                self._segments[file].append(video_id)
 
     def find(self, name: str) -> int | None:
         """Position of the video that is called so.
@@ -92,12 +104,16 @@ class Names:
         """
         if name in self.by_id:
             return self.by_id[name]
-        ids = self.by_name.get(name, [])
+        ids = list(dict.fromkeys(self.by_name.get("".join(_taken_apart(name)), [])))
         if len(ids) > 1:
             raise UsageError(
                 f"{name!r} is the name of {len(ids)} videos ({', '.join(ids[:5])}): give one with its folder"
             )
         return self.by_id[ids[0]] if ids else None
+
+    def segments(self, name: str) -> list[str]:
+        """Ids of the segments of the file that is called so, in their order."""
+        return list(dict.fromkeys(self._segments.get(_taken_apart(name)[0], [])))
 
     def near(self, name: str) -> list[str]:
         """Names that are like one that is not there."""
@@ -126,6 +142,12 @@ def read_query(text: str, names: Names, *, span: Span | None = None, template: s
         return _without_span(ImageFile(path), span)
     if text and _exists(path):
         return VideoFile(path, span)
+    if segments := names.segments(text):
+        more = ", ..." if len(segments) > MOST_SEGMENTS else ""
+        raise UsageError(
+            f"{text!r} is not in the index as such, but its {_segments(len(segments))}: give one of "
+            f"{', '.join(segments[:MOST_SEGMENTS])}{more}"
+        )
     near = names.near(text)
     hint = f"did you mean {' or '.join(near)}?" if near else "a text begins with text:"
     raise UsageError(
@@ -181,6 +203,21 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _names(video_id: str) -> set[str]:
-    name = video_id.rsplit("/", 1)[-1]
+def _segments(count: int) -> str:
+    return counted(count, "segment is", "segments are")
+
+
+def _taken_apart(video_id: str) -> tuple[str, str]:
+    """What precedes the seconds of a segment, and these as ids have them; ("...", "") where there are none."""
+    found = SECONDS.fullmatch(video_id)
+    if found is None:
+        return video_id, ""
+    try:
+        return found["file"], Span(float(found["start"] or 0), float(found["end"] or math.inf)).fragment
+    except (ValueError, UsageError):
+        return video_id, ""
+
+
+def _names(file: str) -> set[str]:
+    name = file.rsplit("/", 1)[-1]
     return {name, name.rsplit(".", 1)[0]}

@@ -19,6 +19,7 @@ from ..data.arrays import Bool, Float32, Int64
 from ..data.errors import UsageError
 from ..data.sampling import Span
 from ..data.types import recording_of
+from ..data.wording import counted
 from .queries import ImageFile, IndexedVideo, Names, Phrase, Query
 from .rerank import TOP, changes, rerank
 from .unit_vectors import unit
@@ -165,7 +166,7 @@ class Searcher:
     @cached_property
     def names(self) -> Names:
         """Of the videos."""
-        return Names(self.index.items)
+        return Names(str(video["id"]) for video in self.index.items.videos)
 
     @cached_property
     def embedding(self) -> Embedding:
@@ -269,7 +270,7 @@ def allowed_rows(items: Items, filters: Filters, queries: Sequence[Query]) -> Bo
         groups = _groups(items, queries)
         allowed_V &= [not _recordings(video) & groups for video in items.videos]
     if not allowed_V.any():
-        raise UsageError(f"{_described(filters)} leaves none of the {len(items.videos):,} videos to be found")
+        raise UsageError(f"{_described(filters)} leaves none of the {counted(len(items.videos), 'video')} to be found")
     return np.asarray(allowed_V[items.video_N])
 
 

@@ -19,6 +19,7 @@ from ..data.arrays import Float16, Float64
 from ..data.errors import StageError, TooManyFailures
 from ..data.settings import ExtractSettings
 from ..data.types import Failure
+from ..data.wording import counted
 from .frame_source import Started
 
 TOLERATED_FAILURES = 10  # before `extract.max_failure_rate` is looked at
@@ -70,7 +71,7 @@ class ExtractResult:
         arithmetic = [name for name in ("folded", "compiled") if self.encoder.get(name)]
         parts = [f"{part} {100 * spent_s / wall_s:.0f} %" for part, spent_s in self.seconds.items()]
         told = [
-            f"{self.videos:,} videos, {self.frames:,} frames, {self.frames / wall_s:,.0f} frames/s",
+            f"{counted(self.videos, 'video')}, {counted(self.frames, 'frame')}, {self.frames / wall_s:,.0f} frames/s",
             ", ".join([str(self.encoder.get("precision", "")), *arithmetic]),
             "of the time: " + ", ".join(parts),
         ]
@@ -257,7 +258,7 @@ def damage_note(damaged: dict[str, str], most: int = 8) -> str:
     """One paragraph: which videos were stored with damaged frames, and how many of these each has."""
     told = [f"{video_id} ({what})" for video_id, what in sorted(damaged.items())[:most]]
     more = f"; and {len(damaged) - most:,} more" if len(damaged) > most else ""
-    count = f"{len(damaged):,} video{'s' * (len(damaged) > 1)}"
+    count = counted(len(damaged), "video")
     return f"{count} stored with damage, as extract.damaged = keep says: {'; '.join(told)}{more}"
 
 

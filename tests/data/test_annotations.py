@@ -63,7 +63,8 @@ def test_a_path_and_a_class_in_every_line(tmp_path: Path, separator: str) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("who,what\na,b\n", r"has no column 'video': its columns are who, what"),
+        ("who,what,split\na,b,c\n", r"has no column 'video': its columns are who, what, split"),
+        ("who,what,whence\na,b,c\n", r"has no column 'video': its columns are who, what, whence"),
         ("", "is empty"),
         ("video,start_s,end_s\na.mp4,5,2\n", r"row 1: start_s = 5, end_s = 2: seconds are needed"),
         ("video,start_s,end_s\na.mp4,x,2\n", r"row 1: start_s = 'x'"),

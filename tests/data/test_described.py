@@ -5,7 +5,7 @@ import pytest
 
 from mofore.data.catalog import Catalog, described
 from mofore.data.described import with_tables
-from mofore.data.errors import CatalogError
+from mofore.data.errors import CatalogError, ConfigError
 from mofore.data.sampling import Span
 from mofore.data.settings import DataSettings
 from mofore.data.splits import all_splits, make_split
@@ -124,3 +124,41 @@ def test_imported_features_cannot_be_cut(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("video,start_s,end_s\na,0,1\n")
     with pytest.raises(CatalogError, match="cannot be cut"):
         with_tables(catalog("a", digests={"a": "x"}), [tmp_path / "t.csv"])
+
+
+def test_videos_of_an_ambiguous_name_are_told_once(tmp_path: Path) -> None:
+    found = by_table(tmp_path, "video,label\nx,run\n2,sit\n", "A/x.mp4", "B/x.mp4", "A/2.mp4", "A/3.mp4")
+    assert found.notes == (
+        "listed by a name that several videos have, so not used: 1 ('x')",
+        "not in the table, so without class and side: 1 ('A/3.mp4')",
+    )
+
+
+def test_segments_so_near_that_six_digits_would_not_tell_them_apart(tmp_path: Path) -> None:
+    text = "video,start_s,end_s\n1,3600.123,3600.125\n1,3600.124,3600.126\n2,12345.5,12346\n"
+    ids = [video.id for video in by_table(tmp_path, text).videos]
+    assert ids[:3] == ["A/1.mp4#t=3600.123,3600.125", "A/1.mp4#t=3600.124,3600.126", "A/2.mp4#t=12345.5,12346"]
+
+
+def test_a_first_line_without_a_known_column_is_a_video(tmp_path: Path) -> None:
+    for separator, name in ((",", "train.csv"), (" ", "train.csv"), ("\t", "train.tsv")):
+        found = by_table(tmp_path, f"1{separator}run\nB/3{separator}sit\n", name=name)
+        assert {video.id: video.label for video in found.videos if video.label} == {"A/1.mp4": "run", "B/3.mp4": "sit"}
+    with pytest.raises(CatalogError, match=r"the first row 'clip_name' \(no column is named in it"):
+        by_table(tmp_path, "clip_name,what\n7,run\n")
+
+
+def test_the_way_out_of_a_split_that_the_lists_lack(tmp_path: Path) -> None:
+    (tmp_path / "A_test_split1.txt").write_text("1.mp4 1\n2.mp4 2\n")
+    found = with_tables(catalog(*FOLDER), [tmp_path])
+    with pytest.raises(ConfigError, match=r"'official3' needs the lists of split 3, .*; there is official1, random"):
+        make_split(found.videos, DataSettings(split="official3"), None, found.divisions)
+    with pytest.raises(CatalogError, match=r"one of HMDB51's lists, of a single class: give their folder"):
+        with_tables(catalog(*FOLDER), [tmp_path / "A_test_split1.txt"])
+
+
+@pytest.mark.parametrize(("encoding", "likely"), [("cp1252", "Windows' cp1252"), ("utf-16-le", "UTF-16 without its mark")])
+def test_the_likely_encoding_is_named(tmp_path: Path, encoding: str, likely: str) -> None:
+    (tmp_path / "videos.csv").write_bytes("video,label\n1,caf\u00e9\n".encode(encoding))
+    with pytest.raises(CatalogError, match=likely):
+        with_tables(catalog(*FOLDER), [tmp_path / "videos.csv"])

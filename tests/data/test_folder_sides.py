@@ -18,7 +18,8 @@ def test_sides_at_the_top_and_below_the_class() -> None:
     below = ["a/train/1.mp4", "a/test/2.mp4", "b/train/3.mp4"]
     assert folder_sides(below)[0] == 1
     assert labels(*below, depth=1) == ["a", "a", "b"]
-    assert labels(*below) == [None, None, None]
+    assert labels(*below) == ["a", "a", "b"]
+    assert labels("a/train/day1/1.mp4", "b/test/day2/2.mp4") == ["day1", "day2"]
 
 
 def test_a_folder_that_is_a_side_is_no_class() -> None:
@@ -56,3 +57,18 @@ def test_that_another_folder_may_name_the_class_is_told() -> None:
     assert not described(catalog(*ids), 1).notes
     assert not described(catalog("all/cut/x.mp4", "all/dig/y.mp4")).notes
     assert not described(catalog("train/cut/x.mp4", "test/dig/y.mp4")).notes
+
+
+def test_a_folder_that_names_no_class_is_told() -> None:
+    (note,) = described(catalog("a/train/1.mp4", "b/test/2.mp4"), 2).notes
+    assert note.startswith("data.class_depth = 2 names no class: folder 2 is the one that names the side")
+    (note,) = described(catalog("a/1.mp4", "b/2.mp4"), 3).notes
+    assert note.endswith("folder 3 is not on the way to any video; the folders of the first video are a")
+    assert not described(catalog("a/1.mp4", "2.mp4"), 1).notes
+
+
+def test_names_of_roots_are_not_offered_as_classes() -> None:
+    ids = ("day1/cut/x.mp4", "day2/dig/y.mp4")
+    assert not described(catalog(*ids), below=1).notes
+    (note,) = described(catalog(*(f"in/{each}" for each in ids)), below=1).notes
+    assert note.endswith("data.class_depth = 2 takes the outermost instead: 'day1', 'day2'")

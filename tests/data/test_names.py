@@ -35,8 +35,8 @@ def test_decomposed_paths_are_found_by_composed_names() -> None:
 
 
 def test_a_bare_name_of_several_videos_means_none() -> None:
-    found = FOLDERS.find(["001.mp4", "003.mp4"])
-    assert (found.ids, found.ambiguous, found.absent) == ({}, ("001.mp4",), ("003.mp4",))
+    found, bare = FOLDERS.find(["001.mp4", "003.mp4"]), ["Tai Chi/001.mp4", "YoYo/001.mp4"]
+    assert (found.ids, found.ambiguous, found.absent) == ({}, {"001.mp4": tuple(bare)}, ("003.mp4",))
 
 
 def test_in_another_folder_a_name_counts_if_nothing_else_has_it() -> None:
@@ -47,7 +47,7 @@ def test_in_another_folder_a_name_counts_if_nothing_else_has_it() -> None:
     two = FOLDERS.find(["train/v_x.mp4", "test/v_x.mp4"])
     assert (two.ids, two.absent) == ({}, ("train/v_x.mp4", "test/v_x.mp4"))
     apart = VideoNames(["dig/day1/take 1.mp4", "cut/day1/take 1.mp4"]).find(["rake/day1/take 1.mp4"])
-    assert (apart.ids, apart.ambiguous, apart.absent) == ({}, (), ("rake/day1/take 1.mp4",))
+    assert (apart.ids, apart.ambiguous, apart.absent) == ({}, {}, ("rake/day1/take 1.mp4",))
     assert VideoNames(["YoYo/7.mp4"]).find(["Tai Chi/7.mp4"]).absent == ("Tai Chi/7.mp4",)  # a number is no name
 
 
@@ -58,7 +58,7 @@ def test_case_folder_and_suffix_tell_apart_what_is_there_twice() -> None:
     assert found.ids == {
         "A/x": "A/x.mp4", "a/x": "a/x.mp4", "b/y.avi": "b/y.avi", "b/y.mp4": "b/y.mp4", "z": "z.mp4",
     }  # fmt: skip
-    assert found.ambiguous == ("b/y",)
+    assert found.ambiguous == {"b/y": ("b/y.avi", "b/y.mp4")}
 
 
 def test_only_suffixes_of_videos_are_suffixes() -> None:

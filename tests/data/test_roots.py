@@ -99,3 +99,41 @@ def test_ids_do_not_depend_on_where_one_stands(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path / "in")
     assert ids(Path("l.txt")) == ids(tmp_path / "in" / "l.txt") == ["a.mp4"]
     assert os.path.isabs(scan_roots([Path("l.txt")], DataSettings()).videos[0].file)
+
+
+def test_folders_within_one_another_give_each_file_once(tmp_path: Path) -> None:
+    outer = touch(tmp_path / "in", "run/a.mp4", "sit/b.mp4")
+    listed = tmp_path / "in" / "videos.txt"
+    listed.write_text("sit/b.mp4\n")
+    link = tmp_path / "link"
+    link.symlink_to(outer)
+    for roots, name in (((outer, outer / "run"), "run/a.mp4"), ((outer, listed), "videos/sit/b.mp4")):
+        catalog = scan_roots(roots, DataSettings())
+        assert [video.id for video in catalog.videos] == ["in/run/a.mp4", "in/sit/b.mp4"]
+        (note,) = (note for note in catalog.notes if "taken once" in note)
+        assert note == f"in data.root more than once (folders within one another, links), so taken once: 1 ('{name}')"
+    assert len(ids(link, outer)) == 2
+
+
+def test_links_to_videos_of_the_same_folder_are_told(tmp_path: Path) -> None:
+    touch(tmp_path / "in", "all/a.mp4", "all/b.mp4")
+    touch(tmp_path, "out.mp4")
+    for name, target in (("train/a.mp4", "in/all/a.mp4"), ("train/c.mp4", "out.mp4"), ("test/d.mp4", "out.mp4")):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).symlink_to(tmp_path / target)
+    (note,) = scan_roots([tmp_path / "in"], DataSettings(exclude=["test"])).notes[:1]
+    assert note.startswith("links to videos that have another name here too, so these are in the data twice: 1 (")
+    notes = scan_roots([tmp_path / "in"], DataSettings()).notes
+    assert "in the data twice: 2 ('train/a.mp4', 'train/c.mp4')" in notes[0]
+
+
+def test_what_exclusions_do_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.mp4", "b/2.mp4", "b/3.mp4")
+    catalog = scan_roots([tmp_path], DataSettings(exclude=["b", "2.mp4", "c"]))
+    assert catalog.notes == ("left out by data.exclude: 2 videos", "data.exclude: 'c' fits no video")
+
+
+@pytest.mark.parametrize(("name", "way_out"), [("v.csv", "a table of videos goes to --table"), ("v.mp4", "a list of")])
+def test_a_file_that_is_no_folder_is_refused_with_a_way_out(tmp_path: Path, name: str, way_out: str) -> None:
+    with pytest.raises(CatalogError, match=way_out):
+        ids(touch(tmp_path, name) / name)

@@ -70,7 +70,7 @@ def test_streams_of_a_video_are_joined(mofore: Command, brought: Brought, tmp_pa
     source = saved(tmp_path / "i3d", **rgb, **flow)
     made = mofore("import", source, "-w", tmp_path / "work")
     assert "3 videos have files with _rgb and _flow: streams, joined in this order" in made.stderr
-    assert "3 videos, 1 classes (layout folders)" in made.stderr
+    assert "3 videos, 1 class (layout folders)" in made.stderr
     expected = np.concatenate([of(brought, 1), -2 * of(brought, 1)], axis=1).astype(np.float16)
     assert np.array_equal(stored(tmp_path / "work")["Run/a1"], expected.ravel())
     assert command_of(tmp_path / "work")[2:4] == ["--streams", "rgb,flow"]
@@ -100,8 +100,8 @@ def test_rates_and_times_beside_the_features_are_read(mofore: Command, brought: 
     work = tmp_path / "work"
     said = mofore("import", source, "-w", work).stderr
     assert f"note: not used of '{source}': notes.txt" in said
-    assert "1 videos have no _timestamps_ms.npy: each row is taken for a frame at the rate of _fps.npy" in said
-    assert "1 videos have neither times nor rate, and are taken at 25: a2" in said
+    assert "1 video has no _timestamps_ms.npy: each row is taken for a frame at the rate of _fps.npy" in said
+    assert "1 video has neither times nor rate, so 25 frames a second are taken: a2" in said
     times = {name: np.frombuffer(row[1]) for name, row in features(work).items()}
     assert [round(float(times[name][1]), 3) for name in ("a0", "a1", "a2")] == [0.04, 0.1, 0.04]
     assert "nothing changed" in again(mofore, work)

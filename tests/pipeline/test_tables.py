@@ -124,6 +124,24 @@ def test_segments_that_the_video_does_not_have_are_named(mofore: Command, videos
     assert f"{name}#t=90,95: no frame in 90.00-95.00 s: is the video that long?" in result.stderr
 
 
+def test_segments_that_end_after_their_file_are_told(mofore: Command, videos: Path, tmp_path: Path) -> None:
+    names = sorted(path.relative_to(videos).as_posix() for path in videos.rglob("*.avi"))
+    cuts = ["0,0.5", "0.5,1", "0.5,3", "0.25,2", "0.5,"]  # of 0.96 s
+    rows = [f"{names[0]},{cut}" for cut in cuts] + [f"{name},," for name in names[1:]] + [f"{names[0]},90,95"]
+    path, work = tmp_path / "t.csv", tmp_path / "w"
+    path.write_text("video,start_s,end_s\n" + "\n".join(rows) + "\n")
+    mofore("init", videos, "-w", work, "--table", path, *BACKBONE, *TINY, "--set", "data.layout=none")
+    told = mofore("run", "-w", work).stderr
+    ends = "2 segments end after their files, and are stored up to there: "
+    assert f"{ends}'{names[0]}#t=0.5,3' by about 2.1 s, '{names[0]}#t=0.25,2' by about 1.1 s" in " ".join(told.split())
+    refused = mofore("search", f"{names[0]}#t=90.0,95", "-w", work)
+    assert refused.exit_code == 2
+    assert f"'{names[0]}#t=90,95' is not in the index: it could not be read (no frame in 90.00-95.00" in refused.stderr
+    name = Path(names[0]).stem
+    assert mofore("search", f"{name}#t=0.50,3.0", "-w", work).exit_code == 0
+    assert "its 5 segments are: give one of" in mofore("search", name, "-w", work).stderr
+
+
 def test_sound_beside_videos_is_no_failure(mofore: Command, videos: Path, tmp_path: Path) -> None:
     folder = next(path.parent for path in videos.rglob("*.avi"))
     write_sound(folder / "song.ogg")

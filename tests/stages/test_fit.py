@@ -240,8 +240,12 @@ def test_videos_that_hold_no_pair_are_left_out_and_counted(tmp_path: Path) -> No
     settings = replace(SETTINGS, steps=5, gap_min=3, gap_max=3)
     result = fit.run(settings, table([4, 20, 30, 2]), tmp_path, progress=Silent())
     assert (result.videos, result.too_short) == (2, 2)
-    with pytest.raises(StageError, match=r"1 of 2 training videos .*at least 2"):
+    with pytest.raises(StageError, match=r"at least 2 .* of 2 there are 1 \(0 held out\).*shorter clips and gaps: fit\.clip_length"):
         fit.run(settings, table([4, 20]), tmp_path / "one", progress=Silent())
+    with pytest.raises(StageError, match=r"of 1 there are 1 .*more videos on the training side"):
+        fit.run(settings, table([20]), tmp_path / "one", progress=Silent())
+    with pytest.raises(StageError, match=r"of 2 there are 1 \(1 held out\).*a smaller fit\.validation"):
+        fit.run(replace(settings, validation=0.5), table([20, 20]), tmp_path / "one", progress=Silent())
 
 
 def test_a_model_says_how_it_was_made(tmp_path: Path) -> None:

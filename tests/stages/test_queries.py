@@ -1,15 +1,13 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mofore.data.errors import UsageError
 from mofore.data.sampling import Span
 from mofore.stages.queries import ImageFile, IndexedVideo, Names, Phrase, VideoFile, read_query, refuse_phrase
-from mofore.stages.vector_index import Items
 
 IDS = ("Run/v_Run_g01_c01.avi", "Run/same.avi", "Walk/same.avi", "Walk/odd name, \udcff.mkv", "plain")
-NAMES = Names(Items(tuple({"id": video_id} for video_id in IDS), np.arange(len(IDS))))
+NAMES = Names(IDS)
 SPAN = Span(1.0, 2.0)
 
 
@@ -76,3 +74,44 @@ def test_texts_need_a_text_tower_and_the_space_of_frames() -> None:
         refuse_phrase("timm:resnet50", "frames")
     with pytest.raises(UsageError, match="not in the space 'mofore': leave out --space"):
         refuse_phrase("open_clip:ViT-B-32/openai", "mofore")
+
+
+SEGMENTS = Names(["in/a.b.mp4#t=0,1.5", "in/a.b.mp4#t=0,1", "in/a.b.mp4#t=2.5", "in/c.mp4#t=1,2", "out/c.mp4#t=1,2"])
+
+
+@pytest.mark.parametrize(
+    ("text", "video"),
+    [
+        ("in/a.b.mp4#t=0,1.5", 0),
+        ("a.b.mp4#t=0,1.5", 0),
+        ("a.b#t=0,1.5", 0),
+        ("a.b#t=0.0,1.50", 0),
+        ("a.b#t=,1.50", 0),
+        ("a.b.mp4#t=0,1", 1),
+        ("a.b#t=2.50", 2),
+        ("out/c.mp4#t=1.0,2", 4),
+    ],
+)
+def test_a_segment_goes_by_its_file_and_its_seconds(text: str, video: int) -> None:
+    assert read_query(text, SEGMENTS) == IndexedVideo(SEGMENTS.ids[video], video)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.b#t=0,2", r"its 3 segments are: give one of in/a.b.mp4#t=0,1.5, in/a.b.mp4#t=0,1, in/a.b.mp4#t=2.5"),
+        ("in/a.b.mp4", "its 3 segments are"),
+        ("a.b", "its 3 segments are"),
+        ("a", "is neither a video of the index"),
+        ("a.b#t=x", "is neither a video of the index"),
+        ("c#t=1,2", "the name of 2 videos"),
+    ],
+)
+def test_a_file_that_is_there_in_segments_names_them(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_query(text, SEGMENTS)
+
+
+def test_a_file_that_is_there_comes_before_its_segments(tmp_path: Path) -> None:
+    (tmp_path / "c.mp4").touch()
+    assert read_query(str(tmp_path / "c.mp4"), Names([f"{tmp_path}/c.mp4#t=0,1"])) == VideoFile(tmp_path / "c.mp4")
