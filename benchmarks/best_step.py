@@ -18,10 +18,10 @@ import torch
 
 from mofore.data.progress import Silent
 from mofore.data.settings import PRESETS, FitSettings
-from mofore.stages import fit
-from mofore.stages.forecaster import Forecaster
-from mofore.stages.frame_memory import FrameMemory
-from mofore.stages.watch import Look, Watch
+from mofore.stages.fit import stage as fit
+from mofore.stages.fit.validation import Look, Watch
+from mofore.stages.frames.memory import FrameTensors
+from mofore.stages.model.forecaster import Forecaster
 
 from .forecast_trials import FeatureSet, embedding, retrieval
 
@@ -41,7 +41,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def looks_of(data: FeatureSet, changes: dict[str, Any]) -> list[dict[str, float]]:
     """The figures of every look after step 0, and the mAP on the test videos at that step."""
-    memory, rows = FrameMemory.of(data.table, torch.device("cpu")), []
+    memory, rows = FrameTensors.of(data.table, torch.device("cpu")), []
 
     def beside(look: Look, forecaster: Forecaster, settings: FitSettings) -> None:
         if look.step:
@@ -100,5 +100,5 @@ def _kept(rows: list[dict[str, float]], figure: str) -> float:
 
 
 def _correlation(rows: list[dict[str, float]], figure: str) -> float:
-    ranks = [np.argsort(np.argsort([row[name] for row in rows])) for name in (figure, "mAP")]
-    return float(np.corrcoef(*ranks)[0, 1])
+    orders = [np.argsort(np.argsort([row[name] for row in rows])) for name in (figure, "mAP")]
+    return float(np.corrcoef(*orders)[0, 1])

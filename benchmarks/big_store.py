@@ -25,12 +25,12 @@ from mofore.cache.ledger import StoredVideo
 from mofore.cache.store import FeatureStore, FrameTable, VideoFeatures
 from mofore.data.settings import FitSettings
 from mofore.data.types import FileState
-from mofore.stages.fit import make_sampler
-from mofore.stages.forecaster import make_forecaster
-from mofore.stages.frame_memory import FrameMemory
-from mofore.stages.ranks import Ranks
-from mofore.stages.training import Training, matrix_products
-from mofore.stages.watch import Watch
+from mofore.stages.distributed.process_group import ProcessGroup
+from mofore.stages.fit.training import Training, matrix_products
+from mofore.stages.fit.validation import Watch
+from mofore.stages.frames.memory import FrameTensors
+from mofore.stages.frames.sampler import make_sampler
+from mofore.stages.model.forecaster import make_forecaster
 
 VIDEOS, FRAMES, WIDTH, SHARDS = 2000, 150, 512, 5
 TURNS, TURN_SECONDS = 5, 3.0
@@ -69,11 +69,11 @@ def make_store(folder: Path) -> tuple[FeatureStore, list[tuple[str, int, StoredV
 
 def make_training(settings: FitSettings, table: FrameTable, folder: Path) -> Training:
     """A run that has taken no step yet."""
-    memory = FrameMemory.of(table, torch.device("cpu"))
+    memory = FrameTensors.of(table, torch.device("cpu"))
     usable_V = memory.usable_V(settings.gap_least, settings.unit)
     watch = Watch(settings, memory, usable_V[:0], usable_V, table.ids)
     sampler = make_sampler(settings, memory, usable_V)
-    return Training(settings, sampler, make_forecaster(memory.width, settings), watch, folder, Ranks())
+    return Training(settings, sampler, make_forecaster(memory.width, settings), watch, folder, ProcessGroup())
 
 
 @contextmanager

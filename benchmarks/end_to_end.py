@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mofore.pipeline.commands.init import init_workspace
 from mofore.pipeline.config import load_config
 from mofore.pipeline.console import Console
-from mofore.pipeline.init import init_workspace
 from mofore.pipeline.run import Request, execute, upto
 from mofore.pipeline.workspace import Workspace
 

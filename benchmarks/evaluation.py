@@ -25,9 +25,11 @@ from mofore.data.progress import Silent
 from mofore.data.settings import PRESETS, DataSettings, FitSettings, IndexSettings
 from mofore.data.splits import make_split
 from mofore.data.types import FileState, Split, Video
-from mofore.stages import evaluate, fit, index
-from mofore.stages.residency import load_frames
-from mofore.stages.vector_index import VectorIndex
+from mofore.stages.evaluate import report as evaluate
+from mofore.stages.fit import stage as fit
+from mofore.stages.frames.loading import load_frames
+from mofore.stages.index import stage as index
+from mofore.stages.vectors.vector_index import VectorIndex
 
 CLASSES, GROUPS, VIDEOS, WIDTH, SHARDS = 101, 25, 13_320, 512, 10
 SEARCH_TURNS = 5

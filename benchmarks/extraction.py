@@ -108,7 +108,7 @@ def peer(case: Case, videos: Path) -> Iterator[int]:
     from PIL import Image
     from safetensors.torch import load_file
 
-    from mofore.stages.encoders import timm
+    from mofore.stages.backbone.encoder import timm
 
     _, weights = case.backbone()
     model = timm.create_model(case.name, num_classes=0).eval()
@@ -132,7 +132,7 @@ def parts(case: Case, videos: Path) -> dict[str, float]:
     from mofore.data.decode import decode
     from mofore.data.pictures import rgb
     from mofore.data.settings import ExtractSettings
-    from mofore.stages.encoders import load_encoder
+    from mofore.stages.backbone.encoder import load_encoder
 
     torch.set_num_threads(1)
     catalog = scan(videos)
@@ -151,15 +151,15 @@ def limit(case: Case, pinned: dict[str, Any], batch_size: int) -> Iterator[int]:
     import torch
 
     from mofore.data.settings import ExtractSettings
-    from mofore.stages.allocator import keep_freed_memory
-    from mofore.stages.arithmetic import Arithmetic
-    from mofore.stages.encoders import load_encoder
+    from mofore.stages.backbone.encoder import load_encoder
+    from mofore.stages.backbone.network import ComputeMode
+    from mofore.stages.machine.allocator import keep_freed_memory
 
     keep_freed_memory()
     backbone, weights = case.backbone()
     encoder = load_encoder(ExtractSettings(backbone=backbone), weights, torch.device("cpu"))
     frames = torch.randint(0, 255, (batch_size, 3, *encoder.preprocess.size), dtype=torch.uint8)
-    network = encoder.at(Arithmetic(pinned["precision"], pinned["folded"]), frames).network
+    network = encoder.at(ComputeMode(pinned["precision"], pinned["folded"]), frames).network
     bare = getattr(network.model, network.method)
     if pinned["compiled"]:
         bare = torch.compile(bare, dynamic=False, options={"freezing": True})

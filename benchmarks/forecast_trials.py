@@ -15,14 +15,14 @@ import torch
 from mofore.cache.store import FeatureStore, FrameTable, row_offsets
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
-from mofore.stages import fit
-from mofore.stages.embed import embed_views, embedder_of, mean_pool, pool_views
-from mofore.stages.embedding_health import effective_rank
-from mofore.stages.forecast_skill import climatology, forecast_metrics
-from mofore.stages.forecaster import Forecaster
-from mofore.stages.frame_memory import FrameMemory
-from mofore.stages.retrieval import retrieval_metrics
-from mofore.stages.unit_vectors import center
+from mofore.stages.evaluate.embedding_health import effective_rank
+from mofore.stages.evaluate.forecast_skill import climatology, forecast_metrics
+from mofore.stages.evaluate.retrieval import retrieval_metrics
+from mofore.stages.fit import stage as fit
+from mofore.stages.frames.memory import FrameTensors
+from mofore.stages.model.embedding import embed_views, embedder_of, mean_pool, pool_views
+from mofore.stages.model.forecaster import Forecaster
+from mofore.stages.vectors.normalize import center
 
 VIEWS = 6
 SOURCES = ("teacher", "student", "predictor")
@@ -82,7 +82,7 @@ def trial(data: FeatureSet, changes: Mapping[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         made = fit.run(settings, data.training_table(), Path(folder), progress=Silent(), groups=groups)
         forecaster, settings = fit.load_forecaster(Path(folder))
-    memory = FrameMemory.of(data.table, torch.device("cpu"))
+    memory = FrameTensors.of(data.table, torch.device("cpu"))
     found = {name: retrieval(data, embedding(forecaster, memory, settings, name)) for name in SOURCES}
     climate_E = climatology(forecaster, memory.some(data.train_V), settings, 1)
     forecast = forecast_metrics(forecaster, memory.some(data.test_V), settings, climate_E)
@@ -90,7 +90,7 @@ def trial(data: FeatureSet, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def embedding(
-    forecaster: Forecaster, memory: FrameMemory, settings: FitSettings, embed_from: str
+    forecaster: Forecaster, memory: FrameTensors, settings: FitSettings, embed_from: str
 ) -> np.ndarray[Any, Any]:
     """One unit vector a video."""
     views_VKE = embed_views(embedder_of(forecaster, embed_from, settings), memory, settings, views=VIEWS)
@@ -109,7 +109,7 @@ def retrieval(data: FeatureSet, vectors_VE: np.ndarray[Any, Any]) -> dict[str, f
 
 def raw(data: FeatureSet) -> dict[str, float]:
     """Raw mean-pooled features: what costs no training."""
-    return retrieval(data, mean_pool(FrameMemory.of(data.table, torch.device("cpu"))))
+    return retrieval(data, mean_pool(FrameTensors.of(data.table, torch.device("cpu"))))
 
 
 def _class_and_group(name: str) -> tuple[str, str]:

@@ -24,13 +24,13 @@ from torch.utils.data import DataLoader, Dataset
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
-from mofore.stages import fit
-from mofore.stages.epochs import Batch
-from mofore.stages.forecaster import make_forecaster
-from mofore.stages.frame_memory import FrameMemory
-from mofore.stages.ranks import Ranks
-from mofore.stages.training import Training, matrix_products
-from mofore.stages.watch import Watch
+from mofore.stages.distributed.process_group import ProcessGroup
+from mofore.stages.fit import stage as fit
+from mofore.stages.fit.training import Training, matrix_products
+from mofore.stages.fit.validation import Watch
+from mofore.stages.frames.memory import FrameTensors
+from mofore.stages.frames.sampler import Batch
+from mofore.stages.model.forecaster import make_forecaster
 
 VIDEOS, FRAMES, WIDTH = 2_500, 150, 512
 TURNS, TURN_S = 4, 4.0
@@ -105,12 +105,12 @@ def fit_rate(settings: FitSettings, table: FrameTable, steps: int) -> float:
     return clock.rate()
 
 
-def bare_step(settings: FitSettings, memory: FrameMemory) -> Callable[[int], None]:
+def bare_step(settings: FitSettings, memory: FrameTensors) -> Callable[[int], None]:
     """The same step on batches that are there already."""
     everyone = torch.arange(VIDEOS)
     sampler = fit.make_sampler(settings, memory, everyone)
     watch = Watch(settings, memory, everyone[:0], everyone, ())
-    training = Training(settings, sampler, make_forecaster(WIDTH, settings), watch, Path(), Ranks())
+    training = Training(settings, sampler, make_forecaster(WIDTH, settings), watch, Path(), ProcessGroup())
     batches: list[Batch] = list(sampler.batches(0, 32))
 
     def take(number: int) -> None:
@@ -124,7 +124,7 @@ def compare(batch_size: int) -> dict[str, float]:
     """Pairs a second of each kind."""
     settings = replace(PAPER, batch_size=batch_size, steps=1_000_000)
     table = _table()
-    memory = FrameMemory.of(table, torch.device("cpu"))
+    memory = FrameTensors.of(table, torch.device("cpu"))
     rates: dict[str, float] = defaultdict(float)
     with tempfile.TemporaryDirectory() as folder:
         path = _plain_file(table, Path(folder))

@@ -25,13 +25,13 @@ import numpy as np
 
 from mofore.data.arrays import Float32, Int64
 from mofore.data.settings import IndexSettings
-from mofore.stages.build_index import build, trained
-from mofore.stages.faiss_library import faiss
-from mofore.stages.index_parts import LISTS, Shards, merge, read_merged, write_parts
-from mofore.stages.index_price import measure
-from mofore.stages.index_search import Found, merged, ranked
-from mofore.stages.unit_vectors import unit
-from mofore.stages.vector_index import About, Items, VectorIndex
+from mofore.stages.vectors.build import build, trained
+from mofore.stages.vectors.cost import measure
+from mofore.stages.vectors.exact import Found, merged, ranked
+from mofore.stages.vectors.faiss_library import faiss
+from mofore.stages.vectors.normalize import l2_normalize
+from mofore.stages.vectors.parts import LISTS, Shards, merge, read_merged, write_parts
+from mofore.stages.vectors.vector_index import About, Items, VectorIndex
 
 KINDS = ("flat", "ivf", "hnsw", "ivfpq")
 VIDEOS, WIDTH = 13_320, 512
@@ -57,8 +57,10 @@ class Clusters:
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(0)
-        object.__setattr__(self, "center_CE", unit(rng.standard_normal((self.count, self.width), np.float32)))
-        object.__setattr__(self, "direction_WE", unit(rng.standard_normal((DIRECTIONS, self.width), np.float32)))
+        object.__setattr__(self, "center_CE", l2_normalize(rng.standard_normal((self.count, self.width), np.float32)))
+        object.__setattr__(
+            self, "direction_WE", l2_normalize(rng.standard_normal((DIRECTIONS, self.width), np.float32))
+        )
 
     def draw(self, seed: int, count: int) -> Float32:
         """Unit vectors (N, E)."""

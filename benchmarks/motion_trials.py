@@ -20,8 +20,8 @@ from mofore.data.motion import write_motion_set
 from mofore.data.sampling import EVERY_FRAME
 from mofore.data.settings import ExtractSettings
 from mofore.data.types import Video
-from mofore.stages.encoders import Encoder, load_encoder
-from mofore.stages.frame_source import Frames, Reading, read_video
+from mofore.stages.backbone.encoder import Encoder, load_encoder
+from mofore.stages.decode.source import Frames, Reading, read_video
 
 from .forecast_trials import FeatureSet, raw, trial
 

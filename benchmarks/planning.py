@@ -21,8 +21,8 @@ from mofore.cache.store import FeatureStore, VideoFeatures
 from mofore.data.progress import Silent
 from mofore.pipeline.config import load_config, render
 from mofore.pipeline.run import Request, execute
+from mofore.pipeline.snapshot import observe
 from mofore.pipeline.workspace import Workspace
-from mofore.pipeline.world import observe
 
 CLASSES, GROUPS = 101, 25
 VIDEOS = 13_320
@@ -42,15 +42,15 @@ def make_work_folder(root: Path) -> Workspace:
     settings = {"fit": {"steps": 20, "clip_length": 1, "gap_max": 0, "embedding_width": 0}, "index": {"views": 1}}
     workspace.config.write_text(render({"data": {"root": "videos"}, **settings}))
     ledger = Ledger.open(workspace.ledger)
-    world = observe(workspace, load_config(workspace.config), ledger)
+    snapshot = observe(workspace, load_config(workspace.config), ledger)
     rng = np.random.default_rng(0)
     videos = [
         VideoFeatures(
-            video.id, file_state(world.catalog.path(video)), rng.random((2, 4)).astype(np.float16), np.arange(2.0)
+            video.id, file_state(snapshot.catalog.path(video)), rng.random((2, 4)).astype(np.float16), np.arange(2.0)
         )
-        for video in world.catalog.videos
+        for video in snapshot.catalog.videos
     ]
-    store = FeatureStore(workspace.store(world.store_key))
+    store = FeatureStore(workspace.store(snapshot.store_key))
     store.pin_encoder({"precision": "fp32", "weights_sha256": "none"})
     ledger.add_shard(store.publish(videos, {}))
     return workspace

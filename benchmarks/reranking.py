@@ -23,14 +23,14 @@ from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore
 from mofore.pipeline.config import load_config
 from mofore.pipeline.plan import make_plan
+from mofore.pipeline.snapshot import Snapshot, observe
 from mofore.pipeline.workspace import Workspace
-from mofore.pipeline.world import World, observe
-from mofore.stages.frame_memory import FrameMemory
-from mofore.stages.rerank import METHODS, TOP, changes, rerank
-from mofore.stages.retrieval import average_precision
-from mofore.stages.sequences import sequences
-from mofore.stages.spaces import Space, open_space
-from mofore.stages.vector_index import VectorIndex, folder_name
+from mofore.stages.evaluate.retrieval import average_precision
+from mofore.stages.frames.memory import FrameTensors
+from mofore.stages.model.spaces import Space, open_space
+from mofore.stages.search.rerank import METHODS, TOP, changes, rerank
+from mofore.stages.search.sequences import sequences
+from mofore.stages.vectors.vector_index import VectorIndex, folder_name
 
 STEPS = (8, 16)
 SPACES = ("frames", "mofore")
@@ -43,7 +43,7 @@ class Ranked:
 
     index: VectorIndex
     space: Space
-    memory: FrameMemory
+    memory: FrameTensors
     query_Q: Array
     gallery_N: Array
     similarity_QN: Array
@@ -72,16 +72,16 @@ def open_folder(root: Path, name: str) -> Ranked:
     """A space of a work folder that is up to date."""
     workspace = Workspace.open(root)
     config = load_config(workspace.config)
-    world = observe(workspace, config, Ledger.open(workspace.ledger))
-    plan = make_plan(world)
+    snapshot = observe(workspace, config, Ledger.open(workspace.ledger))
+    plan = make_plan(snapshot)
     folder = workspace.stage("index", plan["index"].key) / folder_name(name, "video")
-    space = open_space(name, config.index, workspace.stage("fit", plan["fit"].key), world.store_key)
+    space = open_space(name, config.index, workspace.stage("fit", plan["fit"].key), snapshot.store_key)
     index = VectorIndex.load(folder, model=space.model)
     vectors_VE = index.vectors(np.arange(len(index.items)))
     sides = {role: _rows(index, role) for role in ("test", "train")}
     similarity_QN = vectors_VE[sides["test"]] @ vectors_VE[sides["train"]].T
     ranked_QN = np.argsort(-similarity_QN, axis=1, kind="stable")
-    return Ranked(index, space, _memory(world, index), sides["test"], sides["train"], similarity_QN, ranked_QN)
+    return Ranked(index, space, _memory(snapshot, index), sides["test"], sides["train"], similarity_QN, ranked_QN)
 
 
 def main() -> None:
@@ -110,11 +110,11 @@ def _rows(index: VectorIndex, role: str) -> Array:
     return np.array([row for row, video in enumerate(videos) if video["role"] == role and video["label"]])
 
 
-def _memory(world: World, index: VectorIndex) -> FrameMemory:
-    places = [world.stored[str(video["id"])] for video in index.items.videos]
-    store = FeatureStore(world.workspace.store(world.store_key))
+def _memory(snapshot: Snapshot, index: VectorIndex) -> FrameTensors:
+    places = [snapshot.stored[str(video["id"])] for video in index.items.videos]
+    store = FeatureStore(snapshot.workspace.store(snapshot.store_key))
     table = store.load([(place.shard, place.row, place.video) for place in places])
-    return FrameMemory.of(table, torch.device("cpu"))
+    return FrameTensors.of(table, torch.device("cpu"))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from pathlib import Path
 from statistics import median
 
 from mofore.cache.ledger import Ledger
+from mofore.pipeline.commands.search import Asked, Session
 from mofore.pipeline.config import load_config
-from mofore.pipeline.search import Asked, Session
+from mofore.pipeline.snapshot import Snapshot, observe
 from mofore.pipeline.workspace import Workspace
-from mofore.pipeline.world import World, observe
 
 COLD, WARM = 7, 15
 PLAIN = Asked(10, None, "video", None, None, (), None, False, None, 8, "both", "{}")
@@ -46,10 +46,10 @@ def cold(commands: dict[str, Sequence[str]]) -> dict[str, float]:
     return {name: median(found) for name, found in times.items()}
 
 
-def warm(world: World, asked: Asked, queries: Sequence[str]) -> tuple[float, float]:
+def warm(snapshot: Snapshot, asked: Asked, queries: Sequence[str]) -> tuple[float, float]:
     """Seconds of the first answer of a session, and the median of those after it, of other videos in turn."""
     begin = time.perf_counter()
-    session = Session(world, asked)
+    session = Session(snapshot, asked)
     session.answer(queries[:1])
     first, times = time.perf_counter() - begin, []
     for number in range(1, WARM + 1):
@@ -65,9 +65,9 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     work = parser.parse_args().work
     workspace = Workspace.open(work)
-    world = observe(workspace, load_config(workspace.config), Ledger.open(workspace.ledger))
-    video = world.catalog.videos[0]
-    path, options = str(world.catalog.path(video)), ("-w", str(work))
+    snapshot = observe(workspace, load_config(workspace.config), Ledger.open(workspace.ledger))
+    video = snapshot.catalog.videos[0]
+    path, options = str(snapshot.catalog.path(video)), ("-w", str(work))
     search = ("-m", "mofore", "search")
     found = cold(
         {
@@ -80,15 +80,15 @@ def main() -> None:
             "mofore search FILE": (*search, path, *options),
         }
     )
-    print(f"\n## Search, {len(world.catalog.videos):,} videos\n\n| command | s | of python's start |\n|---|---|---|")
+    print(f"\n## Search, {len(snapshot.catalog.videos):,} videos\n\n| command | s | of python's start |\n|---|---|---|")
     for name, seconds in found.items():
         print(f"| `{name}` | {seconds:.2f} | {seconds / found['python -c pass']:.0f} |")
     print("\n| query of an open session | first, ms | then, ms |\n|---|---|---|")
     for name, (asked, by_file) in WAYS.items():
         asked = replace(asked, classes=(str(video.label),)) if "class" in name else asked
-        some = world.catalog.videos[:5]
-        queries = [str(world.catalog.path(one)) if by_file else one.id for one in some]
-        first, after = warm(world, asked, queries)
+        some = snapshot.catalog.videos[:5]
+        queries = [str(snapshot.catalog.path(one)) if by_file else one.id for one in some]
+        first, after = warm(snapshot, asked, queries)
         print(f"| {name} | {1000 * first:.0f} | {1000 * after:.1f} |", flush=True)
 
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..data.errors import StoreError
 from ..data.types import Failure, FileState
@@ -288,3 +288,13 @@ def _stage_from(record: dict[str, Any]) -> StageRecord:
     values = {key: value for key, value in record.items() if key != "kind"}
     values["outputs"] = {path: FileState(*row) for path, row in record["outputs"].items()}
     return StageRecord(**values)
+
+
+class Recorder(Protocol):
+    """Who is told of what is safe: the ledger, or the way to it from another process."""
+
+    def add_shard(self, record: ShardRecord) -> None:
+        """A shard was published."""
+
+    def add_failure(self, store: str, failure: Failure) -> None:
+        """A video could not be read."""

@@ -23,6 +23,7 @@ from ..data.arrays import Float16, Float64
 from .atomic import write_json
 
 READ_BYTES = 8 << 20
+SPILL_BYTES = 32 << 20  # features of an unfinished video that may be in memory
 
 
 @dataclass(frozen=True, slots=True)

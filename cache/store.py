@@ -47,6 +47,7 @@ ROWS_AT_ONCE = 8192  # of a video that are in memory while it is written or dige
 _TABLES = ("offsets", "video_id", "digest", "source_size", "source_mtime_ns", "source_sha256")
 # What HDF5 and its Python layer raise over damaged bytes, found by damaging shards at random.
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)
+PUBLISH_BYTES = 64 << 20  # a shard is published before it outgrows this
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,15 @@ from .._version import __version__
 from ..cache.ledger import Ledger
 from ..data.errors import MoforeError, UsageError
 from ..data.settings import LEVELS
-from ..stages.feature_options import AXES, Reading, parse_streams
-from ..stages.queries import TEMPLATE
+from ..stages.import_features.options import AXES, Reading, parse_streams
+from ..stages.search.queries import TEMPLATE
 from . import console
 from .config import Config, load_config
 from .finetune import begun, plan_finetune
 from .plan import make_plan
 from .run import Outcome, Request, execute, upto
+from .snapshot import Snapshot, observe
 from .workspace import Workspace
-from .world import World, observe
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -123,7 +123,7 @@ def init(
 
     VIDEOS is a folder, several folders, or a list of files (.txt, a path in every line).
     """
-    from .init import init_workspace
+    from .commands.init import init_workspace
 
     init_workspace(
         workdir,
@@ -204,7 +204,7 @@ def import_(
     a label -1 or none is no class. Arrays (T, 1, D) and (1, T, D) are taken for (T, D).
     Running it again stores only what changed.
     """  # noqa: D301 - click wants the control character that backslash b stands for
-    from .importing import import_features
+    from .commands.import_features import import_features
 
     import_features(
         workdir,
@@ -277,10 +277,10 @@ def run(force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ..
 @workdir_option
 def status(as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
     """What a run would do, and why."""
-    world = _look(*_open(workdir, overrides))
-    plan, failures = make_plan(world), list(world.failed.values())
-    tuned = plan_finetune(world, plan["fit"], forced=False)
-    if begun(world, tuned):  # optional: nobody is asked for it
+    snapshot = _look(*_open(workdir, overrides))
+    plan, failures = make_plan(snapshot), list(snapshot.failed.values())
+    tuned = plan_finetune(snapshot, plan["fit"], forced=False)
+    if begun(snapshot, tuned):  # optional: nobody is asked for it
         plan["finetune"] = tuned
     if as_json:
         click.echo(console.plan_as_json(plan, failures))
@@ -345,7 +345,7 @@ def search(
       a video file, a folder of frame images or an image file,
       or "text: a person playing the guitar", where the backbone is of open_clip.
     """  # noqa: D301 - click wants the control character that backslash b stands for
-    from .search import Asked, Session, converse, refuse_wrong_usage, show_answer
+    from .commands.search import Asked, Session, converse, refuse_wrong_usage, show_answer
 
     refuse_wrong_usage(queries, as_json=as_json, as_csv=as_csv, interactive=interactive)
     session = Session(_look(*_open(workdir, overrides)), Asked(**asked), sheet)
@@ -380,13 +380,15 @@ def duplicates(
 
     It compares clips, so the index must have them: mofore index --set index.levels="video, clip".
     """
-    from . import duplicates as finding
+    from .commands import duplicates as finding
 
     if as_json and as_csv:
         raise UsageError("--json and --csv: give one of them")
-    world = _look(*_open(workdir, overrides))
+    snapshot = _look(*_open(workdir, overrides))
     threshold = finding.THRESHOLD if threshold is None else threshold
-    found = finding.find(world, space=space, threshold=threshold, least_s=finding.LEAST_S if least is None else least)
+    found = finding.find(
+        snapshot, space=space, threshold=threshold, least_s=finding.LEAST_S if least is None else least
+    )
     wanted = [each for each in found.found if each.across or not across]
     shown = wanted[:limit] if limit else wanted
     if as_json:
@@ -403,7 +405,7 @@ def duplicates(
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def compare(runs: tuple[Path, ...], rows: tuple[str, ...], as_json: bool) -> None:
     """Metrics of RUNS (work folders, or folders below index/) side by side, with paired differences to the first."""
-    from . import compare as comparing
+    from .commands import compare as comparing
 
     found = comparing.compare(runs, rows or comparing.FIRST_ROWS)
     if as_json:
@@ -419,8 +421,8 @@ def compare(runs: tuple[Path, ...], rows: tuple[str, ...], as_json: bool) -> Non
 @click.option("-w", "--workdir", type=click.Path(path_type=Path), default=".", help="Work folder (default: here).")
 def verify(as_json: bool, workdir: Path) -> None:
     """Read everything that is stored against its digests; damage is put aside, and exit code 1."""
-    from .verify import repair_command
-    from .verify import verify as check
+    from .commands.verify import repair_command
+    from .commands.verify import verify as check
 
     workspace = Workspace.open(workdir)
     findings = check(workspace, console.Console())
@@ -455,7 +457,7 @@ def gc(
     overrides: tuple[str, ...],
 ) -> None:
     """List what the present settings do not refer to, with its size; --delete removes it."""
-    from .gc import clean, survey
+    from .commands.gc import clean, survey
 
     workspace, config = _open(workdir, overrides)
     configs = (config, *map(load_config, keep))
@@ -480,7 +482,7 @@ def gc(
 )
 def demo(workdir: Path) -> None:
     """Draw a set of moving shapes and take it down the whole road, offline."""
-    from .demo import run_demo
+    from .commands.demo import run_demo
 
     _finish(Workspace(workdir), run_demo(workdir, console.Console()), show=False)
 
@@ -501,7 +503,7 @@ def download(
 ) -> None:
     """Fetch UCF101 (6.9 GB) and its split lists into DIR and unpack them; goes on where it was interrupted."""
     from ..data.ucf101 import SPLITS_URL, VIDEOS_URL
-    from .download import download_ucf101
+    from .commands.download import download_ucf101
 
     download_ucf101(
         folder,
@@ -525,7 +527,7 @@ def main() -> None:
     if os.environ.get("LOCAL_WORLD_SIZE", "1") == "1":
         cli(prog_name="mofore")
         return
-    from ..stages import team
+    from ..stages.distributed import launch as team
 
     if os.environ["RANK"] != "0":
         sys.exit(team.assist())
@@ -541,7 +543,7 @@ def _open(workdir: Path, overrides: tuple[str, ...]) -> tuple[Workspace, Config]
     return workspace, load_config(workspace.config, overrides)
 
 
-def _look(workspace: Workspace, config: Config) -> World:
+def _look(workspace: Workspace, config: Config) -> Snapshot:
     return observe(workspace, config, Ledger.open(workspace.ledger))
 
 

@@ -23,18 +23,18 @@ import click
 
 from ..data.types import Failure
 from ..data.wording import counted
-from .metric_tables import metric_tables, price_table
 from .plan import Plan, StagePlan
-from .table_layout import TableText, fitted
+from .show.metric_tables import metric_tables, price_table
+from .show.table_layout import TableText, fitted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from ..stages.estimate import Estimate
-    from ..stages.search import Answer
-    from .gc import Listing
-    from .verify import Findings
+    from ..stages.extract.estimate import Estimate
+    from ..stages.search.searcher import Answer
+    from .commands.gc import Listing
+    from .commands.verify import Findings
 
 MOST_NAMES = 20  # of the videos that a damaged shard loses
 PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal

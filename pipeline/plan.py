@@ -1,4 +1,4 @@
-"""What a run would do, and why: decided from the state of the world, without doing or writing anything."""
+"""What a run would do, and why: decided from a snapshot of the work folder, without doing or writing anything."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .reasons import (
     VersionRaised,
     WeightsChanged,
 )
-from .world import World, features_fingerprint, index_inputs, lists_digest
+from .snapshot import Snapshot, features_fingerprint, index_inputs, lists_digest
 
 STAGES = ("extract", "fit", "index")
 Action = Literal["skip", "run", "partial"]
@@ -71,150 +71,152 @@ class StagePlan:
 Plan = dict[str, StagePlan]
 
 
-def make_plan(world: World, *, force: Collection[str] = (), retry_failed: bool = False) -> Plan:
+def make_plan(snapshot: Snapshot, *, force: Collection[str] = (), retry_failed: bool = False) -> Plan:
     """Plan all stages; those in ``force`` run whatever is there."""
-    extract = _plan_extract(world, forced="extract" in force, retry_failed=retry_failed)
-    fit = _plan_fit(world, extract, forced="fit" in force)
-    index = _plan_index(world, extract, fit, forced="index" in force)
+    extract = _plan_extract(snapshot, forced="extract" in force, retry_failed=retry_failed)
+    fit = _plan_fit(snapshot, extract, forced="fit" in force)
+    index = _plan_index(snapshot, extract, fit, forced="index" in force)
     return {"extract": extract, "fit": fit, "index": index}
 
 
-def videos_to_extract(world: World, *, forced: bool, retry_failed: bool) -> list[str]:
+def videos_to_extract(snapshot: Snapshot, *, forced: bool, retry_failed: bool) -> list[str]:
     """Ids of the videos that extraction will read, in the catalog's order."""
     if forced:
-        return [video.id for video in world.catalog.videos]
-    ids = {todo.video.id for todo in world.todo} | (set(world.failed) if retry_failed else set())
-    return [video.id for video in world.catalog.videos if video.id in ids]
+        return [video.id for video in snapshot.catalog.videos]
+    ids = {todo.video.id for todo in snapshot.todo} | (set(snapshot.failed) if retry_failed else set())
+    return [video.id for video in snapshot.catalog.videos if video.id in ids]
 
 
-def _plan_extract(world: World, *, forced: bool, retry_failed: bool) -> StagePlan:
-    if world.catalog.digests is not None:
-        return _plan_imported(world)
-    todo = len(videos_to_extract(world, forced=forced, retry_failed=retry_failed))
-    frames = sum(place.video.frames for place in world.stored.values())
-    reasons = _extract_reasons(world, forced=forced, retry_failed=retry_failed) if todo else ()
-    reasons = (*_times_reasons(world), *reasons) if not forced else reasons
-    action: Action = "skip" if not reasons else "partial" if world.stored and not forced else "run"
-    soundtracks = sum(failure.is_no_video for failure in world.failed.values())
-    unreadable = len(world.failed) - soundtracks
+def _plan_extract(snapshot: Snapshot, *, forced: bool, retry_failed: bool) -> StagePlan:
+    if snapshot.catalog.digests is not None:
+        return _plan_imported(snapshot)
+    todo = len(videos_to_extract(snapshot, forced=forced, retry_failed=retry_failed))
+    frames = sum(place.video.frames for place in snapshot.stored.values())
+    reasons = _extract_reasons(snapshot, forced=forced, retry_failed=retry_failed) if todo else ()
+    reasons = (*_times_reasons(snapshot), *reasons) if not forced else reasons
+    action: Action = "skip" if not reasons else "partial" if snapshot.stored and not forced else "run"
+    soundtracks = sum(failure.is_no_video for failure in snapshot.failed.values())
+    unreadable = len(snapshot.failed) - soundtracks
     failed = f"; {unreadable} could not be read" * bool(unreadable) + f"; {soundtracks} without pictures" * bool(
         soundtracks
     )
-    summary = f"{counted(len(world.stored), 'video')}, {counted(frames, 'frame')}{failed}"
-    config = world.config.extract.identity()
-    return StagePlan("extract", action, reasons, todo, "videos", config, "", world.store_key, summary)
+    summary = f"{counted(len(snapshot.stored), 'video')}, {counted(frames, 'frame')}{failed}"
+    config = snapshot.config.extract.identity()
+    return StagePlan("extract", action, reasons, todo, "videos", config, "", snapshot.store_key, summary)
 
 
-def _plan_imported(world: World) -> StagePlan:
+def _plan_imported(snapshot: Snapshot) -> StagePlan:
     """There is nothing to extract; features that are lost make a stage that says so and cannot run."""
-    frames = sum(place.video.frames for place in world.stored.values())
-    lost, broken = len(world.todo), (*world.damaged, *world.lost)
+    frames = sum(place.video.frames for place in snapshot.stored.values())
+    lost, broken = len(snapshot.todo), (*snapshot.damaged, *snapshot.lost)
     reasons: tuple[Reason, ...] = ()
     if lost:
         missing = (OutputMissing(broken),) if broken else ()
-        reasons = (*missing, ImportLost(lost, world.import_command()))
-    reasons = (*_times_reasons(world), *reasons)
-    action: Action = "skip" if not reasons else "partial" if world.stored else "run"
-    summary = f"imported: {counted(len(world.stored), 'video')}, {counted(frames, 'frame')}"
-    config = world.config.extract.identity()
-    return StagePlan("extract", action, reasons, lost, "videos", config, "", world.store_key, summary)
+        reasons = (*missing, ImportLost(lost, snapshot.import_command()))
+    reasons = (*_times_reasons(snapshot), *reasons)
+    action: Action = "skip" if not reasons else "partial" if snapshot.stored else "run"
+    summary = f"imported: {counted(len(snapshot.stored), 'video')}, {counted(frames, 'frame')}"
+    config = snapshot.config.extract.identity()
+    return StagePlan("extract", action, reasons, lost, "videos", config, "", snapshot.store_key, summary)
 
 
-def _times_reasons(world: World) -> tuple[Reason, ...]:
-    count = len(world.backward_videos())
+def _times_reasons(snapshot: Snapshot) -> tuple[Reason, ...]:
+    count = len(snapshot.backward_videos())
     return (TimesBackwards(count),) if count else ()
 
 
-def _extract_reasons(world: World, *, forced: bool, retry_failed: bool) -> tuple[Reason, ...]:
+def _extract_reasons(snapshot: Snapshot, *, forced: bool, retry_failed: bool) -> tuple[Reason, ...]:
     reasons: list[Reason] = [Forced()] if forced else []
-    latest = world.ledger.latest("extract")
-    broken = (*world.damaged, *world.lost)
+    latest = snapshot.ledger.latest("extract")
+    broken = (*snapshot.damaged, *snapshot.lost)
     if broken:
         reasons.append(OutputMissing(broken))
-    if latest is None and not world.stored:
+    if latest is None and not snapshot.stored:
         reasons.append(FirstRun())
-    elif latest is not None and latest.fingerprint != world.store_key and not world.stored:
-        reasons.extend(_difference(latest, world.config.extract.identity(), versions.EXTRACT))
+    elif latest is not None and latest.fingerprint != snapshot.store_key and not snapshot.stored:
+        reasons.extend(_difference(latest, snapshot.config.extract.identity(), versions.EXTRACT))
         if not reasons:  # the same settings, but other local weights
-            reasons.append(WeightsChanged(world.config.extract.weights))
-    elif world.ledger.find("extract", world.store_key) is None:
-        reasons.append(Unfinished(len(world.stored), len(world.catalog.videos), "videos"))
-    elif world.todo and not broken:
-        by_why = {why: tuple(t.video.id for t in world.todo if t.why == why) for why in ("added", "changed")}
+            reasons.append(WeightsChanged(snapshot.config.extract.weights))
+    elif snapshot.ledger.find("extract", snapshot.store_key) is None:
+        reasons.append(Unfinished(len(snapshot.stored), len(snapshot.catalog.videos), "videos"))
+    elif snapshot.todo and not broken:
+        by_why = {why: tuple(t.video.id for t in snapshot.todo if t.why == why) for why in ("added", "changed")}
         reasons.append(InputsChanged(**by_why))
-    if retry_failed and world.failed:
-        reasons.append(RetryFailed(len(world.failed)))
+    if retry_failed and snapshot.failed:
+        reasons.append(RetryFailed(len(snapshot.failed)))
     return tuple(reasons)
 
 
-def _plan_fit(world: World, extract: StagePlan, *, forced: bool) -> StagePlan:
-    config = {**world.config.fit.identity(), "data.split": world.split.name}
-    steps = world.config.fit.steps
-    pending = {todo.video.id for todo in world.todo} | world.backward_videos() if extract.action != "skip" else set()
-    if pending & world.split.train or (extract.action == "run" and not world.stored):
+def _plan_fit(snapshot: Snapshot, extract: StagePlan, *, forced: bool) -> StagePlan:
+    config = {**snapshot.config.fit.identity(), "data.split": snapshot.split.name}
+    steps = snapshot.config.fit.steps
+    pending = (
+        {todo.video.id for todo in snapshot.todo} | snapshot.backward_videos() if extract.action != "skip" else set()
+    )
+    if pending & snapshot.split.train or (extract.action == "run" and not snapshot.stored):
         reasons: tuple[Reason, ...] = (*_forced(forced), UpstreamRuns("extract"))
         return StagePlan("fit", "run", reasons, steps, "steps", config, None, None)
-    features = world.features_of(world.train_ids())
+    features = snapshot.features_of(snapshot.train_ids())
     upstream = features_fingerprint(features)
     fingerprint = stage_fingerprint("fit", versions.FIT, config, upstream)
-    record = world.ledger.find("fit", fingerprint)
-    broken = world.broken_outputs(record) if record else ()
+    record = snapshot.ledger.find("fit", fingerprint)
+    broken = snapshot.broken_outputs(record) if record else ()
     if record and not broken and not forced:
         summary = f"{counted(steps, 'step')} on {counted(len(features), 'training video')}"
         return StagePlan("fit", "skip", (), 0, "steps", config, upstream, fingerprint, summary)
-    done = 0 if forced else world.checkpoint_step(fingerprint[:KEY_LENGTH])
+    done = 0 if forced else snapshot.checkpoint_step(fingerprint[:KEY_LENGTH])
     if done and not record:
         reasons = (Unfinished(done, steps, "steps"),)
     else:
-        reasons = (*_forced(forced), *stage_reasons(world, "fit", config, upstream, versions.FIT, broken))
+        reasons = (*_forced(forced), *stage_reasons(snapshot, "fit", config, upstream, versions.FIT, broken))
     action: Action = "partial" if done else "run"
     return StagePlan("fit", action, reasons, steps - done, "steps", config, upstream, fingerprint)
 
 
-def _plan_index(world: World, extract: StagePlan, fit: StagePlan, *, forced: bool) -> StagePlan:
-    config = {**world.config.index.identity(), "data.split": world.split.name}
-    total = len(world.stored) + len(world.todo)
+def _plan_index(snapshot: Snapshot, extract: StagePlan, fit: StagePlan, *, forced: bool) -> StagePlan:
+    config = {**snapshot.config.index.identity(), "data.split": snapshot.split.name}
+    total = len(snapshot.stored) + len(snapshot.todo)
     above = [plan.stage for plan in (extract, fit) if plan.action != "skip"]
     if above:
         reasons: tuple[Reason, ...] = (*_forced(forced), *map(UpstreamRuns, above))
         return StagePlan("index", "run", reasons, total, "videos", config, None, None)
-    record_of_fit = world.ledger.find("fit", fit.fingerprint or "")
+    record_of_fit = snapshot.ledger.find("fit", fit.fingerprint or "")
     outputs = record_of_fit.outputs.items() if record_of_fit else ()
     model = [state.sha256 for path, state in outputs if path.endswith("/model.safetensors")]
-    splits = [lists_digest(world), world.config.data.split_seed, world.config.data.train_fraction]
-    upstream = digest({"model": model, "videos": index_inputs(world), "splits": splits})
+    splits = [lists_digest(snapshot), snapshot.config.data.split_seed, snapshot.config.data.train_fraction]
+    upstream = digest({"model": model, "videos": index_inputs(snapshot), "splits": splits})
     fingerprint = stage_fingerprint("index", versions.INDEX, config, upstream)
-    record = world.ledger.find("index", fingerprint)
-    broken = world.broken_outputs(record) if record else ()
+    record = snapshot.ledger.find("index", fingerprint)
+    broken = snapshot.broken_outputs(record) if record else ()
     if record and not broken and not forced:
-        return _plan_published_index(world, record, config, upstream, total)
-    reasons = (*_forced(forced), *stage_reasons(world, "index", config, upstream, versions.INDEX, broken))
+        return _plan_published_index(snapshot, record, config, upstream, total)
+    reasons = (*_forced(forced), *stage_reasons(snapshot, "index", config, upstream, versions.INDEX, broken))
     return StagePlan("index", "run", reasons, total, "videos", config, upstream, fingerprint)
 
 
 def _plan_published_index(
-    world: World, record: StageRecord, config: dict[str, Any], upstream: str, total: int
+    snapshot: Snapshot, record: StageRecord, config: dict[str, Any], upstream: str, total: int
 ) -> StagePlan:
     """The index is there; ``metrics.json`` may still show another one's figures."""
     path = next(path for path in record.outputs if path.endswith("/metrics.json"))
     fields = ("videos", config, upstream, record.fingerprint, counted(total, "video"))
-    if world.shown_metrics() == record.outputs[path].sha256:
+    if snapshot.shown_metrics() == record.outputs[path].sha256:
         return StagePlan("index", "skip", (), 0, *fields)
     return StagePlan("index", "partial", (ResultElsewhere(path),), 0, *fields)
 
 
 def stage_reasons(
-    world: World, stage: str, config: dict[str, Any], upstream: str, version: int, broken: tuple[str, ...]
+    snapshot: Snapshot, stage: str, config: dict[str, Any], upstream: str, version: int, broken: tuple[str, ...]
 ) -> tuple[Reason, ...]:
     """Why the output is not there, held against the stage's last finished run."""
     if broken:
         return (OutputMissing(broken),)
-    latest = world.ledger.latest(stage)
+    latest = snapshot.ledger.latest(stage)
     if latest is None:
         return (FirstRun(),)
     reasons = _difference(latest, config, version)
     if latest.upstream != upstream:
-        change = _inputs_difference(world, stage, latest)
+        change = _inputs_difference(snapshot, stage, latest)
         # Another version reads its inputs in another way: only what is named is a change of theirs.
         if latest.version == version or isinstance(change, InputsChanged):
             reasons.append(change)
@@ -234,27 +236,27 @@ def _difference(latest: StageRecord, config: dict[str, Any], version: int) -> li
     return reasons
 
 
-def _inputs_difference(world: World, stage: str, latest: StageRecord) -> Reason:
+def _inputs_difference(snapshot: Snapshot, stage: str, latest: StageRecord) -> Reason:
     """Which videos differ from those that the last finished run read."""
-    path = world.workspace.stage(stage, latest.fingerprint[:KEY_LENGTH]) / "inputs.json"
+    path = snapshot.workspace.stage(stage, latest.fingerprint[:KEY_LENGTH]) / "inputs.json"
     try:
         before: dict[str, str] = json.loads(path.read_text())["videos"]
     except (OSError, ValueError, KeyError):
         return UpstreamChanged("extract")
-    now = world.features_of(world.train_ids() if stage in ("fit", "finetune") else sorted(world.stored))
+    now = snapshot.features_of(snapshot.train_ids() if stage in ("fit", "finetune") else sorted(snapshot.stored))
     change = InputsChanged(
         added=tuple(sorted(now.keys() - before.keys())),
         changed=tuple(sorted(video for video in now.keys() & before.keys() if now[video] != before[video])),
         removed=tuple(sorted(before.keys() - now.keys())),
     )
     if stage != "fit" and change == InputsChanged():
-        return DescriptionChanged() if _is_of_latest_fit(world, stage, path) else UpstreamChanged("fit")
+        return DescriptionChanged() if _is_of_latest_fit(snapshot, stage, path) else UpstreamChanged("fit")
     return change
 
 
-def _is_of_latest_fit(world: World, stage: str, inputs: Path) -> bool:
+def _is_of_latest_fit(snapshot: Snapshot, stage: str, inputs: Path) -> bool:
     """Whether the index beside these inputs was made from the fit that is there."""
-    latest = world.ledger.latest("fit")
+    latest = snapshot.ledger.latest("fit")
     if stage != "index" or latest is None:
         return False
     try:

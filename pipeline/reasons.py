@@ -163,7 +163,7 @@ class RetryFailed:
     count: int
 
     def __str__(self) -> str:
-        return f"retry of {self.count} failed videos was asked for"
+        return f"retry of {counted(self.count, 'failed video')} was asked for"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from ..stages import versions
 from .config import Config
 from .finetune import how_to_use, plan_finetune, refuse_in_use
 from .plan import STAGES, Plan, StagePlan, make_plan, videos_to_extract
+from .snapshot import Snapshot, observe
 from .workspace import Workspace
-from .world import World, observe
 
 if TYPE_CHECKING:
     from ..cache.store import FeatureStore
@@ -96,133 +96,135 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         ledger = Ledger.open(workspace.ledger)
         ledger.compact()
         remove_leftovers(workspace.root)
-        world = observe(workspace, config, ledger)
-        remember(world)
+        snapshot = observe(workspace, config, ledger)
+        remember(snapshot)
         if "finetune" in request.stages and "finetune" not in request.force:
-            refuse_in_use(world)
+            refuse_in_use(snapshot)
         if request.only:
-            _refuse_stale(world, request)
+            _refuse_stale(snapshot, request)
         outcome = Outcome()
         for stage in request.stages:
-            if not _bring_up_to_date(world, stage, request, watcher):
+            if not _bring_up_to_date(snapshot, stage, request, watcher):
                 continue
             outcome.ran.append(stage)
-            world = observe(workspace, config, ledger, world.catalog)
-        outcome.failures = [world.failed[video_id] for video_id in sorted(world.failed)]
+            snapshot = observe(workspace, config, ledger, snapshot.catalog)
+        outcome.failures = [snapshot.failed[video_id] for video_id in sorted(snapshot.failed)]
         return outcome
 
 
-def _bring_up_to_date(world: World, stage: str, request: Request, watcher: Watcher) -> bool:
+def _bring_up_to_date(snapshot: Snapshot, stage: str, request: Request, watcher: Watcher) -> bool:
     """Run ``stage`` if its plan says so."""
     force: Collection[str] = request.force & {stage}
     watcher.pulse()
-    plan: Plan = make_plan(world, force=force, retry_failed=request.retry_failed and stage == "extract")
+    plan: Plan = make_plan(snapshot, force=force, retry_failed=request.retry_failed and stage == "extract")
     if stage == "finetune":
-        plan[stage] = plan_finetune(world, plan["fit"], forced=stage in force)
+        plan[stage] = plan_finetune(snapshot, plan["fit"], forced=stage in force)
     chosen = plan[stage]
     if chosen.action == "skip":
         watcher.skipped(chosen)
         return False
     watcher.begins(chosen)
     begin = time.monotonic()
-    summary = RUNNERS[stage](world, plan, request, watcher)
+    summary = RUNNERS[stage](snapshot, plan, request, watcher)
     watcher.done(chosen, time.monotonic() - begin, summary)
     return True
 
 
-def _refuse_stale(world: World, request: Request) -> None:
+def _refuse_stale(snapshot: Snapshot, request: Request) -> None:
     wanted = request.stages[-1]
-    plan = make_plan(world)
+    plan = make_plan(snapshot)
     stale = [plan[stage] for stage in upto(wanted)[:-1] if plan[stage].action != "skip"]
     if stale:
         why = "; ".join(f"{p.stage}: {', '.join(map(str, p.reasons))}" for p in stale)
         raise StaleError(f"--only {wanted} is refused, since a stage above is out of date ({why}): leave --only away")
 
 
-def remember(world: World) -> None:
+def remember(snapshot: Snapshot) -> None:
     """Tell the ledger what observing found out, and put damaged shards aside."""
-    ledger, folder = world.ledger, world.workspace.store(world.store_key)
-    ledger.add_files(world.touched)
-    for record in world.found:
+    ledger, folder = snapshot.ledger, snapshot.workspace.store(snapshot.store_key)
+    ledger.add_files(snapshot.touched)
+    for record in snapshot.found:
         ledger.add_shard(record)
-    known = ledger.shards.get(world.store_key, {})
-    ledger.drop_shards(world.store_key, [name for name in (*world.damaged, *world.lost) if name in known])
-    for name in world.damaged:
+    known = ledger.shards.get(snapshot.store_key, {})
+    ledger.drop_shards(snapshot.store_key, [name for name in (*snapshot.damaged, *snapshot.lost) if name in known])
+    for name in snapshot.damaged:
         (folder / name).replace(folder / f"{name}.damaged")
 
 
-def _run_extract(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
+def _run_extract(snapshot: Snapshot, plan: Plan, request: Request, watcher: Watcher) -> str:
     from ..cache.store import FeatureStore
 
     forced = "extract" in request.force
-    ids = videos_to_extract(world, forced=forced, retry_failed=request.retry_failed)
-    store = FeatureStore(world.workspace.store(world.store_key))
+    ids = videos_to_extract(snapshot, forced=forced, retry_failed=request.retry_failed)
+    store = FeatureStore(snapshot.workspace.store(snapshot.store_key))
     store.clean()
-    sorted_ = "" if forced else _repair_times(world, store, watcher)
-    if world.catalog.digests is not None and ids:
+    sorted_ = "" if forced else _repair_times(snapshot, store, watcher)
+    if snapshot.catalog.digests is not None and ids:
         raise StoreError("; ".join(map(str, plan["extract"].reasons)))
     if not ids:
         return sorted_
-    from ..stages import extract
+    from ..stages.extract import stage as extract
 
     begin = time.monotonic()
-    superseded = tuple(world.shards) if forced else ()
-    inputs = extract.ExtractInputs(world.catalog.root, world.videos(ids), world.weights, superseded)
-    result = extract.run(world.config.extract, inputs, store=store, ledger=world.ledger, progress=watcher)
-    _record(world, plan["extract"], versions.EXTRACT, [], time.monotonic() - begin)
+    superseded = tuple(snapshot.shards) if forced else ()
+    inputs = extract.ExtractInputs(snapshot.catalog.root, snapshot.videos(ids), snapshot.weights, superseded)
+    result = extract.run(snapshot.config.extract, inputs, store=store, ledger=snapshot.ledger, progress=watcher)
+    _record(snapshot, plan["extract"], versions.EXTRACT, [], time.monotonic() - begin)
     if "fit" not in request.stages:  # which says so of its own videos
-        _say_short(world, watcher)
+        _say_short(snapshot, watcher)
     return result.summary(time.monotonic() - begin)
 
 
-def _say_short(world: World, watcher: Watcher) -> None:
+def _say_short(snapshot: Snapshot, watcher: Watcher) -> None:
     """Videos that are too short for the clips of the fit to come."""
-    ids = world.catalog.ids()
-    stored = (video for shard in world.ledger.shards.get(world.store_key, {}).values() for video in shard.videos)
+    ids = snapshot.catalog.ids()
+    stored = (video for shard in snapshot.ledger.shards.get(snapshot.store_key, {}).values() for video in shard.videos)
     frames = {video.id: video.frames for video in stored if video.id in ids}
-    if frames and world.config.fit.unit == "frames":
-        short = ShortVideos.of(list(frames.values()), world.config.fit)
+    if frames and snapshot.config.fit.unit == "frames":
+        short = ShortVideos.of(list(frames.values()), snapshot.config.fit)
         if not short.few:
             watcher.note(short.told())
 
 
-def _repair_times(world: World, store: FeatureStore, watcher: Watcher) -> str:
+def _repair_times(snapshot: Snapshot, store: FeatureStore, watcher: Watcher) -> str:
     """Sort the times of shards that an earlier version wrote; each is replaced whole, so this may end anywhere."""
-    if not world.backwards:
+    if not snapshot.backwards:
         return ""
-    watcher.start("sort", len(world.backwards), "shards")
+    watcher.start("sort", len(snapshot.backwards), "shards")
     try:
-        for name in world.backwards:
+        for name in snapshot.backwards:
             watcher.pulse()
-            world.ledger.add_shard(store.repair_times(store.folder / name))
+            snapshot.ledger.add_shard(store.repair_times(store.folder / name))
             watcher.advance(1)
     finally:
         watcher.finish()
-    summary = f"the times of {counted(len(world.backward_videos()), 'video')} were sorted"
+    summary = f"the times of {counted(len(snapshot.backward_videos()), 'video')} were sorted"
     watcher.note(summary)
     return summary
 
 
-def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
-    from ..stages import fit
-    from ..stages.team import pick_team
+def _run_fit(snapshot: Snapshot, plan: Plan, request: Request, watcher: Watcher) -> str:
+    from ..stages.distributed.launch import pick_team
+    from ..stages.fit import stage as fit
 
     chosen = plan["fit"]
-    folder = world.workspace.stage("fit", chosen.key)
+    folder = snapshot.workspace.stage("fit", chosen.key)
     if "fit" in request.force:
         fit.forget_checkpoint(folder)
-    begin, settings = time.monotonic(), world.config.fit
+    begin, settings = time.monotonic(), snapshot.config.fit
     team = pick_team(settings.processes, settings.device)
     settings = replace(settings, processes=team.size)
-    ids = world.train_ids()
+    ids = snapshot.train_ids()
     if not ids:
-        raise StageError(f"split {world.split.name} has no training video whose features are there: see data.split")
-    groups = {video.id: video.group for video in world.videos(ids)}
+        raise StageError(f"split {snapshot.split.name} has no training video whose features are there: see data.split")
+    groups = {video.id: video.group for video in snapshot.videos(ids)}
     named = [groups[video_id] for video_id in ids]
-    result = fit.run(settings, _load(world, ids, settings, watcher), folder, progress=watcher, groups=named, team=team)
-    write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
+    result = fit.run(
+        settings, _load(snapshot, ids, settings, watcher), folder, progress=watcher, groups=named, team=team
+    )
+    write_json(folder / "inputs.json", {"videos": snapshot.features_of(ids)})
     outputs = [folder / name for name in fit.OUTPUTS]
-    _record(world, chosen, versions.FIT, outputs, time.monotonic() - begin)
+    _record(snapshot, chosen, versions.FIT, outputs, time.monotonic() - begin)
     fit.forget_checkpoint(folder)
     left = [f"{result.held_out:,} held out"] * bool(result.held_out) + [f"{result.too_short:,} too short"] * bool(
         result.too_short
@@ -232,77 +234,77 @@ def _run_fit(world: World, plan: Plan, request: Request, watcher: Watcher) -> st
     return f"{counted(result.steps_run, 'step')} on {used}, cosine {result.last['cosine']:.3f}"
 
 
-def _run_index(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
+def _run_index(snapshot: Snapshot, plan: Plan, request: Request, watcher: Watcher) -> str:
     chosen = plan["index"]
-    folder = world.workspace.stage("index", chosen.key)
+    folder = snapshot.workspace.stage("index", chosen.key)
     if chosen.action == "partial":
-        _show_metrics(world, folder)
+        _show_metrics(snapshot, folder)
         return "metrics.json put back"
     from ..cache.store import FeatureStore
-    from ..stages import index
+    from ..stages.index import stage as index
 
     begin = time.monotonic()
-    ids = [video.id for video in world.catalog.videos if video.id in world.stored]
-    encoder = FeatureStore(world.workspace.store(world.store_key)).encoder() or {}
+    ids = [video.id for video in snapshot.catalog.videos if video.id in snapshot.stored]
+    encoder = FeatureStore(snapshot.workspace.store(snapshot.store_key)).encoder() or {}
     provenance = {
-        "store": world.store_key,
+        "store": snapshot.store_key,
         # What was measured on the batch that happened to be first is the store's: the same work gives the same bytes.
         "encoder": {key: value for key, value in encoder.items() if key != "measured"},
         "fit": plan["fit"].key,
-        "fit_settings": world.config.fit.identity(),
-        "index_settings": world.config.index.identity(),
+        "fit_settings": snapshot.config.fit.identity(),
+        "index_settings": snapshot.config.index.identity(),
     }
-    fit_folder = world.workspace.stage("fit", plan["fit"].key)
-    table = _load(world, ids, replace(world.config.fit, device="cpu", processes=1), watcher)
-    latest = None if "index" in request.force else world.ledger.latest("index")
+    fit_folder = snapshot.workspace.stage("fit", plan["fit"].key)
+    table = _load(snapshot, ids, replace(snapshot.config.fit, device="cpu", processes=1), watcher)
+    latest = None if "index" in request.force else snapshot.ledger.latest("index")
     inputs = index.IndexInputs(
-        videos=world.videos(ids),
+        videos=snapshot.videos(ids),
         table=table,
-        split=world.split,
+        split=snapshot.split,
         fit_folder=fit_folder,
         provenance=provenance,
-        others=world.other_splits(),
-        previous=world.workspace.stage("index", latest.fingerprint[:KEY_LENGTH]) if latest else None,
+        others=snapshot.other_splits(),
+        previous=snapshot.workspace.stage("index", latest.fingerprint[:KEY_LENGTH]) if latest else None,
     )
-    index.run(world.config.index, inputs, folder, progress=watcher)
-    write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
-    outputs = [folder / name for name in index.files(world.config.index)]
-    _record(world, chosen, versions.INDEX, outputs, time.monotonic() - begin)
-    _show_metrics(world, folder)
+    index.run(snapshot.config.index, inputs, folder, progress=watcher)
+    write_json(folder / "inputs.json", {"videos": snapshot.features_of(ids)})
+    outputs = [folder / name for name in index.files(snapshot.config.index)]
+    _record(snapshot, chosen, versions.INDEX, outputs, time.monotonic() - begin)
+    _show_metrics(snapshot, folder)
     return counted(len(ids), "video")
 
 
-def _run_finetune(world: World, plan: Plan, request: Request, watcher: Watcher) -> str:
+def _run_finetune(snapshot: Snapshot, plan: Plan, request: Request, watcher: Watcher) -> str:
     from ..cache.store import FeatureStore
-    from ..stages import finetune
+    from ..stages.finetune import stage as finetune
 
-    chosen, ids = plan["finetune"], world.train_ids()
-    folder = world.workspace.stage("finetune", chosen.key)
+    chosen, ids = plan["finetune"], snapshot.train_ids()
+    folder = snapshot.workspace.stage("finetune", chosen.key)
     if "finetune" in request.force:
         finetune.forget_checkpoint(folder)
     begin = time.monotonic()
-    encoder = FeatureStore(world.workspace.store(world.store_key)).encoder() or {}
-    by_id = {video.id: video for video in world.videos(ids)}
+    encoder = FeatureStore(snapshot.workspace.store(snapshot.store_key)).encoder() or {}
+    by_id = {video.id: video for video in snapshot.videos(ids)}
     inputs = finetune.FinetuneInputs(
-        extract=world.config.extract,
-        weights=world.weights,
+        extract=snapshot.config.extract,
+        weights=snapshot.weights,
         weights_sha256=encoder.get("weights_sha256", ""),
-        fit_folder=world.workspace.stage("fit", plan["fit"].key),
-        root=world.catalog.root,
+        fit_folder=snapshot.workspace.stage("fit", plan["fit"].key),
+        root=snapshot.catalog.root,
         videos=tuple(by_id[video_id] for video_id in ids),
-        table=_load(world, ids, world.config.fit, watcher),
-        provenance={"store": world.store_key, "fit": plan["fit"].key},
+        table=_load(snapshot, ids, snapshot.config.fit, watcher),
+        provenance={"store": snapshot.store_key, "fit": plan["fit"].key},
     )
-    result = finetune.run(world.config.finetune, inputs, folder, progress=watcher)
-    write_json(folder / "inputs.json", {"videos": world.features_of(ids)})
+    result = finetune.run(snapshot.config.finetune, inputs, folder, progress=watcher)
+    write_json(folder / "inputs.json", {"videos": snapshot.features_of(ids)})
     outputs = [folder / name for name in finetune.OUTPUTS]
-    _record(world, chosen, versions.FINETUNE, outputs, time.monotonic() - begin)
+    _record(snapshot, chosen, versions.FINETUNE, outputs, time.monotonic() - begin)
     finetune.forget_checkpoint(folder)
-    watcher.note(how_to_use(world, chosen.fingerprint or ""))
+    watcher.note(how_to_use(snapshot, chosen.fingerprint or ""))
     return result.summary()
 
 
-RUNNERS: dict[str, Callable[[World, Plan, Request, Watcher], str]] = {
+RUNNERS: dict[str, Callable[[Snapshot, Plan, Request, Watcher], str]] = {
     "extract": _run_extract,
     "fit": _run_fit,
     "finetune": _run_finetune,
@@ -310,25 +312,25 @@ RUNNERS: dict[str, Callable[[World, Plan, Request, Watcher], str]] = {
 }
 
 
-def _load(world: World, ids: list[str], settings: FitSettings, watcher: Watcher) -> Any:
+def _load(snapshot: Snapshot, ids: list[str], settings: FitSettings, watcher: Watcher) -> Any:
     """The frames of some videos, in that order, in memory or left in their shards."""
     from ..cache.store import FeatureStore
-    from ..stages.residency import load_frames
+    from ..stages.frames.loading import load_frames
 
-    places = [world.stored[video_id] for video_id in ids]
+    places = [snapshot.stored[video_id] for video_id in ids]
     wanted = [(place.shard, place.row, place.video) for place in places]
-    store = FeatureStore(world.workspace.store(world.store_key))
+    store = FeatureStore(snapshot.workspace.store(snapshot.store_key))
     return load_frames(store, wanted, settings, progress=watcher)
 
 
-def _record(world: World, plan: StagePlan, version: int, outputs: list[Path], seconds: float) -> None:
-    states = {world.workspace.relative(path): file_state(path) for path in outputs}
+def _record(snapshot: Snapshot, plan: StagePlan, version: int, outputs: list[Path], seconds: float) -> None:
+    states = {snapshot.workspace.relative(path): file_state(path) for path in outputs}
     fingerprint, upstream = plan.fingerprint or "", plan.upstream or ""
-    world.ledger.add_stage(StageRecord(plan.stage, fingerprint, version, plan.config, upstream, states, seconds))
+    snapshot.ledger.add_stage(StageRecord(plan.stage, fingerprint, version, plan.config, upstream, states, seconds))
 
 
-def _show_metrics(world: World, folder: Path) -> None:
-    write_bytes(world.workspace.metrics, (folder / "metrics.json").read_bytes())
+def _show_metrics(snapshot: Snapshot, folder: Path) -> None:
+    write_bytes(snapshot.workspace.metrics, (folder / "metrics.json").read_bytes())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mofore.stages.text_tower import open_clip
+from mofore.stages.backbone.text_tower import open_clip
 
 NAME = "small-for-tests"
 SMALL = {

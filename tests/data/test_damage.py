@@ -10,8 +10,8 @@ from mofore.data.damage import Damage
 from mofore.data.decode import decode
 from mofore.data.errors import VideoError
 from mofore.data.types import Failure, Video
-from mofore.stages.frame_source import Finished, Frames, Reading, read_video
-from mofore.stages.preprocess import Preprocess
+from mofore.stages.decode.preprocess import Preprocess
+from mofore.stages.decode.source import Finished, Frames, Reading, read_video
 from mofore.tests.trials.times import LONG, Film, write
 
 SMALL = Preprocess((16, 16), (16, 16), "squash", "bilinear", (0.5,) * 3, (0.5,) * 3)

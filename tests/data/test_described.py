@@ -157,7 +157,9 @@ def test_the_way_out_of_a_split_that_the_lists_lack(tmp_path: Path) -> None:
         with_tables(catalog(*FOLDER), [tmp_path / "A_test_split1.txt"])
 
 
-@pytest.mark.parametrize(("encoding", "likely"), [("cp1252", "Windows' cp1252"), ("utf-16-le", "UTF-16 without its mark")])
+@pytest.mark.parametrize(
+    ("encoding", "likely"), [("cp1252", "Windows' cp1252"), ("utf-16-le", "UTF-16 without its mark")]
+)
 def test_the_likely_encoding_is_named(tmp_path: Path, encoding: str, likely: str) -> None:
     (tmp_path / "videos.csv").write_bytes("video,label\n1,caf\u00e9\n".encode(encoding))
     with pytest.raises(CatalogError, match=likely):

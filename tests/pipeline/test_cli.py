@@ -17,7 +17,7 @@ from click.testing import Result
 from mofore.cache.lock import exclusive
 from mofore.data.errors import StageError
 from mofore.pipeline.cli import cli
-from mofore.stages import estimate
+from mofore.stages.extract import estimate
 
 Command = Callable[..., Result]
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,7 +146,7 @@ def test_a_read_only_work_folder_is_named(mofore: Command, work: Path, monkeypat
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise PermissionError(13, "Permission denied", str(work / "index"))
 
-    monkeypatch.setattr("mofore.stages.index.build", refuse)
+    monkeypatch.setattr("mofore.stages.index.stage.build", refuse)
     result = mofore("index", "--force", "-w", work)
     assert result.exit_code == 1
     assert f"'{work / 'index'}': Permission denied. What was finished is kept" in result.stderr

@@ -17,9 +17,9 @@ from mofore.pipeline.cli import cli
 
 from ..conftest import TINY
 from .brought import FRAMES, WIDTH, Brought, make
+from .commands.test_verify import check, features, flip, place
 from .test_cli import loaded
 from .test_rerun import ALL_SKIP, actions, reasons
-from .test_verify import check, features, flip, place
 
 Command = Callable[..., Result]
 
@@ -126,9 +126,9 @@ def test_large_videos_and_small_memory_give_the_same_features(
     mofore: Command, brought: Brought, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = 2 * WIDTH
-    monkeypatch.setattr("mofore.stages.import_features.PUBLISH_BYTES", 3 * FRAMES * row)
-    monkeypatch.setattr("mofore.stages.import_features.SPILL_BYTES", FRAMES * row)  # 14 frames go through a file
-    monkeypatch.setattr("mofore.stages.feature_source.BLOCK_BYTES", 4 * 2 * row)
+    monkeypatch.setattr("mofore.stages.import_features.stage.PUBLISH_BYTES", 3 * FRAMES * row)
+    monkeypatch.setattr("mofore.stages.import_features.stage.SPILL_BYTES", FRAMES * row)  # 14 frames go through a file
+    monkeypatch.setattr("mofore.stages.import_features.source.BLOCK_BYTES", 4 * 2 * row)
     source = tmp_path / "mine.npz"
     np.savez_compressed(source, **vars(brought))
     assert mofore("import", source, "-w", tmp_path / "other").exit_code == 0
@@ -383,7 +383,7 @@ def test_an_import_that_is_killed_at_any_step_goes_on(
     """``before`` the step is done, or right after it."""
     import importlib
 
-    monkeypatch.setattr("mofore.stages.import_features.PUBLISH_BYTES", 5 * FRAMES * 2 * WIDTH)
+    monkeypatch.setattr("mofore.stages.import_features.stage.PUBLISH_BYTES", 5 * FRAMES * 2 * WIDTH)
     source, work = brought.write(tmp_path / "mine.h5"), tmp_path / "work"
     command = ("import", source, *TINY[2:])
     module, _, name = step.rpartition(".")
@@ -453,7 +453,7 @@ def test_verify_names_the_lost_video_and_the_command(mofore: Command, work: Path
     flip(shard, at + 3)
     result = mofore("verify", "-w", work)
     assert result.exit_code == 1
-    assert f"1 videos to redo: {video}; 14 kept" in result.stdout
+    assert f"1 video to redo: {video}; 14 kept" in result.stdout
     command = f"mofore import {work}/mine.h5 --fps 25 --name mine -w {work}"
     assert f"Make it anew with: {command} && mofore run -w {work}" in result.stdout
     assert actions(mofore, work)["extract"] == "partial"

@@ -14,7 +14,7 @@ from mofore.cache.imported import read_import
 from mofore.pipeline.cli import cli
 
 from .brought import WIDTH, Brought, make
-from .test_verify import features
+from .commands.test_verify import features
 
 Command = Callable[..., Result]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from mofore.stages import text_tower
+from mofore.stages.backbone import text_tower
 
 from ..conftest import TINY
 from ..small_clip import small_pretraining

@@ -14,8 +14,8 @@ from click.testing import Result
 from mofore.data.decode import decode
 from mofore.data.splits import official_split
 from mofore.data.types import Video
-from mofore.stages.retrieval import retrieval_metrics
-from mofore.stages.unit_vectors import center, unit
+from mofore.stages.evaluate.retrieval import retrieval_metrics
+from mofore.stages.vectors.normalize import center, l2_normalize
 
 pytestmark = pytest.mark.real
 Command = Callable[..., Result]
@@ -48,7 +48,7 @@ def test_raw_features_score_what_was_measured_independently(shared: Path) -> Non
         lengths, features = file["lengths"][:], file["features"][:].astype(np.float32)
         ids = [name.decode() for name in file["ids"][:]]
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    means = unit(np.stack([features[a:b].mean(axis=0) for a, b in pairwise(starts)]))
+    means = l2_normalize(np.stack([features[a:b].mean(axis=0) for a, b in pairwise(starts)]))
     labels = [name.split("_")[1] for name in (Path(i).stem for i in ids)]
     videos = [Video(f"{label}/{Path(i).stem}.avi", label, None, 1, 1) for label, i in zip(labels, ids, strict=True)]
     rows = []

@@ -12,8 +12,8 @@ from click.testing import Result
 
 from mofore.cache.ledger import Ledger
 from mofore.pipeline.config import load_config
+from mofore.pipeline.snapshot import observe
 from mofore.pipeline.workspace import Workspace
-from mofore.pipeline.world import observe
 
 Command = Callable[..., Result]
 ALL_SKIP = {"extract": "skip", "fit": "skip", "index": "skip"}
@@ -78,7 +78,7 @@ def test_two_added_videos_are_two_extracted(mofore: Command, work: Path) -> None
 def test_a_replaced_video_is_one_extracted(mofore: Command, work: Path) -> None:
     shutil.copy(work / "videos/Orbit/v_Orbit_g01_c01.avi", work / "videos/Bounce/v_Bounce_g01_c01.avi")
     assert reasons(mofore, work, "extract") == "1 video changed (Bounce/v_Bounce_g01_c01.avi)"
-    assert "done       1 videos, 24 frames" in mofore("run", "-w", work).stderr
+    assert "done       1 video, 24 frames" in mofore("run", "-w", work).stderr
     assert actions(mofore, work) == ALL_SKIP
 
 
@@ -193,7 +193,7 @@ def test_unreadable_videos_make_exit_code_3_now_and_on_every_later_run(mofore: C
     again = mofore("run", "-w", work)
     assert (again.exit_code, again.stderr.count("up to date")) == (3, 3)
     assert plan_of(mofore, work)["extract"]["todo"] == 0
-    assert "1 videos: retry of 1 failed videos" in mofore("extract", "--retry-failed", "-w", work).stderr
+    assert "1 video: retry of 1 failed video" in mofore("extract", "--retry-failed", "-w", work).stderr
 
 
 def test_a_raised_version_runs_the_stage(mofore: Command, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_features_that_come_out_the_same_stop_the_rerun_at_extract(mofore: Comma
     assert plan_of(mofore, work)["extract"]["todo"] == 1
     result = mofore("run", "-w", work)
     assert result.exit_code == 0, result.stderr
-    assert "extract  done       1 videos, 24 frames" in result.stderr
+    assert "extract  done       1 video, 24 frames" in result.stderr
     assert result.stderr.count("up to date") == 2
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mofore.data.settings import DataSettings, ExtractSettings, FinetuneSettings, FitSettings, IndexSettings
-from mofore.pipeline import world
+from mofore.pipeline import snapshot as snapshot
 from mofore.pipeline.config import Config
 from mofore.pipeline.workspace import Workspace
 
@@ -18,7 +18,7 @@ def config(device: str) -> Config:
 
 
 def key_of(device: str, root: Path) -> str:
-    return world._present_key(Workspace(root), config(device), "")
+    return snapshot._present_key(Workspace(root), config(device), "")
 
 
 def begin(key: str, root: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_gpus_pixels_are_a_store_of_their_own(tmp_path: Path) -> None:
 def test_auto_means_what_this_machine_has_where_nothing_is_begun(
     gpu: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world, "_has_gpu", lambda: gpu)
+    monkeypatch.setattr(snapshot, "_has_gpu", lambda: gpu)
     assert key_of("auto", tmp_path) == key_of("cuda" if gpu else "cpu", tmp_path)
 
 
@@ -46,6 +46,6 @@ def test_auto_means_the_store_that_is_there_on_any_machine(
     def unasked() -> Any:
         raise AssertionError("the store that is there decides")
 
-    monkeypatch.setattr(world, "_has_gpu", unasked)
+    monkeypatch.setattr(snapshot, "_has_gpu", unasked)
     begin(key_of(made_on, tmp_path), tmp_path)
     assert key_of("auto", tmp_path) == key_of(made_on, tmp_path)

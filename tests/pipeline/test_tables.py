@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 
 from mofore.data.arrays import Float32
-from mofore.stages.vector_index import VectorIndex
+from mofore.stages.vectors.vector_index import VectorIndex
 from mofore.tests.conftest import TINY
 from mofore.tests.sound import write_sound
 

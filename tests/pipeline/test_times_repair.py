@@ -72,8 +72,8 @@ def test_status_says_so_beforehand(mofore: Command, old: Path) -> None:
 
 def test_only_the_order_of_times_changes(mofore: Command, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = stored(old)
-    monkeypatch.setattr("mofore.stages.frame_source.decode", None)
-    monkeypatch.setattr("mofore.stages.extract.run", None)  # whoever decodes, fails
+    monkeypatch.setattr("mofore.stages.decode.source.decode", None)
+    monkeypatch.setattr("mofore.stages.extract.stage.run", None)  # whoever decodes, fails
     result = mofore("run", "-w", old)
     assert result.exit_code == 0, result.output
     assert f"the times of {BACKWARDS} videos were sorted" in result.stderr

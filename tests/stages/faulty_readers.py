@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mofore.data.types import Failure, FileState, Video
-from mofore.stages.frame_source import Event, Frames, Reading, Resume, read_video
+from mofore.stages.decode.source import Event, Frames, Reading, Resume, read_video
 
 
 def misbehaving(

@@ -10,7 +10,7 @@ from mofore.cache.ledger import StoredVideo
 from mofore.cache.store import FeatureStore, FrameTable, VideoFeatures, row_offsets
 from mofore.data.progress import Silent
 from mofore.data.types import FileState
-from mofore.stages.frame_memory import FrameMemory
+from mofore.stages.frames.memory import FrameTensors
 
 
 def table(lengths: list[int], width: int = 6, seed: int = 0) -> FrameTable:
@@ -26,12 +26,12 @@ def table(lengths: list[int], width: int = 6, seed: int = 0) -> FrameTable:
     return FrameTable(features, times, row_offsets(lengths), tuple(f"v{n}" for n in range(len(lengths))))
 
 
-def counting_memory(lengths: list[int]) -> FrameMemory:
+def counting_memory(lengths: list[int]) -> FrameTensors:
     """Frame t of video v has the feature (v, t)."""
     rows = [(video, frame) for video, length in enumerate(lengths) for frame in range(length)]
     times = np.concatenate([np.arange(length) / 25 for length in lengths])
     made = FrameTable(np.array(rows, np.float16), times, row_offsets(lengths), tuple(map(str, lengths)))
-    return FrameMemory.of(made, torch.device("cpu"))
+    return FrameTensors.of(made, torch.device("cpu"))
 
 
 def stored(folder: Path, made: FrameTable, shards: int = 3) -> tuple[FeatureStore, list[tuple[str, int, StoredVideo]]]:

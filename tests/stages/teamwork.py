@@ -9,22 +9,22 @@ import torch
 
 from mofore.cache.checkpoint import numbered
 from mofore.data.errors import StageError
-from mofore.stages.fit import FitJob, assist
-from mofore.stages.ranks import Ranks
+from mofore.stages.distributed.process_group import ProcessGroup
+from mofore.stages.fit.stage import FitJob, assist
 
 
-def fit_all(jobs: list[FitJob], ranks: Ranks) -> None:
+def fit_all(jobs: list[FitJob], process_group: ProcessGroup) -> None:
     """One fit after another."""
     for job in jobs:
-        assist(job, ranks)
+        assist(job, process_group)
 
 
-def fit_twice(jobs: list[FitJob], ranks: Ranks) -> None:
+def fit_twice(jobs: list[FitJob], process_group: ProcessGroup) -> None:
     """The last job goes on in the middle of the first one, as if that had been killed there."""
-    fit_all(jobs[:-1], ranks)
-    if ranks.writes:
+    fit_all(jobs[:-1], process_group)
+    if process_group.writes:
         begin_in_the_middle(jobs[0].folder, jobs[-1].folder)
-    fit_all(jobs[-1:], ranks)
+    fit_all(jobs[-1:], process_group)
 
 
 def begin_in_the_middle(whole: Path, other: Path) -> None:
@@ -34,22 +34,22 @@ def begin_in_the_middle(whole: Path, other: Path) -> None:
         path.unlink()
 
 
-def exchange(ranks: Ranks) -> None:
-    ranks.add_up(torch.ones(3))
+def exchange(process_group: ProcessGroup) -> None:
+    process_group.add_up(torch.ones(3))
 
 
-def the_second_fails(_job: object, ranks: Ranks) -> None:
-    if ranks.rank == 1:
+def the_second_fails(_job: object, process_group: ProcessGroup) -> None:
+    if process_group.rank == 1:
         raise StageError("the disk of the second is full")
-    exchange(ranks)
+    exchange(process_group)
 
 
-def the_second_is_killed(_job: object, ranks: Ranks) -> None:
-    if ranks.rank == 1:
+def the_second_is_killed(_job: object, process_group: ProcessGroup) -> None:
+    if process_group.rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    exchange(ranks)
+    exchange(process_group)
 
 
-def the_second_waits(_job: object, ranks: Ranks) -> None:
-    if ranks.rank == 1:
-        exchange(ranks)
+def the_second_waits(_job: object, process_group: ProcessGroup) -> None:
+    if process_group.rank == 1:
+        exchange(process_group)

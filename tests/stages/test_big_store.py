@@ -17,12 +17,13 @@ from mofore.data.errors import StageError, StoreError
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
 from mofore.data.types import FileState
-from mofore.stages import epochs, fit
-from mofore.stages.embed import embed_views, mean_pool
-from mofore.stages.forecaster import make_forecaster
-from mofore.stages.frame_memory import FrameMemory
-from mofore.stages.frame_rows import made_ahead
-from mofore.stages.team import Spawned
+from mofore.stages.distributed.launch import Spawned
+from mofore.stages.fit import stage as fit
+from mofore.stages.frames import sampler as epochs
+from mofore.stages.frames.memory import FrameTensors
+from mofore.stages.frames.rows import made_ahead
+from mofore.stages.model.embedding import embed_views, mean_pool
+from mofore.stages.model.forecaster import make_forecaster
 
 from .memory import stored, table
 
@@ -36,7 +37,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "frames": {"aggregator": "conv"},
     "seconds": {"unit": "seconds", "clip_stride": 0.1, "gap_min": 0.0, "gap_max": 0.2, "clip_length": 3},
     "strided": {"clip_stride": 3, "clip_length": 2, "aggregator": "mean_sd"},
-    "lookalikes": {"neighbours": 2, "negatives": "lookalike", "validation": 0.2, "keep": "best"},
+    "neighbours": {"neighbours": 2, "negatives": "lookalike", "validation": 0.2, "keep": "best"},
 }
 
 
@@ -93,7 +94,7 @@ def test_two_processes_read_the_same_files(tmp_path: Path) -> None:
 
 
 def test_embeddings_and_pooled_features_are_the_same(tmp_path: Path) -> None:
-    loaded, files = (FrameMemory.of(made, torch.device("cpu")) for made in both(tmp_path, table(LENGTHS)))
+    loaded, files = (FrameTensors.of(made, torch.device("cpu")) for made in both(tmp_path, table(LENGTHS)))
     for settings in (SETTINGS, replace(SETTINGS, aggregator="transformer")):
         embedder = make_forecaster(loaded.width, settings).teacher
         one, other = (embed_views(embedder, memory, settings, views=5) for memory in (loaded, files))
@@ -159,7 +160,7 @@ from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
 from mofore.stages import embed, epochs, fit
 from mofore.stages.forecaster import make_forecaster
-from mofore.stages.frame_memory import FrameMemory
+from mofore.stages.frame_memory import FrameTensors
 from mofore.stages.residency import load_frames
 from mofore.tests.stages.test_big_store import places
 
@@ -177,7 +178,7 @@ torch.set_num_threads(1)
 before = most()
 frames = load_frames(store, wanted, settings, progress=Silent())
 fit.run(settings, frames, folder / "fit", progress=Silent())
-memory = FrameMemory.of(frames, cpu)
+memory = FrameTensors.of(frames, cpu)
 embed.embed_views(make_forecaster(memory.width, settings).teacher, memory, settings, views=4)
 embed.mean_pool(memory)
 print(most() - before)

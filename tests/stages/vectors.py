@@ -3,18 +3,18 @@
 import numpy as np
 
 from mofore.data.settings import IndexSettings
-from mofore.stages import unit_vectors
-from mofore.stages.build_index import build
-from mofore.stages.spaces import center_of
-from mofore.stages.unit_vectors import unit
-from mofore.stages.vector_index import About, Items, VectorIndex
+from mofore.stages.model.spaces import center_of
+from mofore.stages.vectors import normalize as unit_vectors
+from mofore.stages.vectors.build import build
+from mofore.stages.vectors.normalize import l2_normalize
+from mofore.stages.vectors.vector_index import About, Items, VectorIndex
 
 
 def clustered(count: int, width: int = 32, seed: int = 0, clusters: int = 20) -> np.ndarray:
     rng = np.random.default_rng(seed)
     centers = rng.standard_normal((clusters, width))
     noise = 0.5 * np.random.default_rng(seed + 1).standard_normal((count, width))
-    return unit((centers[rng.integers(0, clusters, count)] + noise).astype(np.float32))
+    return l2_normalize((centers[rng.integers(0, clusters, count)] + noise).astype(np.float32))
 
 
 def brute_force(queries: np.ndarray, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -23,10 +23,10 @@ from mofore.data.catalog import scan
 from mofore.data.decode import decode
 from mofore.data.pictures import rgb
 from mofore.pipeline.cli import cli
+from mofore.pipeline.commands.duplicates import Duplicates, find
 from mofore.pipeline.config import load_config
-from mofore.pipeline.duplicates import Duplicates, find
+from mofore.pipeline.snapshot import observe
 from mofore.pipeline.workspace import Workspace
-from mofore.pipeline.world import observe
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CLIPS = 60
@@ -100,10 +100,10 @@ def main() -> None:
             if result.exit_code:
                 sys.exit(result.output)
     workspace = Workspace.open(run)
-    world = observe(workspace, load_config(workspace.config), Ledger.open(workspace.ledger))
-    print(f"{len(world.catalog.videos)} videos")
+    snapshot = observe(workspace, load_config(workspace.config), Ledger.open(workspace.ledger))
+    print(f"{len(snapshot.catalog.videos)} videos")
     for threshold in THRESHOLDS:
-        counts = count(find(world, threshold=threshold))
+        counts = count(find(snapshot, threshold=threshold))
         print(threshold, dict(sorted(counts.items())))
 
 

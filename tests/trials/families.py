@@ -21,8 +21,8 @@ from PIL import Image
 
 from mofore.data.errors import MoforeError
 from mofore.data.settings import ExtractSettings
-from mofore.stages.arithmetic import Arithmetic
-from mofore.stages.encoders import Encoder, load_encoder
+from mofore.stages.backbone.encoder import Encoder, load_encoder
+from mofore.stages.backbone.network import ComputeMode
 
 SMALL = ("test_", "atto", "femto", "pico", "nano", "xxs", "xs", "tiny", "mini", "_t", "small", "_s", "m0", "b0", "18")
 PIXELS = 1.0  # levels that pixels may differ by on average
@@ -68,7 +68,7 @@ def complaint(name: str) -> str:
 @torch.inference_mode()
 def _features_complaint(encoder: Encoder, model: Any, frames_BCHW: torch.Tensor) -> str:
     wanted_BD = model(encoder.preprocess.normalise(frames_BCHW))
-    for arithmetic in (Arithmetic(), Arithmetic(folded=True)):
+    for arithmetic in (ComputeMode(), ComputeMode(folded=True)):
         found_BD = encoder.at(arithmetic, frames_BCHW).encode(frames_BCHW)
         if found_BD.shape != wanted_BD.shape:
             return f"features of shape {tuple(found_BD.shape)}, timm's are {tuple(wanted_BD.shape)}"

@@ -1,0 +1,346 @@
+"""``mofore gc``: what the present settings do not refer to, and its removal.
+
+:func:`choose` decides from what was looked at, :func:`clean` does. Why a kill at any moment leaves a work folder
+that is consistent: the ledger forgets a fit, an index or a store before its first file goes, so that it never
+names what is no longer there; a folder that is half deleted still holds nothing but files of known names, so the
+next listing has it again. A shard is rewritten, and the ledger told, before the old one goes; were both left,
+one of each video's two rows is superseded, and the next listing says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from ...cache.fingerprint import KEY_LENGTH
+from ...cache.ledger import Ledger, ShardRecord
+from ...cache.lock import exclusive
+from ...data.errors import UsageError
+from ...data.progress import Progress
+from ...data.wording import counted
+from ..config import Config
+from ..finetune import plan_finetune
+from ..plan import make_plan
+from ..snapshot import Snapshot, observe
+from ..workspace import Workspace
+
+Kind = Literal["features", "fit", "finetune", "index", "rows", "damaged", "temporary"]
+Made = Literal["features", "fit", "finetune", "index"]
+KINDS: tuple[Made, ...] = ("features", "fit", "finetune", "index")
+NOTICEABLE = 0.05  # share of a shard; for less it is not written anew
+# What mofore writes into a folder of each kind. Nothing else is ever deleted.
+MADE = {
+    "features": ("shard-*.h5", "encoder.json", "imported.json", "partial/*.rows", "partial/*.json"),
+    "fit": (
+        "model.safetensors",
+        "model.json",
+        "log.jsonl",
+        "validation.jsonl",
+        "best.safetensors",
+        "resume*.safetensors",
+        "tensorboard/events.out.tfevents.*",
+        "inputs.json",
+    ),
+    "finetune": ("backbone.safetensors", "finetune.json", "log.jsonl", "resume*.safetensors", "inputs.json"),
+    "index": (
+        "*.*/vectors.faiss",
+        "*.*/items.json",
+        "*.*/index.json",
+        "*.*/price.json",
+        "*.*/embeddings.safetensors",
+        "queries.json",
+        "metrics.json",
+        "inputs.json",
+        # until version 2
+        "videos.faiss",
+        "videos.json",
+        "embeddings.safetensors",
+    ),
+}
+_NAME = {"features": re.compile(rf".+-[0-9a-f]{{{KEY_LENGTH}}}")}
+_KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+_WHY = {
+    "features": "the store of another encoder",
+    "fit": "made with other settings or from other videos",
+    "finetune": "made with other settings, of another fit or from other videos, and not used by extraction",
+    "index": "made with other settings, of another fit or of other videos",
+    "damaged": "was put aside as damaged",
+    "temporary": "left by a run that was killed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something that nothing refers to.
+
+    Attributes:
+        kind: of which kind it is.
+        path: relative to the work folder.
+        bytes: that deleting it frees; of rows, about.
+        why: it is not needed.
+        files: to be deleted, relative to the work folder.
+        videos: of rows: ids of the videos whose features go.
+        keep: of rows: the rows that stay.
+    """
+
+    kind: Kind
+    path: str
+    bytes: int
+    why: str
+    files: tuple[str, ...]
+    videos: tuple[str, ...] = ()
+    keep: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All that may go, remarks on what was left out, and the videos that are stored but not to be found."""
+
+    items: tuple[Item, ...]
+    remarks: tuple[str, ...]
+    missing: int
+    stored: int
+
+    @property
+    def bytes(self) -> int:
+        """What deleting all of it frees."""
+        return sum(item.bytes for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A store, a fit or an index: its name, and its files by path in it, with their sizes.
+
+    ``foreign`` are names in it that mofore never gives, ``known`` whether the ledger speaks of it.
+    """
+
+    kind: Made
+    key: str
+    files: dict[str, int]
+    foreign: tuple[str, ...]
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What settings refer to: names of folders by kind; None where they cannot be known yet."""
+
+    keys: dict[str, frozenset[str] | None]
+
+
+def survey(workspace: Workspace, configs: Sequence[Config]) -> Listing:
+    """List what none of ``configs`` refers to. Nothing is written.
+
+    Raises:
+        CatalogError: if the videos of one of them are not to be found.
+    """
+    ledger = Ledger.open(workspace.ledger)
+    return _survey(workspace, ledger, [observe(workspace, config, ledger) for config in configs])
+
+
+def clean(
+    workspace: Workspace, configs: Sequence[Config], progress: Progress, *, missing_videos: bool = False
+) -> Listing:
+    """Delete what :func:`survey` lists, and return the list.
+
+    Raises:
+        UsageError: if most stored videos are missing, which ``missing_videos`` says is meant.
+        WorkspaceError: if a run holds the work folder.
+    """
+    with exclusive(workspace.lock):
+        ledger = Ledger.open(workspace.ledger)
+        listing = _survey(workspace, ledger, [observe(workspace, config, ledger) for config in configs])
+        if 2 * listing.missing > listing.stored and not missing_videos:
+            raise UsageError(
+                f"{listing.missing:,} of {listing.stored:,} stored videos are not in the data folder (is a disk not "
+                "mounted?): nothing was deleted; if they are gone for good, give --missing-videos"
+            )
+        progress.start("gc", len(listing.items), "places")
+        try:
+            for item in listing.items:
+                progress.pulse()
+                _remove(workspace, ledger, item)
+                progress.advance(1)
+        finally:
+            progress.finish()
+        return listing
+
+
+def references(worlds: Iterable[Snapshot]) -> References:
+    """The folders that the settings of these worlds refer to.
+
+    The name of a fit follows from the features it reads, and that of an index from the fit: while a stage above
+    has work to do, they are not known, and then nothing can be said to be superfluous.
+    """
+    keys: dict[str, frozenset[str] | None] = {kind: frozenset() for kind in KINDS}
+    for snapshot in worlds:
+        plan = make_plan(snapshot)
+        keys["features"] = (keys["features"] or frozenset()) | {snapshot.store_key}
+        plan["finetune"] = plan_finetune(snapshot, plan["fit"], forced=False)
+        for stage in ("fit", "finetune", "index"):
+            before = keys[stage]
+            known = plan[stage].fingerprint is not None and before is not None
+            keys[stage] = (before or frozenset()) | {plan[stage].key} if known else None
+    return References(keys)
+
+
+def choose(folders: Sequence[Folder], wanted: References, rows: Sequence[Item]) -> tuple[list[Item], list[str]]:
+    """Decide what may go, with remarks on what may not although nothing refers to it. Reads nothing."""
+    items, remarks = list[Item](), list[str]()
+    for kind in KINDS:
+        keys = wanted.keys[kind]
+        if keys is None and any(folder.kind == kind for folder in folders):
+            remarks.append(
+                f"every {kind} is kept: which one the settings refer to is known once `mofore run` is through"
+            )
+    for folder in folders:
+        keys, path = wanted.keys[folder.kind], f"{folder.kind}/{folder.key}"
+        if keys is None or folder.key in keys:
+            items += _loose(path, folder.files)
+        elif folder.foreign and not folder.known:
+            remarks.append(f"{path} is left alone: mofore did not make {folder.foreign[0]}")
+        else:
+            files = tuple(f"{path}/{name}" for name in folder.files)
+            items.append(Item(folder.kind, path, sum(folder.files.values()), _WHY[folder.kind], files))
+    return [*items, *rows], remarks
+
+
+def superseded_rows(worlds: Sequence[Snapshot]) -> Iterator[Item]:
+    """Rows of the shards of one store that no video of the worlds refers to. All worlds are of that store.
+
+    The features of a changed video stay until its new ones are there.
+    """
+    used = {(place.shard, place.row) for snapshot in worlds for place in snapshot.stored.values()}
+    pending = {todo.video.id for snapshot in worlds for todo in snapshot.todo}
+    for name, record in worlds[0].shards.items():
+        keep = tuple(row for row, video in enumerate(record.videos) if (name, row) in used or video.id in pending)
+        item = _rows_item(record, keep)
+        if item is not None:
+            yield item
+
+
+def _rows_item(record: ShardRecord, keep: tuple[int, ...]) -> Item | None:
+    gone = [video for row, video in enumerate(record.videos) if row not in frozenset(keep)]
+    frames = sum(video.frames for video in record.videos)
+    share = sum(video.frames for video in gone) / frames if keep and frames else 1.0
+    if not gone or share < NOTICEABLE:
+        return None
+    path = f"features/{record.store}/{record.name}"
+    why = f"{len(gone):,} of {counted(len(record.videos), 'video')} are superseded, or were removed or changed"
+    return Item("rows", path, int(share * record.size), why, (path,), tuple(video.id for video in gone), keep)
+
+
+def _loose(path: str, files: dict[str, int]) -> Iterator[Item]:
+    """Files put aside or left over in a folder that stays."""
+    for name, size in files.items():
+        kind: Kind | None = "damaged" if name.endswith(".damaged") else None
+        kind = "temporary" if _TEMPORARY.fullmatch(name) else kind
+        if kind is not None:
+            yield Item(
+                kind, f"{path}/{name}" if path else name, size, _WHY[kind], (f"{path}/{name}" if path else name,)
+            )
+
+
+def _survey(workspace: Workspace, ledger: Ledger, worlds: Sequence[Snapshot]) -> Listing:
+    rows, missing, stored = list[Item](), 0, 0
+    for key in dict.fromkeys(snapshot.store_key for snapshot in worlds):
+        same = [snapshot for snapshot in worlds if snapshot.store_key == key]
+        rows += superseded_rows(same)
+        present = {video.id for snapshot in same for video in snapshot.catalog.videos}
+        known = {video.id for shard in same[0].shards.values() for video in shard.videos}
+        stored += len(known)
+        if same[0].catalog.digests is None:  # imported features need no file: what was left out is meant to go
+            missing += len(known - present)
+    folders, remarks = _folders(workspace, ledger)
+    items, further = choose(folders, references(worlds), rows)
+    left = {path.name: path.stat().st_size for path in workspace.root.glob(".*.tmp")}
+    if 2 * missing > stored:
+        further.append(f"{missing:,} of {stored:,} stored videos are not in the data folder; --delete asks for more")
+    return Listing((*items, *_loose("", left)), (*remarks, *further), missing, stored)
+
+
+def _folders(workspace: Workspace, ledger: Ledger) -> tuple[list[Folder], list[str]]:
+    """The stores, fits and indexes of a work folder, and remarks on folders that are not mofore's."""
+    folders, remarks = list[Folder](), list[str]()
+    for kind in KINDS:
+        top = workspace.root / kind
+        if top.is_symlink():  # other work folders may use it as well
+            remarks.append(f"{kind} is left alone: it is a link to '{top.resolve()}'")
+            continue
+        for path in sorted(top.glob("*")):
+            if path.is_symlink() or not path.is_dir() or not _NAME.get(kind, _KEY).fullmatch(path.name):
+                remarks.append(f"{kind}/{path.name} is left alone: mofore did not make it")
+            else:
+                folders.append(_folder(kind, path, _is_known(ledger, kind, path.name)))
+    return folders, remarks
+
+
+def _folder(kind: Made, path: Path, known: bool) -> Folder:
+    files, foreign = dict[str, int](), list[str]()
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path).as_posix()
+        if file.is_dir() and not file.is_symlink():
+            continue
+        if not file.is_symlink() and _is_made(kind, name):
+            files[name] = file.stat().st_size
+        else:
+            foreign.append(name)
+    return Folder(kind, path.name, files, tuple(foreign), known)
+
+
+def _is_made(kind: str, name: str) -> bool:
+    """Whether mofore gives such names. A ``*`` must not reach into folders."""
+    if "/" not in name and (_TEMPORARY.fullmatch(name) or (kind == "features" and name.endswith(".damaged"))):
+        return True
+    return any(name.count("/") == made.count("/") and fnmatchcase(name, made) for made in MADE[kind])
+
+
+def _is_known(ledger: Ledger, kind: str, key: str) -> bool:
+    if kind == "features":
+        return bool(ledger.shards.get(key)) or ledger.find("extract", key) is not None
+    return any(fingerprint.startswith(key) for fingerprint in ledger.stages.get(kind, {}))
+
+
+def _remove(workspace: Workspace, ledger: Ledger, item: Item) -> None:
+    """Carry out one item; see the module's docstring for the order."""
+    if item.kind == "rows" and item.keep:
+        _rewrite(workspace, ledger, item)
+    _forget(ledger, item)
+    _delete(workspace, item)
+
+
+def _rewrite(workspace: Workspace, ledger: Ledger, item: Item) -> None:
+    from ...cache.store import FeatureStore  # h5py; a listing does without
+
+    path = workspace.root / item.path
+    ledger.add_shard(FeatureStore(path.parent).rewrite(path, item.keep))
+
+
+def _forget(ledger: Ledger, item: Item) -> None:
+    """Take it out of the ledger."""
+    _, _, key = item.path.partition("/")
+    if item.kind == "rows":
+        store, _, name = key.partition("/")
+        ledger.drop_shards(store, [name] if name in ledger.shards.get(store, {}) else [])
+    elif item.kind == "features":
+        ledger.drop_shards(key, list(ledger.shards.get(key, {})))
+    stage = "extract" if item.kind == "features" else item.kind
+    for fingerprint, record in list(ledger.stages.get(stage, {}).items()):
+        if fingerprint == key or (item.kind != "features" and fingerprint.startswith(key)):
+            ledger.drop_stage(record)
+
+
+def _delete(workspace: Workspace, item: Item) -> None:
+    """Delete the files, and the folders that this leaves empty."""
+    for name in item.files:
+        (workspace.root / name).unlink(missing_ok=True)
+    if item.kind in KINDS:
+        folder = workspace.root / item.path
+        for path in (*(path for path in folder.glob("*") if path.is_dir() and not path.is_symlink()), folder):
+            if not any(path.iterdir()):
+                path.rmdir()

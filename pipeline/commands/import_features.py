@@ -1,0 +1,220 @@
+"""``mofore import``: check somebody's own features, store them, and write the ``mofore.toml`` of a work folder.
+
+The order makes a kill harmless: everything is read and checked before anything is written; then come the shards, each
+told to the ledger; then ``imported.json``, which says what is of the folder now; then ``mofore.toml``, without which
+there is no work folder. The same command goes on from wherever it was, since videos are known by their digests.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._version import __version__
+from ...cache.atomic import remove_leftovers, write_bytes
+from ...cache.imported import ImportedVideo, ImportRecord, read_import
+from ...cache.ledger import Ledger, StageRecord
+from ...cache.lock import exclusive
+from ...data.catalog import Catalog
+from ...data.errors import ConfigError, StoreError, WorkspaceError
+from ...data.short_videos import ShortVideos
+from ...data.splits import make_split
+from ...data.wording import counted
+from ...stages import versions
+from ...stages.import_features.options import Reading, listed
+from .. import console
+from ..config import Config, load_config, make_config, parse_override, render
+from ..run import remember
+from ..snapshot import in_tables, lists_folder, observe, store_key
+from ..workspace import Workspace
+from .init import say_catalog, splits_folder, tables_of
+
+if TYPE_CHECKING:
+    from ...stages.import_features.source import FeatureSource
+
+Values = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an import changed: videos stored, and videos that are no longer of the work folder; anything at all."""
+
+    stored: int
+    removed: int
+    anything: bool
+
+
+def import_features(
+    root: Path,
+    features: Path,
+    watcher: console.Console,
+    *,
+    splits: Path | None = None,
+    tables: Sequence[Path] = (),
+    fps: float | None = None,
+    name: str | None = None,
+    overrides: tuple[str, ...] = (),
+    replace: bool = False,
+    reading: Reading | None = None,
+) -> Change:
+    """Bring ``features`` into the work folder ``root``, which is made if it is not there.
+
+    Args:
+        root: the work folder.
+        features: a file of flat arrays or with an array for each video, or a folder of files for each video.
+        watcher: told how it goes.
+        splits: folder of the official lists.
+        tables: files that describe the videos.
+        fps: frames a second, where the features have no times.
+        name: of the features; by default that of their file.
+        overrides: settings to write, as ``section.key=value``.
+        replace: a ``mofore.toml`` with other settings.
+        reading: what the arrays do not say themselves: streams, axes, crops, names.
+
+    Raises:
+        WorkspaceError: if the folder has other settings, or a run holds it.
+        FeaturesError: if the features cannot be stored as they are.
+        CatalogError: if the split lists don't fit the ids.
+        ConfigError: if a setting is not allowed.
+    """
+    from ...stages.import_features.source import open_source
+    from ...stages.import_features.stage import check
+
+    workspace = Workspace(root)
+    name = name or features.resolve().stem
+    values = _values(workspace, name, splits, tables, overrides)
+    config = _settings(workspace, values, replace=replace)
+    with open_source(features, fps, reading) as source:
+        _say_notes(source)
+        record = _record(workspace, source, name, check(source, watcher))
+        catalog = in_tables(workspace, config, record.catalog(root, config.data))
+        split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
+        root.mkdir(parents=True, exist_ok=True)
+        with exclusive(workspace.lock):
+            change = _bring(workspace, config, source, record, catalog, watcher)
+            if replace or not workspace.config.exists():
+                write_bytes(workspace.config, render(values).encode("utf-8"))
+    say_catalog(catalog, split)
+    _say_short(config, record)
+    _say(change, record, root)
+    return change
+
+
+def _say_notes(source: FeatureSource) -> None:
+    """How it was read, as far as that is not plain, and what of it was not."""
+    for note in source.notes:
+        console.say(f"note: {note}")
+    if source.unused:
+        console.say(f"note: not used of '{source.path}': {listed(source.unused)}")
+
+
+def _values(
+    workspace: Workspace, name: str, splits: Path | None, tables: Sequence[Path], overrides: tuple[str, ...]
+) -> Values:
+    """What the command sets; what is outside the work folder is named by its absolute path."""
+    backbone = f"import:{name}"
+    values: Values = {"extract": {"backbone": backbone}}
+    if splits is not None:
+        values["data"] = {"splits": splits_folder(workspace, splits)}
+    if tables:
+        values.setdefault("data", {})["table"] = tables_of(workspace, tables)
+    for section, key, value in map(parse_override, overrides):
+        values.setdefault(section, {})[key] = value
+    if values["extract"]["backbone"] != backbone:
+        raise ConfigError(f"--set extract.backbone={values['extract']['backbone']}: it is {backbone}; see --name")
+    return values
+
+
+def _settings(workspace: Workspace, values: Values, *, replace: bool) -> Config:
+    """The settings of the work folder: those that are there, as far as the command says nothing else, or its own."""
+    config = make_config(values)
+    if replace or not workspace.config.exists():
+        return config
+    present = load_config(workspace.config)
+    for section, keys in values.items():
+        for key in keys:
+            here, asked = (getattr(getattr(one, section), key) for one in (present, config))
+            if here != asked:
+                raise WorkspaceError(
+                    f"'{workspace.config}' is there already, with {section}.{key} = {here!r} instead of {asked!r}: "
+                    "take another work folder, change the file, or replace it with --force"
+                )
+    return present
+
+
+def _record(workspace: Workspace, source: FeatureSource, name: str, videos: tuple[ImportedVideo, ...]) -> ImportRecord:
+    description = {
+        "name": source.path.name,
+        "sha256": source.sha256(),
+        "shape": list(source.shape),
+        "dtype": str(source.dtype),
+        "mofore": __version__,
+    }
+    path = workspace.shorten(source.path)
+    grouped = source.grouped
+    return ImportRecord(description, path, name, source.fps, source.labelled, grouped, videos, source.options)
+
+
+def _bring(
+    workspace: Workspace,
+    config: Config,
+    source: FeatureSource,
+    record: ImportRecord,
+    catalog: Catalog,
+    watcher: console.Console,
+) -> Change:
+    """Store what is not stored yet, and only then say that it is of the work folder."""
+    from ...cache.store import FeatureStore
+    from ...stages.import_features.stage import publish
+
+    ledger = Ledger.open(workspace.ledger)
+    store = FeatureStore(workspace.store(store_key(config, "")))
+    remove_leftovers(workspace.root)
+    store.clean()
+    snapshot = observe(workspace, config, ledger, catalog)
+    remember(snapshot)
+    before = _before(store.folder)
+    missing = {todo.video.id for todo in snapshot.todo}
+    videos = [video for video in record.videos if video.id in missing]
+    backbone = config.extract.backbone
+    provenance = {"backbone": backbone, "imported": True, "features": "as imported, float16", "source": record.source}
+    if videos:
+        publish(source, videos, store=store, recorder=ledger, provenance=provenance, progress=watcher)
+    if videos or record != before:
+        store.pin_encoder(provenance)
+        record.write(store.folder)
+    if ledger.find("extract", store.key) is None:
+        stage = StageRecord("extract", store.key, versions.EXTRACT, config.extract.identity(), "", {}, 0.0)
+        ledger.add_stage(stage)
+    removed = {video.id for video in before.videos} - catalog.ids() if before else set()
+    return Change(len(videos), len(removed), bool(videos) or record != before)
+
+
+def _before(folder: Path) -> ImportRecord | None:
+    """What was imported before, as far as that is known."""
+    try:
+        return read_import(folder)
+    except StoreError:
+        return None  # it is written anew
+
+
+def _say_short(config: Config, record: ImportRecord) -> None:
+    """Features made elsewhere are often of a few frames a video, which the clips of the defaults are too long for."""
+    if config.fit.unit == "frames":
+        found = ShortVideos.of([video.frames for video in record.videos], config.fit)
+        if not found.few:
+            console.say(f"note: {found.told()}")
+
+
+def _say(change: Change, record: ImportRecord, root: Path) -> None:
+    rows, width = record.source["shape"]
+    times = "with their times" if record.fps is None else f"at {record.fps:g} frames a second (--fps)"
+    console.say(f"features of {counted(rows, 'frame')}, width {width}, {record.source['dtype']}, {times}")
+    done = "nothing changed"
+    if change.anything:
+        removed = f", {change.removed:,} no longer there" if change.removed else ""
+        done = f"stored {change.stored:,} of {counted(len(record.videos), 'video')}{removed}"
+    console.say(f"{done}; next: mofore run -w {shlex.quote(str(root))}")

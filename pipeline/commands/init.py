@@ -1,0 +1,188 @@
+"""``mofore init``: look at the videos, check what was asked for, write ``mofore.toml``."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...cache.atomic import write_bytes
+from ...data.backbone import parse_backbone
+from ...data.catalog import Catalog
+from ...data.errors import BackboneError, CatalogError, StageError, WorkspaceError
+from ...data.official_lists import has_lists
+from ...data.splits import make_split
+from ...data.types import Split
+from ...data.wording import counted
+from .. import console
+from ..config import Config, make_config, parse_override, render
+from ..snapshot import look_up
+from ..workspace import Workspace
+
+MOST_CLASSES = 12  # that are listed by name
+
+
+def init_workspace(
+    root: Path,
+    videos: Sequence[Path],
+    *,
+    splits: Path | None = None,
+    tables: Sequence[Path] = (),
+    backbone: str | None = None,
+    weights: Path | None = None,
+    overrides: tuple[str, ...] = (),
+    replace: bool = False,
+    estimating: bool = True,
+) -> Config:
+    """Write ``mofore.toml`` into ``root``, having checked that a run could begin with it.
+
+    With ``estimating``, a few frames of a few videos are taken through the backbone to say how long extraction
+    would take here.
+
+    Raises:
+        WorkspaceError: if there is one already.
+        CatalogError: if there are no videos, or the lists don't fit them.
+        BackboneError: if the backbone is unknown, or stands for imported features, or the weights' file is not there.
+        ConfigError: if a setting is not allowed.
+    """
+    workspace = Workspace(root)
+    if workspace.config.exists() and not replace:
+        raise WorkspaceError(f"'{workspace.config}' is there already: change it, or replace it with --force")
+    values = _values(workspace, videos, splits, tables)
+    _set(values, workspace, backbone, weights, overrides)
+    config = make_config(values)
+    if parse_backbone(config.extract.backbone).imported:
+        raise BackboneError(f"{config.extract.backbone} is for features without videos: see `mofore import --help`")
+    catalog = look_up(workspace, config)
+    split = make_split(catalog.videos, config.data, splits, catalog.divisions)
+    _check_backbone(config, weights)
+    if estimating:
+        _say_estimate(config, catalog, weights)
+    write_bytes(workspace.config, render(values).encode("utf-8"))
+    say_catalog(catalog, split)
+    if config.extract.backbone.startswith("random:"):
+        console.say("note: random: backbones are untrained; their features show the road, not what videos mean")
+    console.say(f"wrote '{workspace.config}'; next: mofore run -w {shlex.quote(str(root))}")
+    return config
+
+
+def say_catalog(catalog: Catalog, split: Split) -> None:
+    """What videos there are, of which classes, and on which side."""
+    counts = Counter(label for video in catalog.videos for label in video.labels)
+    unassigned = len(catalog.videos) - len(split.train) - len(split.test) - sum(map(len, split.others.values()))
+    asking = f" ({split.asking})" if split.asking != "test" else ""
+    others = [f"{len(ids):,} more in {side}" for side, ids in split.others.items()]
+    others += [f"{unassigned:,} on no side"] * bool(unassigned)
+    parts = {name: len(split.test & ids) for name, ids in catalog.subsets.items()}
+    others += [f"{count:,} of those to test on in '{name}'" for name, count in parts.items()]
+    classes = counted(len(counts), "class", "classes")
+    console.say(
+        f"{counted(len(catalog.videos), 'video')}, {classes} (layout {catalog.layout}); split {split.name}: "
+        + ", ".join([f"{len(split.train):,} to train on", f"{len(split.test):,} to test on{asking}", *others])
+    )
+    if counts:
+        console.say(_class_counts(counts, sum(not video.labels for video in catalog.videos)))
+    for note in (*catalog.notes, *split.notes):
+        console.say(f"note: {note}")
+
+
+def _class_counts(counts: Counter[str], without: int) -> str:
+    """The classes with their numbers of videos, the largest first; of many, the first and the last ones."""
+    ordered = [
+        f"{_quoted(label)} {count:,}" for label, count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    ]
+    if len(ordered) > MOST_CLASSES:
+        hidden = len(ordered) - MOST_CLASSES
+        ordered = [*ordered[: MOST_CLASSES - 2], f"({hidden:,} more)", *ordered[-2:]]
+    return f"classes: {', '.join(ordered)}" + (f"; without a class: {without:,}" if without else "")
+
+
+def _quoted(label: str) -> str:
+    """A class as it stands in a list: in quotes where it holds what separates them."""
+    return f"'{label}'" if "," in label or ";" in label else label
+
+
+def splits_folder(workspace: Workspace, splits: Path) -> str:
+    """The folder of UCF101's lists, for the settings.
+
+    Raises:
+        CatalogError: if it is none.
+    """
+    if not splits.is_dir() or not any(has_lists(splits, number) for number in (1, 2, 3)):
+        what = "does not exist" if not splits.exists() else "holds no trainlist01.txt and testlist01.txt"
+        raise CatalogError(
+            f"--splits '{splits}' {what}: it is for UCF101's lists. Tables (CSV, TSV, JSON) and what HMDB51, Kinetics, "
+            "Something-Something V2, Diving48 or ActivityNet ship are given with --table"
+        )
+    return workspace.shorten(splits)
+
+
+def tables_of(workspace: Workspace, tables: Sequence[Path]) -> list[str]:
+    """Paths of tables, for the settings.
+
+    Raises:
+        CatalogError: if one is not there.
+    """
+    absent = next((table for table in tables if not table.exists()), None)
+    if absent is not None:
+        raise CatalogError(f"--table '{absent}' does not exist: give a file (CSV, TSV, JSON), or a folder of lists")
+    return [workspace.shorten(table) for table in tables]
+
+
+def _values(
+    workspace: Workspace, videos: Sequence[Path], splits: Path | None, tables: Sequence[Path]
+) -> dict[str, dict[str, Any]]:
+    """What the new file sets of the data; what is outside the work folder is named by its absolute path."""
+    roots = [workspace.shorten(each) for each in videos]
+    values: dict[str, dict[str, Any]] = {"data": {"root": roots[0] if len(roots) == 1 else roots}, "extract": {}}
+    if splits is not None:
+        values["data"]["splits"] = splits_folder(workspace, splits)
+    if tables:
+        values["data"]["table"] = tables_of(workspace, tables)
+    return values
+
+
+def _set(
+    values: dict[str, dict[str, Any]],
+    workspace: Workspace,
+    backbone: str | None,
+    weights: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """What the new file sets of the rest; overrides count most."""
+    if backbone is not None:
+        values["extract"]["backbone"] = backbone
+    if weights is not None:
+        values["extract"]["weights"] = workspace.shorten(weights)
+    for section, key, value in map(parse_override, overrides):
+        values.setdefault(section, {})[key] = value
+
+
+def _check_backbone(config: Config, weights: Path | None) -> None:
+    """Refuse an unknown name now rather than after the first command; this is what makes `init` load timm."""
+    from ...stages.backbone.encoder import check_name
+    from ...stages.backbone.open_clip_models import find_recipe
+    from ...stages.backbone.tuned_weights import read_carried
+    from ...stages.backbone.weight_files import check_weights
+
+    if weights is not None:
+        check_weights(weights)
+    backbone = parse_backbone(config.extract.backbone)
+    check_name(backbone, with_weights=bool(config.extract.weights))
+    if backbone.library == "open_clip" and weights is not None:
+        find_recipe(backbone, read_carried(weights), from_file=True)
+
+
+def _say_estimate(config: Config, catalog: Catalog, weights: Path | None) -> None:
+    """How long extraction would take; a hub that is out of reach now may be there later."""
+    from ...stages.extract import estimate
+
+    console.say(f"measuring this machine with {config.extract.backbone} (--no-estimate leaves it out)")
+    try:
+        found = estimate.run(config.extract, catalog.root, catalog.videos, weights)
+    except StageError as error:
+        console.say(f"note: no estimate of the time: {error}")
+        return
+    console.show_estimate(found)

@@ -1,0 +1,299 @@
+"""``mofore search``: find the index that belongs to the settings, then ask it, once or many times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...cache.fingerprint import KEY_LENGTH
+from ...data.errors import MoforeError, StaleError, UsageError
+from ...data.sampling import Span
+from ...data.settings import SPACES
+from ...stages.search.queries import Names, is_image_file, is_phrase, read_query, refuse_phrase
+from .. import console
+from ..plan import Plan, make_plan
+from ..snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from ...cache.store import FrameTable
+    from ...stages.search.embedding import QueryEmbedding
+    from ...stages.search.encoder import QueryEncoder
+    from ...stages.search.queries import Query
+    from ...stages.search.searcher import Answer, Searcher
+    from ...stages.vectors.vector_index import VectorIndex
+
+AND = " + "  # between queries that are averaged, in a line that is typed
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How to search, as the command line says it.
+
+    Attributes:
+        count: neighbours wanted.
+        space: mofore, frames, predict or fit:KEY; None for what suits the query.
+        level: video or clip.
+        start: of the span of each query, seconds; None for its beginning.
+        end: of the span; None for its end.
+        classes: that may be found; empty for all.
+        role: side of the split that may be found; None for all.
+        exclude_same_group: leave out the query's group.
+        rerank: aligned, dtw, or None.
+        steps: of the sequences that re-ranking compares.
+        by: what of them: looks, changes or both.
+        template: what texts are put into.
+    """
+
+    count: int
+    space: str | None
+    level: str
+    start: float | None
+    end: float | None
+    classes: tuple[str, ...]
+    role: str | None
+    exclude_same_group: bool
+    rerank: str | None
+    steps: int
+    by: str
+    template: str
+
+    @property
+    def span(self) -> Span | None:
+        """Of each query; None for all of it."""
+        if self.start is None and self.end is None:
+            return None
+        return Span(self.start or 0.0, *([] if self.end is None else [self.end]))
+
+
+class Session:
+    """An index that stays open: what a query needs is loaded when the first one does, and kept."""
+
+    def __init__(self, snapshot: Snapshot, asked: Asked, sheet: Path | None = None) -> None:
+        """Find the index.
+
+        Args:
+            snapshot: of the work folder.
+            asked: how to search.
+            sheet: where each answer is drawn, one in place of the other; None for nowhere.
+
+        Raises:
+            StaleError: if there is none for these settings yet.
+            UsageError: if no sheet can be drawn.
+        """
+        self.snapshot, self.asked, self.sheet = snapshot, asked, sheet
+        if sheet is not None:
+            from .sheet import refuse_sheet
+
+            refuse_sheet(snapshot, sheet)
+        self.index_key = _index_to_ask(snapshot, make_plan(snapshot))
+        self._searchers: dict[str, Searcher] = {}
+        self._encoder: QueryEncoder | None = None
+
+    def answer(self, texts: Sequence[str]) -> Answer:
+        """The nearest of a query, or of the mean of several.
+
+        Raises:
+            UsageError: if a text stands for nothing, or cannot be searched for so.
+            StaleError: if the space is not indexed, or by another model.
+            VideoError: if a file cannot be read.
+        """
+        from ...stages.search.searcher import Filters, Request
+
+        asked, space = self.asked, self.asked.space or _suitable_space(texts)
+        if any(map(is_phrase, texts)):
+            refuse_phrase(self.snapshot.config.extract.backbone, space)
+        searcher = self._searcher(space)
+        queries = [self._query(text, searcher) for text in texts]
+        filters = Filters(asked.classes, asked.role, asked.exclude_same_group)
+        return searcher.answer(queries, Request(asked.count, filters, asked.rerank, asked.steps, asked.by))
+
+    def _query(self, text: str, searcher: Searcher) -> Query:
+        """What a text stands for; of a video that is not in the index, why.
+
+        Raises:
+            UsageError: if it stands for nothing.
+        """
+        try:
+            return read_query(text, searcher.names, span=self.asked.span, template=self.asked.template)
+        except UsageError:
+            known = Names(video.id for video in self.snapshot.catalog.videos)
+            video = known.find(text)
+            video_id = None if video is None else known.ids[video]
+            if video_id is None or video_id in searcher.names.by_id:
+                raise
+            raise UsageError(f"{video_id!r} is not in the index: {self._why_absent(video_id)}") from None
+
+    def _why_absent(self, video_id: str) -> str:
+        if failure := self.snapshot.failed.get(video_id):
+            return f"it could not be read ({failure.reason})"
+        return "run `mofore index`"
+
+    def _searcher(self, space: str) -> Searcher:
+        if space not in self._searchers:
+            from ...stages.search.searcher import Searcher
+            from ...stages.vectors.vector_index import VectorIndex
+
+            index = VectorIndex.load(self._index_folder(space))
+            self._searchers[space] = Searcher(index, lambda: self._open_embedding(index))
+        return self._searchers[space]
+
+    def _index_folder(self, space: str) -> Path:
+        """Folder of a space at the level that was asked for.
+
+        Raises:
+            StaleError: if it was not indexed, with the command that would.
+        """
+        return _index_folder(self.snapshot, self.index_key, space, self.asked.level)
+
+    def _open_embedding(self, index: VectorIndex) -> QueryEmbedding:
+        """The networks of a space.
+
+        Raises:
+            StaleError: if the index was made by others.
+        """
+        from ...stages.model.spaces import open_space
+        from ...stages.search.embedding import QueryEmbedding
+
+        # Its own fit: of an index that is out of date, neither the present one nor the latest need be that.
+        fit_folder = self.snapshot.workspace.stage("fit", index.about.provenance["fit"])
+        space = open_space(index.about.space, self.snapshot.config.index, fit_folder, self.snapshot.store_key)
+        if space.model != index.about.model:
+            raise StaleError(
+                f"the index '{index.folder}' was made by the model {index.about.model[:12]}, the query would be made "
+                f"by {space.model[:12]}: run `mofore index`"
+            )
+        return QueryEmbedding(space, self._stored, self._open_encoder)
+
+    def _open_encoder(self) -> QueryEncoder:
+        """The backbone.
+
+        Raises:
+            UsageError: if the features were imported.
+            StaleError: if the store does not say how its features were made.
+        """
+        if self._encoder is None:
+            from ...cache.store import FeatureStore
+            from ...stages.search.encoder import QueryEncoder
+
+            snapshot = self.snapshot
+            if snapshot.catalog.digests is not None:
+                raise UsageError(
+                    "files cannot be searched for, videos of the index can (by id or name): these features were "
+                    f"imported ({snapshot.config.extract.backbone}), the encoder that made them is not here"
+                )
+            pinned = FeatureStore(snapshot.workspace.store(snapshot.store_key)).encoder()
+            if pinned is None:
+                raise StaleError("the store does not say how its features were made: run `mofore extract --force`")
+            self._encoder = QueryEncoder(snapshot.config.extract, snapshot.weights, pinned, note=_say_note)
+        return self._encoder
+
+    def _stored(self, ids: Sequence[str]) -> FrameTable:
+        """The stored frames of videos, left in their shards."""
+        from ...cache.store import FeatureStore
+
+        gone = [video_id for video_id in ids if video_id not in self.snapshot.stored]
+        if gone:
+            raise StaleError(f"the features of {gone[0]} are not there any more: run `mofore index`")
+        places = [self.snapshot.stored[video_id] for video_id in ids]
+        store = FeatureStore(self.snapshot.workspace.store(self.snapshot.store_key))
+        return store.attach([(place.shard, place.row, place.video) for place in places])
+
+
+def find_index(snapshot: Snapshot, space: str, level: str) -> Path:
+    """Folder of the index of a space and level.
+
+    Raises:
+        StaleError: if there is none, with the command that would make it.
+    """
+    return _index_folder(snapshot, _index_to_ask(snapshot, make_plan(snapshot)), space, level)
+
+
+def _index_folder(snapshot: Snapshot, key: str, space: str, level: str) -> Path:
+    from ...stages.vectors.vector_index import ABOUT, folder_name
+
+    whole = snapshot.workspace.stage("index", key)
+    folder = whole / folder_name(space, level)
+    if (folder / ABOUT).exists():
+        return folder
+    there = ", ".join(sorted(path.parent.name for path in whole.glob(f"*/{ABOUT}")))
+    raise StaleError(
+        f"the space {space!r} is not indexed at the level of {level}s (there are: {there}); "
+        f"{_how_to_index(snapshot, space, level)}"
+    )
+
+
+def _say_note(text: str) -> None:
+    console.say(f"note: {text}")
+
+
+def refuse_wrong_usage(queries: Sequence[str], *, as_json: bool, as_csv: bool, interactive: bool) -> None:
+    """Options that do not go together.
+
+    Raises:
+        UsageError: saying which.
+    """
+    if as_json and as_csv:
+        raise UsageError("--json and --csv: give one of them")
+    if bool(queries) is interactive:
+        raise UsageError(
+            "--interactive asks for the queries itself: leave them out"
+            if interactive
+            else 'what is to be searched for? A video of the index, a file, "text: ...", or --interactive'
+        )
+
+
+def show_answer(session: Session, answer: Answer, form: str, *, indent: int | None = 2) -> None:
+    """Draw the sheet if one is wanted, and show the answer as json, csv or table."""
+    if session.sheet is not None:
+        from .sheet import write_answer
+
+        write_answer(session.snapshot, answer, session.sheet)
+    if form == "json":
+        console.write_text(console.answer_as_json(answer, indent=indent) + "\n")
+    elif form == "csv":
+        console.write_text(console.answer_as_csv(answer))
+    else:
+        console.show_answer(answer)
+
+
+def converse(session: Session, lines: Iterable[str], form: str) -> None:
+    """Answer one line after another; what is wrong with one of them is said, and the next one read."""
+    for line in lines:
+        try:
+            show_answer(session, session.answer([text.strip() for text in line.split(AND)]), form, indent=None)
+        except (MoforeError, OSError) as error:
+            console.show_error(str(error))
+            if form == "json":  # whoever counts lines gets one for each query
+                console.write_text(json.dumps({"query": line, "error": str(error)}) + "\n")
+
+
+def _suitable_space(texts: Sequence[str]) -> str:
+    """Pictures and texts are compared with frames, videos in the learnt space."""
+    return "frames" if any(is_phrase(text) or is_image_file(text) for text in texts) else "mofore"
+
+
+def _how_to_index(snapshot: Snapshot, space: str, level: str) -> str:
+    """The command that makes an index of a space and level too."""
+    if space not in SPACES and not space.startswith("fit:"):
+        return f"spaces are {', '.join(SPACES)} and fit:KEY"
+    settings = snapshot.config.index
+    spaces = ", ".join(dict.fromkeys([*settings.space_names(), space]))
+    levels = ", ".join(dict.fromkeys([*settings.level_names(), level]))
+    values = {"index.spaces": (settings.spaces, spaces), "index.levels": (settings.levels, levels)}
+    sets = " ".join(f'--set {key}="{new}"' for key, (old, new) in values.items() if old != new)
+    return f"`mofore index {sets}` makes it (with the same --set here, or the setting in mofore.toml)"
+
+
+def _index_to_ask(snapshot: Snapshot, plan: Plan) -> str:
+    """Folder of the index; one that is out of date is asked, with a warning."""
+    if plan["index"].action != "run":
+        return plan["index"].key
+    latest_index = snapshot.ledger.latest("index")
+    if latest_index is None or not snapshot.stored or snapshot.broken_outputs(latest_index):
+        raise StaleError("there is no index for these settings yet: run `mofore index`")
+    why = "; ".join(map(str, plan["index"].reasons))
+    console.say(f"note: the index is out of date ({why}); `mofore index` brings it up to date")
+    return latest_index.fingerprint[:KEY_LENGTH]

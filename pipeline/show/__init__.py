@@ -1,0 +1,1 @@
+"""Plans, answers and figures as text."""

@@ -1,0 +1,379 @@
+"""What is there: the videos, the shards, the ledger, and which video's features are up to date.
+
+All reading of the outside snapshot for planning happens here; :mod:`.plan` decides. Nothing is written. On a
+work folder that is up to date no video and no shard is opened: sizes and times say enough.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ..cache.checkpoint import latest_step
+from ..cache.fingerprint import KEY_LENGTH, current_state, digest, file_state, stage_fingerprint
+from ..cache.imported import ImportRecord, read_import
+from ..cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
+from ..data.backbone import parse_backbone
+from ..data.catalog import Catalog
+from ..data.described import with_tables
+from ..data.errors import BackboneError, CatalogError, StoreError
+from ..data.roots import scan_roots
+from ..data.splits import all_splits, make_split
+from ..data.types import Failure, FileState, Split, Video
+from ..data.weight_index import weight_files
+from ..stages import versions
+from .config import Config
+from .workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where the features of a video are: shard's file name, row in it, and its record."""
+
+    shard: str
+    row: int
+    video: StoredVideo
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """A video whose features are to be made, and whether other features of it are there."""
+
+    video: Video
+    why: Literal["added", "changed"]
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The state of a work folder and its data folder at one moment.
+
+    ``shards`` are sound; ``found`` are those of them that the ledger does not know in their present state;
+    ``damaged`` says of shard files what is wrong; ``backwards`` names the videos of shard files whose times do not
+    rise; ``touched`` are files whose content had to be read.
+    """
+
+    workspace: Workspace
+    config: Config
+    ledger: Ledger
+    catalog: Catalog
+    split: Split
+    store_key: str
+    weights: Path | None
+    shards: dict[str, ShardRecord] = field(default_factory=dict)
+    found: list[ShardRecord] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    damaged: dict[str, str] = field(default_factory=dict)
+    backwards: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    touched: dict[str, FileState] = field(default_factory=dict)
+    stored: dict[str, Located] = field(default_factory=dict)
+    failed: dict[str, Failure] = field(default_factory=dict)
+    todo: list[Todo] = field(default_factory=list)
+
+    def videos(self, ids: Iterable[str]) -> tuple[Video, ...]:
+        """Those of the catalog's videos that ``ids`` names, in the catalog's order."""
+        wanted = frozenset(ids)
+        return tuple(video for video in self.catalog.videos if video.id in wanted)
+
+    def train_ids(self) -> list[str]:
+        """Training videos whose features are there, sorted."""
+        return sorted(self.split.train & self.stored.keys())
+
+    def features_of(self, ids: Iterable[str]) -> dict[str, str]:
+        """Digest of the features of each video."""
+        return {video_id: self.stored[video_id].video.digest for video_id in ids}
+
+    def backward_videos(self) -> set[str]:
+        """Videos whose stored times do not rise, and are going to be sorted."""
+        return {video for videos in self.backwards.values() for video in videos}
+
+    def broken_outputs(self, record: StageRecord) -> tuple[str, ...]:
+        """Outputs of a finished stage that are gone or are not what it wrote."""
+        broken = []
+        for path, recorded in record.outputs.items():
+            present = current_state(self.workspace.root / path, recorded)
+            if present is None or present.sha256 != recorded.sha256:
+                broken.append(path)
+        return tuple(broken)
+
+    def checkpoint_step(self, key: str, stage: str = "fit") -> int:
+        """Step that an interrupted fit (or finetune) would resume from; 0 without a sound checkpoint."""
+        return latest_step(self.workspace.stage(stage, key))
+
+    @property
+    def lists(self) -> Path | None:
+        """The folder of the official lists, if there is one."""
+        return lists_folder(self.workspace, self.config)
+
+    def other_splits(self) -> tuple[Split, ...]:
+        """The splits that can be made beside the settings' own."""
+        catalog = self.catalog
+        found = all_splits(catalog.videos, self.config.data, self.lists, catalog.divisions, catalog.subsets)
+        return tuple(split for split in found if split.name != self.split.name)
+
+    def import_command(self) -> str:
+        """The command that brings imported features again."""
+        return imported(self.workspace, self.config).command(self.workspace.root)
+
+    def shown_metrics(self) -> str | None:
+        """sha256 of ``metrics.json``, or None where there is none."""
+        path = self.workspace.metrics
+        return file_state(path).sha256 if path.exists() else None
+
+
+def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catalog | None = None) -> Snapshot:
+    """Look at everything once. ``catalog`` spares a second walk over the data folder within one command.
+
+    Raises:
+        CatalogError: if the data folder or the split lists are not usable, or nothing was imported.
+        BackboneError: if local weights are named that are not there.
+        StoreError: if the record of what was imported is damaged.
+    """
+    catalog = catalog or look_up(workspace, config)
+    split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
+    touched: dict[str, FileState] = {}
+    weights = workspace.resolve(config.extract.weights) if config.extract.weights else None
+    weights_digest = _weights_digest(weights, ledger, touched) if weights else ""
+    key = _present_key(workspace, config, weights_digest)
+    snapshot = Snapshot(workspace, config, ledger, catalog, split, key, weights, touched=touched)
+    _look_at_shards(snapshot)
+    _locate_videos(snapshot)
+    return snapshot
+
+
+def look_up(workspace: Workspace, config: Config) -> Catalog:
+    """The videos: those of the data folder, or those whose features were imported, as tables describe them.
+
+    Raises:
+        CatalogError: if the data folder or a table is not usable, or nothing was imported.
+        StoreError: if the record of what was imported is damaged.
+    """
+    if not parse_backbone(config.extract.backbone).imported:
+        return in_tables(workspace, config, scan_roots([*map(workspace.resolve, config.data.root)], config.data))
+    return in_tables(workspace, config, imported(workspace, config).catalog(workspace.root, config.data))
+
+
+def in_tables(workspace: Workspace, config: Config, catalog: Catalog) -> Catalog:
+    """The catalog as the settings' tables describe it.
+
+    Raises:
+        CatalogError: if one of them is not usable.
+    """
+    paths = [*map(workspace.resolve, config.data.table)]
+    return with_tables(catalog, paths) if paths else catalog
+
+
+def lists_folder(workspace: Workspace, config: Config) -> Path | None:
+    """The folder of UCF101's official lists, if there is one."""
+    return workspace.resolve(config.data.splits) if config.data.splits else None
+
+
+def imported(workspace: Workspace, config: Config) -> ImportRecord:
+    """What was imported into the store of these settings.
+
+    Raises:
+        CatalogError: if nothing was.
+        StoreError: if the record of it is damaged.
+    """
+    record = read_import(workspace.store(store_key(config, "")))
+    if record is None:
+        name = parse_backbone(config.extract.backbone).name
+        raise CatalogError(
+            f"extract.backbone = {config.extract.backbone!r}, but no such features are in '{workspace.root}': "
+            f"bring them with `mofore import FEATURES --name {name} -w {workspace.root}`"
+        )
+    return record
+
+
+def _present_key(workspace: Workspace, config: Config, weights_digest: str) -> str:
+    """Key of the store that the settings mean.
+
+    A GPU resizes pictures in other arithmetic than a processor, so its features are a store of their own. With
+    ``extract.device = auto`` the store that is there is the one that is meant, wherever it was made: a work folder may
+    be copied to a machine without a GPU. Only where there is none yet, or both, does this machine decide.
+    """
+    keys = {device: store_key(config, weights_digest, device) for device in ("cpu", "cuda")}
+    if config.extract.device != "auto":
+        return keys[config.extract.device]
+    begun = [key for key in keys.values() if (workspace.store(key) / "encoder.json").exists()]
+    return begun[0] if len(begun) == 1 else keys["cuda" if _has_gpu() else "cpu"]
+
+
+def _has_gpu() -> bool:
+    """Whether torch finds one; it is only asked where NVIDIA's driver is, since importing it takes seconds."""
+    if not Path("/dev/nvidiactl").exists() and shutil.which("nvidia-smi") is None:
+        return False
+    from ..stages.machine.device import pick_device
+
+    return pick_device("auto").type == "cuda"
+
+
+def store_key(config: Config, weights_digest: str, device: str = "cpu") -> str:
+    """Name of the store of an encoder: readable, and another for whatever changes the features.
+
+    Args:
+        config: whose ``[extract]`` counts.
+        weights_digest: of the file of local weights; empty without one.
+        device: "cpu" or "cuda", where the pictures are resized.
+    """
+    backbone = parse_backbone(config.extract.backbone)
+    identity = {**config.extract.identity(), "backbone": str(backbone)}
+    if not config.extract.backbone.startswith("random:"):
+        del identity["seed"]
+    if config.extract.precision != "auto":
+        del identity["parity_floor"]
+    if backbone.library == "open_clip":
+        identity["preprocessing"] = "of the tag"  # earlier versions took OpenAI's, and GELU, for some
+    if device != "cpu":
+        identity["pixels"] = device
+    print_ = stage_fingerprint("extract", versions.EXTRACT, identity, weights_digest)
+    if backbone.imported:  # which no setting of the extraction changes
+        print_ = stage_fingerprint("import", versions.IMPORT, {"backbone": str(backbone)}, "")
+    slug = re.sub(r"[^A-Za-z0-9_.]+", "-", config.extract.backbone).strip("-")
+    return f"{slug[:60]}-{print_[:KEY_LENGTH]}"
+
+
+def _weights_digest(path: Path, ledger: Ledger, touched: dict[str, FileState]) -> str:
+    """Of a file's content; of an index, of its content and that of every file it names, which it says nothing about."""
+    digests = [_file_digest(file, ledger, touched) for file in dict.fromkeys((path, *weight_files(path)))]
+    return digests[0] if len(digests) == 1 else digest(digests)
+
+
+def _file_digest(path: Path, ledger: Ledger, touched: dict[str, FileState]) -> str:
+    key = f"file:{path}"
+    known = ledger.files.get(key)
+    try:
+        state = (current_state(path, known) if known else None) or file_state(path)
+    except OSError as error:
+        raise BackboneError(f"extract.weights = '{path}' cannot be read: {error.strerror}") from error
+    if state != known:
+        touched[key] = state
+    return state.sha256
+
+
+def _look_at_shards(snapshot: Snapshot) -> None:
+    """Trust shards that the ledger knows by size and time; read the others against their own digests."""
+    known = snapshot.ledger.shards.get(snapshot.store_key, {})
+    folder = snapshot.workspace.store(snapshot.store_key)
+    present = sorted(folder.glob("*.h5")) if folder.is_dir() else []
+    for path in present:
+        record, state = known.get(path.name), path.stat()
+        if record is None or (record.size, record.mtime_ns) != (state.st_size, state.st_mtime_ns):
+            record = _inspect(snapshot, path)
+        if record is not None:
+            record = record if record.rising else _look_at_times(snapshot, path, record)
+        if record is not None:
+            snapshot.shards[path.name] = record
+    snapshot.lost = sorted(known.keys() - {path.name for path in present})
+
+
+def _look_at_times(snapshot: Snapshot, path: Path, record: ShardRecord) -> ShardRecord | None:
+    """Once for every shard of an earlier version, which stored the times as containers have them."""
+    from ..cache.store import FeatureStore
+
+    try:
+        backwards = FeatureStore(path.parent).backwards(path)
+    except StoreError as error:
+        snapshot.damaged[path.name] = str(error)
+        return None
+    if backwards:
+        snapshot.backwards[path.name] = backwards
+        return record
+    known = replace(record, rising=True)
+    snapshot.found = [other for other in snapshot.found if other.name != path.name] + [known]
+    return known
+
+
+def _inspect(snapshot: Snapshot, path: Path) -> ShardRecord | None:
+    from ..cache.store import FeatureStore  # h5py, needed only for shards that the ledger does not know
+
+    try:
+        record = FeatureStore(path.parent).inspect(path)
+    except StoreError as error:
+        snapshot.damaged[path.name] = str(error)
+        return None
+    snapshot.found.append(record)
+    return record
+
+
+def _locate_videos(snapshot: Snapshot) -> None:
+    candidates: dict[str, list[Located]] = {}
+    for name, record in snapshot.shards.items():
+        for row, stored in enumerate(record.videos):
+            candidates.setdefault(stored.id, []).append(Located(name, row, stored))
+    failures = snapshot.ledger.failures.get(snapshot.store_key, {})
+    for video in snapshot.catalog.videos:
+        _locate(snapshot, video, candidates.get(video.id, []), failures.get(video.id))
+
+
+def _locate(snapshot: Snapshot, video: Video, candidates: list[Located], failure: Failure | None) -> None:
+    """Decide of one video: its features are there, it is known to fail, or it is to be done."""
+    sources = [place.video.source for place in candidates] + ([failure.source] if failure else [])
+    content = _content(snapshot, video, sources)
+    for place in candidates:
+        if place.video.source.sha256 == content:
+            snapshot.stored[video.id] = place
+    if video.id in snapshot.stored:
+        return
+    if failure is not None and failure.source.sha256 == content:
+        snapshot.failed[video.id] = failure
+    else:
+        snapshot.todo.append(Todo(video, "changed" if sources else "added"))
+
+
+def _content(snapshot: Snapshot, video: Video, sources: list[FileState]) -> str | None:
+    """sha256 of the video's file, read only if a recorded size matches under another time."""
+    if snapshot.catalog.digests is not None:
+        return snapshot.catalog.digests[video.id]
+    known = [*sources, *filter(None, [snapshot.ledger.files.get(video.id)])]
+    for state in known:
+        if state.looks_like(video.size, video.mtime_ns):
+            return state.sha256
+    if not any(state.size == video.size for state in sources):
+        return None
+    try:
+        snapshot.touched[video.id] = file_state(snapshot.catalog.path(video))
+    except OSError:
+        return None  # extraction will say why
+    return snapshot.touched[video.id].sha256
+
+
+def lists_digest(snapshot: Snapshot) -> str:
+    """Digest of the official lists and of all sides, which the index reads; other splits follow from the catalog."""
+    if snapshot.catalog.divisions:
+        named = {division.name: sorted(division.sides.items()) for division in snapshot.catalog.divisions}
+        return digest(
+            [named, {name: sorted(ids) for name, ids in snapshot.catalog.subsets.items()}, _lists_digest(snapshot)]
+        )
+    return _lists_digest(snapshot)
+
+
+def _lists_digest(snapshot: Snapshot) -> str:
+    if snapshot.lists is None:
+        return ""
+    paths = sorted(snapshot.lists.glob("*list0[123].txt"))
+    return digest([[path.name, path.read_bytes().decode("utf-8", "replace")] for path in paths])
+
+
+def index_inputs(snapshot: Snapshot) -> list[list[Any]]:
+    """What the index reads of each video, beside the fit: id, features, class, group and side."""
+    return [
+        [
+            video.id,
+            snapshot.stored[video.id].video.digest,
+            video.label,
+            video.group,
+            snapshot.split.role(video.id),
+            *([video.more_labels, video.metadata] if video.more_labels or video.metadata else []),
+        ]
+        for video in snapshot.catalog.videos
+        if video.id in snapshot.stored
+    ]
+
+
+def features_fingerprint(features: dict[str, str]) -> str:
+    """Fingerprint of the features of some videos."""
+    return digest(sorted(features.items()))

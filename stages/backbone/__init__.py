@@ -1,0 +1,1 @@
+"""Frozen encoders: weights, precision, blocks."""

@@ -1,0 +1,216 @@
+"""How a frozen backbone is computed: precision, folded batch norms, compilation; and the choice among them.
+
+Nothing here changes what the features mean, only their last digits and how fast they come. So the choice is
+made on real frames: the centred cosine of every frame's feature to the plain fp32 one (:func:`parity`) decides what is
+allowed. Among that the arithmetic that the processor was built for is taken, unless the clock says that it is slower
+every single time: a busy machine makes timings so unsteady that a threshold on them would choose by chance.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
+from torch.nn.functional import cosine_similarity
+
+from ...data.settings import ExtractSettings
+from ..machine.device import has_bfloat16
+from .network import PLAIN, ComputeMode
+
+if TYPE_CHECKING:
+    from .encoder import Encoder
+
+FOLD_FLOOR = 0.99999  # cosine that folding batch norms must keep; it is exact but for rounding
+REPAYS_S = 300.0  # `auto` compiles a job whose forward passes would take longer than this
+STATIC = 1e-6  # share of the features' square lengths that frames of a moving picture differ by, at least
+PASSES = 3  # timed passes of each candidate
+
+
+UNCOMPILABLE = (TorchDynamoException, RuntimeError, OSError)  # no C++ compiler, an operator it can't take
+
+
+def parity(exact_BD: Tensor, rounded_BD: Tensor) -> Tensor:
+    """How near features are to exact ones, (B,): cosines after the exact features' mean over the batch is taken off.
+
+    All features of a backbone share most of their direction, so that plain cosines hide errors behind what is common;
+    what tells frames apart is the rest. An error e turns a vector of length r by a cosine of 1 - e^2 / (2 r^2), and r
+    is the frame's own distance from the mean, or the batch's root mean square if that is larger: a frame that happens
+    to lie at the mean has no direction that could be turned. Where all frames are the same, nothing tells them apart,
+    and plain cosines count.
+    """
+    centred_BD = exact_BD - exact_BD.mean(dim=0)
+    length_B = centred_BD.square().sum(dim=1)
+    if float(length_B.mean()) <= STATIC * float(exact_BD.square().sum(dim=1).mean()):
+        return cosine_similarity(exact_BD, rounded_BD, dim=1)
+    error_B = (rounded_BD - exact_BD).square().sum(dim=1)
+    return 1 - error_B / (2 * length_B.clamp(min=float(length_B.mean())))
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An arithmetic tried on real frames.
+
+    Attributes:
+        encoder: in that arithmetic.
+        cosine_min: lowest cosine of a frame's feature to the plain fp32 one, both centred (:func:`parity`).
+        cosine_mean: the mean.
+        seconds: of each timed pass over the frames.
+    """
+
+    encoder: Encoder
+    cosine_min: float
+    cosine_mean: float
+    seconds: list[float] = field(default_factory=list)
+
+
+class Trials:
+    """Tries arithmetics of one backbone on the same frames."""
+
+    def __init__(self, encoder: Encoder, frames_BCHW: Tensor) -> None:
+        self.made: dict[ComputeMode, Trial] = {}
+        self._frames_BCHW = frames_BCHW
+        self._plain_BD = encoder.encode(frames_BCHW)
+        self._encoder = encoder
+        self.try_(PLAIN)
+
+    def try_(self, arithmetic: ComputeMode) -> Trial:
+        """Compute the features in one way; what torch or a compiler raises is the caller's."""
+        encoder = self._encoder if arithmetic == PLAIN else self._encoder.at(arithmetic, self._frames_BCHW)
+        features_BD = encoder.encode(self._frames_BCHW)
+        cosine_B = parity(self._plain_BD, features_BD)
+        least, mean = cosine_B.min().nan_to_num(-1.0), cosine_B.mean().nan_to_num(-1.0)  # no cosine passes no floor
+        self.made[arithmetic] = Trial(encoder, float(least), float(mean))
+        return self.made[arithmetic]
+
+    def is_ever_faster(self, new: Trial, old: Trial) -> bool:
+        """Whether ``new`` beats ``old`` at least once in :data:`PASSES` passes, taken in turn."""
+        for _ in range(PASSES):
+            for trial in (old, new):
+                trial.seconds.append(self._time(trial.encoder))
+        return any(new_s < old_s for new_s, old_s in zip(new.seconds[-PASSES:], old.seconds[-PASSES:], strict=True))
+
+    def rate(self, trial: Trial) -> float:
+        """Frames per second of the fastest pass."""
+        if not trial.seconds:
+            trial.seconds.append(self._time(trial.encoder))
+        return len(self._frames_BCHW) / min(trial.seconds)
+
+    def _time(self, encoder: Encoder) -> float:
+        begin = time.perf_counter()
+        encoder.encode(self._frames_BCHW)
+        return time.perf_counter() - begin
+
+
+def choose(
+    encoder: Encoder,
+    settings: ExtractSettings,
+    frames_BCHW: Tensor,
+    *,
+    frames_to_come: int,
+    note: Callable[[str], None],
+) -> tuple[Encoder, dict[str, Any]]:
+    """Settle on an arithmetic by trying it on a first batch of real frames.
+
+    Batch norms are folded wherever the features stay the same. ``extract.precision = auto`` takes bf16 where
+    the processor has it and every frame's cosine stays at ``extract.parity_floor`` or above.
+    ``extract.compile = auto`` compiles if the forward passes would take more than :data:`REPAYS_S`.
+
+    Args:
+        encoder: as loaded.
+        settings: of the stage.
+        frames_BCHW: preprocessed uint8 frames, as many as later batches have.
+        frames_to_come: an estimate, for what compiling would repay.
+        note: told what could not be done.
+
+    Returns:
+        The encoder in the arithmetic chosen, and what was measured, for the store's provenance.
+    """
+    trials = Trials(encoder, frames_BCHW)
+    best = _try_folding(trials)
+    best = _try_bf16(trials, best, settings)
+    if _is_worth_compiling(settings.compile, frames_to_come / trials.rate(best)):
+        best = _try_compiling(trials, best, settings, note)
+    return best.encoder, _measured(trials, best, settings, frames_BCHW)
+
+
+def adopt(encoder: Encoder, arithmetic: ComputeMode, frames_BCHW: Tensor, note: Callable[[str], None]) -> Encoder:
+    """The encoder in an arithmetic that was chosen before, not compiled where that is no longer possible."""
+    adopted = encoder.at(arithmetic, frames_BCHW)
+    if not arithmetic.compiled:
+        return adopted
+    try:
+        adopted.encode(frames_BCHW)  # compiles
+    except UNCOMPILABLE as error:
+        note(_not_compiled(error))
+        return encoder.at(replace(arithmetic, compiled=False), frames_BCHW)
+    return adopted
+
+
+def _not_compiled(error: Exception) -> str:
+    return f"not compiled: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+
+
+def _try_folding(trials: Trials) -> Trial:
+    plain = trials.made[PLAIN]
+    if not any(isinstance(module, nn.BatchNorm2d) for module in plain.encoder.model.modules()):
+        return plain
+    try:
+        folded = trials.try_(ComputeMode(folded=True))
+    except (AttributeError, TypeError, RuntimeError):  # a model that looks into its own batch norms
+        return plain
+    return folded if folded.cosine_min >= FOLD_FLOOR else plain
+
+
+def _try_bf16(trials: Trials, exact: Trial, settings: ExtractSettings) -> Trial:
+    if settings.precision == "fp32" or (settings.precision == "auto" and not has_bfloat16(exact.encoder.device)):
+        return exact
+    rounded = trials.try_(replace(exact.encoder.arithmetic, precision="bf16"))
+    faster = trials.is_ever_faster(rounded, exact)
+    if settings.precision == "bf16" or (rounded.cosine_min >= settings.parity_floor and faster):
+        return rounded
+    return exact
+
+
+def _is_worth_compiling(wish: str, forward_s: float) -> bool:
+    return wish == "on" or (wish == "auto" and forward_s > REPAYS_S)
+
+
+def _try_compiling(trials: Trials, eager: Trial, settings: ExtractSettings, note: Callable[[str], None]) -> Trial:
+    try:
+        compiled = trials.try_(replace(eager.encoder.arithmetic, compiled=True))
+    except UNCOMPILABLE as error:
+        note(_not_compiled(error))
+        return eager
+    floor = FOLD_FLOOR if eager.encoder.arithmetic.precision == "fp32" else settings.parity_floor
+    accurate = settings.precision == "bf16" or compiled.cosine_min >= floor
+    faster = trials.is_ever_faster(compiled, eager)
+    return compiled if accurate and (faster or settings.compile == "on") else eager
+
+
+def _measured(trials: Trials, best: Trial, settings: ExtractSettings, frames_BCHW: Tensor) -> dict[str, Any]:
+    timed = {str(arithmetic): trial for arithmetic, trial in trials.made.items() if trial.seconds}
+    measured = {
+        "frames": len(frames_BCHW),
+        "cosine_min": best.cosine_min,
+        "cosine_mean": best.cosine_mean,
+        "cosine_floor": settings.parity_floor,
+        "tried_cosine_min": {str(arithmetic): trial.cosine_min for arithmetic, trial in trials.made.items()},
+        "row_drift": row_drift(best.encoder, frames_BCHW),
+        "frames_per_s": {name: round(trials.rate(trial), 1) for name, trial in timed.items()},
+    }
+    return {**asdict(best.encoder.arithmetic), "measured": measured}
+
+
+def row_drift(encoder: Encoder, frames_BCHW: Tensor) -> float:
+    """Largest change of a feature (as stored, float16) when its frame moves to another row of the batch.
+
+    0 means that features depend neither on the order of videos nor on where a killed run went on.
+    """
+    here_BD = encoder.encode(frames_BCHW).half()
+    there_BD = encoder.encode(frames_BCHW.roll(1, 0)).half().roll(-1, 0)
+    drift = (here_BD.float() - there_BD.float()).abs().max()
+    return float(drift.nan_to_num())  # a feature that is not finite is its video's failure, later

@@ -1,0 +1,1 @@
+"""Videos to preprocessed frames, in worker processes that may die."""

@@ -1,0 +1,1 @@
+"""A data set's archives to a folder of videos."""

@@ -1,0 +1,107 @@
+"""What is compared: the trained embeddings, and beside them what costs no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from ...data.arrays import Float32, Int64
+from ...data.settings import FitSettings, IndexSettings
+from ..model.embedding import embedder_of, random_projection
+from ..model.forecaster import make_forecaster
+from ..vectors.normalize import l2_normalize
+
+# Share of the gallery's variance that the kept directions hold. More directions lose, since all weigh the same: on real
+# features (docs/findings.md) half retrieves best, nine tenths loses half of the mAP.
+WHITENED_VARIANCE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One embedding of all videos.
+
+    Attributes:
+        name: of the row.
+        embeddings_VE: unit vectors, not centred.
+        centered: whether the gallery's mean is subtracted before cosines.
+        what: how it is made, one line.
+        trained: whether it is learnt here, and not a baseline.
+    """
+
+    name: str
+    embeddings_VE: Float32
+    centered: bool
+    what: str
+    trained: bool = False
+
+
+def rows_to_compare(
+    spaces: Mapping[str, Float32],
+    persistence_VE: Float32,
+    untrained_VE: Float32,
+    gallery: Int64,
+    settings: IndexSettings,
+) -> list[Row]:
+    """All rows of the tables.
+
+    Args:
+        spaces: embeddings of the indexed spaces, with "mofore" and "frames" among them.
+        persistence_VE: of the windows that forecasts start from, by the teacher: futures, if nothing changes.
+        untrained_VE: of the same network before its first step.
+        gallery: positions of the training videos, from which whitening is taken.
+        settings: of the index.
+    """
+    raw_VD, centered = spaces["frames"], settings.center
+    other = "uncentered" if centered else "centered"
+    width = spaces["mofore"].shape[1]
+    learnt = {name: e for name, e in spaces.items() if name != "frames"}
+    whitened_VE, kept = pca_whitened(raw_VD, gallery)
+    return [
+        *(Row(name, e, centered, _what(name, settings), trained=True) for name, e in learnt.items()),
+        Row("persistence", persistence_VE, centered, _persistence(settings)),
+        Row("raw_mean_pool", raw_VD, centered, "mean of all frame features"),
+        Row(f"raw_mean_pool_{other}", raw_VD, not centered, f"the same, {other}"),
+        Row("pca_whitened", whitened_VE, False, f"raw_mean_pool on its {kept} leading directions, each of variance 1"),
+        Row("untrained", untrained_VE, centered, "the network of mofore before its first step"),
+        Row(
+            "random_projection",
+            random_projection(raw_VD, width, settings.seed),
+            centered,
+            f"raw_mean_pool times a Gaussian matrix to {width} dimensions",
+        ),
+    ]
+
+
+def untrained(width: int, fit: FitSettings, embed_from: str) -> nn.Module:
+    """The network that a fit on features of that width begins with."""
+    return embedder_of(make_forecaster(width, fit).eval(), embed_from, fit)
+
+
+def pca_whitened(embeddings_VD: Float32, gallery: Int64) -> tuple[Float32, int]:
+    """Unit vectors of whitened principal components, and how many were kept.
+
+    Mean and directions are the gallery's; kept are the fewest that hold :data:`WHITENED_VARIANCE` of its variance.
+    """
+    if len(gallery) < 2:
+        return embeddings_VD, embeddings_VD.shape[1]
+    mean_D = embeddings_VD[gallery].mean(axis=0, dtype=np.float64)
+    centered_ND = embeddings_VD[gallery] - mean_D
+    variance_D, axes_DD = np.linalg.eigh(centered_ND.T @ centered_ND / len(gallery))
+    variance_D, axes_DD = np.maximum(variance_D[::-1], 0.0), axes_DD[:, ::-1]
+    held_D = np.cumsum(variance_D) / max(float(variance_D.sum()), 1e-30)
+    kept = min(int(np.searchsorted(held_D, WHITENED_VARIANCE)) + 1, int((variance_D > 1e-12).sum()) or 1)
+    projected_VE = (embeddings_VD - mean_D) @ axes_DD[:, :kept] / np.sqrt(np.maximum(variance_D[:kept], 1e-12))
+    return l2_normalize(projected_VE.astype(np.float32)), kept
+
+
+def _persistence(settings: IndexSettings) -> str:
+    same = "; mofore is the same" if settings.embed_from == "teacher" else ""
+    return f"forecast that nothing changes: the teacher's embedding of the windows that predict starts from{same}"
+
+
+def _what(name: str, settings: IndexSettings) -> str:
+    source = {"mofore": settings.embed_from, "predict": "forecast at the mean gap"}.get(name, f"teacher of {name}")
+    return f"{source}; mean of the unit embeddings of {settings.views} evenly spread windows"

@@ -1,0 +1,176 @@
+"""How well the future is forecast, by gap, beside the forecasts that cost nothing.
+
+All errors are between unit vectors, where the mean over E of the squared error is 2 (1 - cos) / E: two
+unrelated vectors of 512 dimensions score 0.0039, so an error says nothing without its floor.
+
+- persistence: the future is like the context (teacher's embedding of the context clip);
+- climatology: the mean target of the training videos, not normalised;
+- chance: the future of another video, drawn from all: the next one in the catalog is of the same recording.
+
+skill = 1 - error / error of persistence; R^2 = 1 - error / error of climatology.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...data.clips import Pairs, spread_pairs
+from ...data.settings import FitSettings
+from ...data.short_videos import ShortVideos
+from ..frames.memory import FrameTensors
+from ..model.embedding import embed_clips, embed_views
+from ..model.forecaster import ForecastEmbedder, Forecaster
+
+STARTS = 3  # pairs of a gap in each video
+GAPS = 5  # gaps between fit.gap_min and fit.gap_max
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Squared errors (mean over E) and cosines of B forecasts of one kind."""
+
+    squared_B: Tensor
+    cosine_B: Tensor
+
+    @classmethod
+    def of(cls, forecast_BE: Tensor, target_BE: Tensor) -> Errors:
+        """Hold forecasts against unit targets."""
+        cosine_B = functional.cosine_similarity(forecast_BE, target_BE, dim=1)
+        return cls((forecast_BE - target_BE).square().mean(dim=1), cosine_B)
+
+    def summary(self) -> dict[str, float]:
+        """Means of both."""
+        return {"mse": float(self.squared_B.mean()), "cosine": float(self.cosine_B.mean())}
+
+
+def climatology(forecaster: Forecaster, memory: FrameTensors, settings: FitSettings, views: int) -> Tensor:
+    """Mean unit target (E,) of windows spread over the training videos."""
+    return embed_views(forecaster.teacher, memory, settings, views=views).flatten(0, 1).mean(dim=0)
+
+
+def forecast_metrics(
+    forecaster: Forecaster, memory: FrameTensors, settings: FitSettings, climate_E: Tensor, *, starts: int = STARTS
+) -> dict[str, Any]:
+    """Error, cosine, R^2 and skill on the videos of ``memory``, for each gap and over all of them.
+
+    Args:
+        forecaster: student, predictor and teacher.
+        memory: the videos.
+        settings: of the fit.
+        climate_E: see :func:`climatology`.
+        starts: pairs of a gap in each video.
+
+    Returns:
+        {"gaps": {"0": {...}, ...}, "all": {...}}; a gap for which fewer than two videos are long enough is
+        left out, and both are empty if there is none.
+    """
+    kinds: dict[str, list[Errors]] = {}
+    by_gap: dict[str, Any] = {}
+    for gap in probe_gaps(settings):
+        item_B, pairs = spread_pairs(memory.extent_V(settings.unit), span=settings.span, gap=gap, starts=starts)
+        if len(item_B) < 2 * starts:
+            continue
+        errors = _errors(forecaster, memory, settings, climate_E, item_B, pairs, starts)
+        by_gap[f"{gap:g}"] = _row(errors)
+        for kind, values in errors.items():
+            kinds.setdefault(kind, []).append(values)
+    if not kinds:
+        return {"gaps": {}, "all": {}}
+    pooled = {
+        kind: Errors(torch.cat([e.squared_B for e in parts]), torch.cat([e.cosine_B for e in parts]))
+        for kind, parts in kinds.items()
+    }
+    return {"gaps": by_gap, "all": _row(pooled)}
+
+
+def why_empty(memory: FrameTensors, settings: FitSettings) -> dict[str, Any]:
+    """Why no gap is measured on the videos of ``memory``: how long they are, and settings that would suit them."""
+    extents = memory.extent_V(settings.unit).tolist()
+    if not extents:
+        return {"videos": 0}
+    gap, short = probe_gaps(settings)[0], ShortVideos.of(extents, settings)
+    return {
+        "videos": len(extents),
+        "median": short.median,
+        "clip": settings.span,
+        "gap": gap,
+        "long_enough": sum(extent >= 2 * settings.span + gap for extent in extents),
+        "settings": short.changes,
+        "suits": short.suits,
+    }
+
+
+def probe_gaps(settings: FitSettings) -> list[float]:
+    """Up to :data:`GAPS` evenly spaced gaps of those that are trained, both ends included, in ``fit.unit``."""
+    if settings.predictor == "horizons":
+        return list(settings.horizon_gaps)
+    if settings.gap_distribution == "fixed":
+        return [settings.gap_max]
+    span = settings.gap_max - settings.gap_min
+    gaps = {settings.gap_min + span * step / (GAPS - 1) for step in range(GAPS)}
+    return sorted({float(int(gap)) for gap in gaps} if settings.unit == "frames" else gaps)
+
+
+def neighbour_similarity(forecaster: Forecaster, memory: FrameTensors, settings: FitSettings) -> Tensor:
+    """Cosines (B,) of the teacher's embeddings of adjoining clips, the paper's temporal consistency."""
+    item_B, pairs = spread_pairs(memory.extent_V(settings.unit), span=settings.span, gap=0, starts=STARTS)
+    if not len(item_B):
+        return torch.empty(0)
+    context_BE = embed_clips(forecaster.teacher, memory, item_B, pairs.context, settings)
+    future_BE = embed_clips(forecaster.teacher, memory, item_B, pairs.future, settings)
+    return (context_BE * future_BE).sum(dim=1)
+
+
+def _errors(
+    forecaster: Forecaster,
+    memory: FrameTensors,
+    settings: FitSettings,
+    climate_E: Tensor,
+    item_B: Tensor,
+    pairs: Pairs,
+    starts: int,
+) -> dict[str, Errors]:
+    context = (memory, item_B, pairs.context, settings)
+    target_BE = embed_clips(forecaster.teacher, memory, item_B, pairs.future, settings)
+    forecast_BE = embed_clips(ForecastEmbedder(forecaster, float(pairs.gap_B[0])), *context)
+    return {
+        "forecast": Errors.of(forecast_BE, target_BE),
+        "persistence": Errors.of(embed_clips(forecaster.teacher, *context), target_BE),
+        "climatology": Errors.of(climate_E.expand_as(target_BE), target_BE),
+        "chance": Errors.of(derangement(target_BE, starts), target_BE),
+    }
+
+
+def derangement(rows_BE: Tensor, each: int) -> Tensor:
+    """The rows of another video in place of each video's, ``each`` of them: drawn, since neighbours are siblings.
+
+    One closed round through all videos in a seeded order, so that none stands for itself (but where it is alone).
+    """
+    order_V = torch.randperm(len(rows_BE) // each, generator=torch.Generator().manual_seed(0))
+    stranger_V = torch.empty_like(order_V)
+    stranger_V[order_V] = order_V.roll(1)
+    return rows_BE.view(len(order_V), each, -1)[stranger_V.to(rows_BE.device)].view_as(rows_BE)
+
+
+def _row(errors: dict[str, Errors]) -> dict[str, Any]:
+    squared_B = errors["forecast"].squared_B
+    baselines = {kind: errors[kind].summary() for kind in ("persistence", "climatology", "chance")}
+    mean = float(squared_B.mean())
+    return {
+        "n": len(squared_B),
+        **errors["forecast"].summary(),
+        "mse_sd": float(squared_B.std(correction=0)),
+        "skill": _gain(mean, baselines["persistence"]["mse"]),
+        "r2": _gain(mean, baselines["climatology"]["mse"]),
+        **baselines,
+    }
+
+
+def _gain(error: float, reference: float) -> float | None:
+    """1 - error / reference; undefined where the reference makes no error (a collapsed space)."""
+    return 1.0 - error / reference if reference > 1e-12 else None

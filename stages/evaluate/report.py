@@ -1,0 +1,359 @@
+"""The metrics of a fit, each beside the trivial baselines that it must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...data.arrays import Float32, Float64, Int64
+from ...data.settings import FitSettings, IndexSettings
+from ...data.types import Split, Video
+from ..frames.memory import FrameTensors
+from ..model.embedding import FramesMean, Views, embedder_of
+from ..model.forecaster import Forecaster
+from .baselines import Row, rows_to_compare, untrained
+from .classification import few_shot, knn_accuracy
+from .clustering import clustering
+from .embedding_health import alignment, group_probe, health
+from .forecast_skill import forecast_metrics, neighbour_similarity, why_empty
+from .linear_probe import probe
+from .order_sensitivity import order_sensitivity
+from .paper_table import PAPER, different_pairs, distribution, named_pairs, same_class_pairs, similarity_rows
+from .protocol import EvaluationSplit, mean_and_sd
+from .ranking import Ranked, Sides, rank
+from .resampling import Resampling, intervals, paired
+from .retrieval import (
+    confusions,
+    hubness,
+    per_class,
+    purity_by_distance,
+    recalls,
+    same_group_share,
+)
+
+SCHEMA = 2
+REFERENCE = "raw_mean_pool"  # what every row is tested against
+PERSISTENCE = "persistence"  # the teacher's embedding: `mofore` itself, unless another network embeds
+PROBED = ("mofore", "predict", PERSISTENCE, REFERENCE, "untrained")
+OF_ONE_CLASS = ("few_shot", "probe", "confusions", "clustering", "group_probe")  # need one class a video
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All that the metrics are taken from: V videos, their frames, the networks, the split and further ones."""
+
+    videos: tuple[Video, ...]
+    memory: FrameTensors
+    forecaster: Forecaster
+    fit: FitSettings
+    settings: IndexSettings
+    split: Split
+    others: tuple[Split, ...] = ()
+    seen: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # by rows of other fits: what they read
+
+    def rows(self, role: str) -> Int64:
+        """Positions of the videos of one side of the split."""
+        return np.array([row for row, video in enumerate(self.videos) if self.split.role(video.id) == role], np.int64)
+
+    def side(self, rows: Int64) -> tuple[list[Video], FrameTensors]:
+        """Some of the videos, and a view of the memory that holds them alone."""
+        return [self.videos[row] for row in rows], self.memory.some(torch.from_numpy(rows))
+
+    @property
+    def evaluated(self) -> Int64:
+        """Videos that figures without queries are taken on: those of the test side, or all training videos."""
+        queries = self.rows("test")
+        return queries if len(queries) else self.rows("train")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """``metrics.json``, and ``queries.json``: what each query met, for paired comparisons."""
+
+    metrics: dict[str, Any]
+    queries: dict[str, Any]
+
+
+def embedders(forecaster: Forecaster, fit: FitSettings, settings: IndexSettings, width: int) -> dict[str, nn.Module]:
+    """What all videos are embedded by for the metrics, by the names of their rows."""
+    source = settings.embed_from
+    return {
+        "mofore": embedder_of(forecaster, source, fit),
+        "untrained": untrained(width, fit, source),
+        REFERENCE: FramesMean(),
+        **({} if source == "teacher" else {PERSISTENCE: forecaster.teacher}),
+    }
+
+
+def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping[str, Float32]) -> Evaluated:
+    """Measure everything.
+
+    Args:
+        evaluation: what to measure.
+        views: of all videos, by each of :func:`embedders`.
+        spaces: unit embeddings (V, E) of the indexed spaces, "mofore" and "frames" among them.
+    """
+    gallery = evaluation.rows("train")
+    persistence_VE = views[PERSISTENCE].pooled() if PERSISTENCE in views else spaces["mofore"]
+    rows = rows_to_compare(spaces, persistence_VE, views["untrained"].pooled(), gallery, evaluation.settings)
+    protocol = EvaluationSplit.of(evaluation.split, evaluation.videos)
+    ranked = by_row(rows, lambda row: rank(protocol.sides(row.embeddings_VE, centered=row.centered)))
+    metrics = {
+        "schema": SCHEMA,
+        "retrieval": _retrieval(evaluation, rows, ranked, protocol),
+        **_of_classes(evaluation, rows, ranked, protocol),
+        **_left_out(protocol),
+        "protocols": _protocols(evaluation, rows, ranked),
+        **_unlabelled(evaluation, views, spaces["mofore"]),
+        "health": _health(evaluation, rows, views, protocol),
+        "order": _order(evaluation),
+        "protocol": _protocol(evaluation, protocol, rows),
+    }
+    return Evaluated(metrics, _queries(evaluation, ranked, protocol))
+
+
+def by_row(rows: Sequence[Row], measure: Callable[[Row], T]) -> dict[str, T]:
+    """``measure`` of each row by its name; a row with the embeddings of an earlier one shares all of its figures."""
+    known: dict[tuple[int, bool], T] = {}
+    found = {}
+    for row in rows:
+        same = (id(row.embeddings_VE), row.centered)
+        found[row.name] = known[same] if same in known else known.setdefault(same, measure(row))
+    return found
+
+
+def _retrieval(
+    evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked], protocol: EvaluationSplit
+) -> dict[str, Any]:
+    """Retrieval and classification from test to training videos, with intervals and tests."""
+    videos, groups = _resamplings(evaluation.settings, protocol)
+    probed = () if protocol.several else PROBED
+
+    def measure(row: Row) -> dict[str, Any]:
+        sides, of_row = protocol.sides(row.embeddings_VE, centered=row.centered), ranked[row.name]
+        measured = {"R@1": of_row.hits(1), "mAP": of_row.precision_Q}
+        reference = {"R@1": ranked[REFERENCE].hits(1), "mAP": ranked[REFERENCE].precision_Q}
+        return {
+            **recalls(of_row),
+            "knn_1": knn_accuracy(of_row, sides, 1),
+            "knn_20": knn_accuracy(of_row, sides),
+            "hubness": hubness(of_row, sides),
+            "intervals": {name: intervals(of_Q, videos, groups, scale=100) for name, of_Q in measured.items()},
+            "few_shot": {} if protocol.several else few_shot(sides, evaluation.settings.seed),
+            **({"probe": _probe(sides, evaluation.settings.seed, videos, groups)} if row.name in probed else {}),
+            f"against_{REFERENCE}": None
+            if row.name == REFERENCE
+            else {name: paired(of_Q, reference[name], videos, groups, scale=100) for name, of_Q in measured.items()},
+        }
+
+    return by_row(rows, measure)
+
+
+def _probe(sides: Sides, seed: int, videos: Resampling, groups: Resampling | None) -> dict[str, Any]:
+    figures, right_Q = probe(sides, seed)
+    return {**figures, **intervals(right_Q, videos, groups, scale=100)}
+
+
+def _of_classes(
+    evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked], protocol: EvaluationSplit
+) -> dict[str, Any]:
+    """By class, by distance, and as clusters."""
+    shown = {name: ranked[name] for name in ("mofore", REFERENCE)}
+    sides = protocol.sides(rows[0].embeddings_VE, centered=False)
+    return {
+        "per_class": per_class(shown, sides, protocol.classes),
+        "confusions": {}
+        if protocol.several
+        else {name: confusions(of_name, sides, protocol.classes) for name, of_name in shown.items()},
+        "purity_by_distance": {name: purity_by_distance(of_name) for name, of_name in shown.items()},
+        "clustering": by_row(rows, lambda row: _clustering(evaluation, row, protocol)),
+    }
+
+
+def _left_out(protocol: EvaluationSplit) -> dict[str, Any]:
+    """Figures that are not measured where a video has several classes."""
+    if protocol.member_VC is None:
+        return {}
+    several = int((protocol.member_VC.sum(axis=1) > 1).sum())
+    return {"left_out": {"figures": list(OF_ONE_CLASS), "why": "they need one class a video", "videos": several}}
+
+
+def _clustering(evaluation: Evaluation, row: Row, protocol: EvaluationSplit) -> dict[str, Any]:
+    if protocol.several:
+        return {"nmi": None, "silhouette": None, "clusters": None}
+    sides = protocol.sides(row.embeddings_VE, centered=row.centered)
+    return clustering(sides.queries_QE, sides.class_Q, evaluation.settings.seed)
+
+
+def _protocols(evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked]) -> dict[str, Any]:
+    """R@k and mAP of the learnt rows and the raw features on every split there is."""
+    found: dict[str, Any] = {}
+    chosen = [row for row in rows if row.trained or row.name == REFERENCE]
+    for split in (evaluation.split, *evaluation.others):
+        found[split.name] = _one_protocol(evaluation, split, chosen, ranked if split is evaluation.split else {})
+    official = [found[name] for name in sorted(found) if name.startswith("official")]
+    if len(official) == 3:
+        found["official"] = {
+            row.name: mean_and_sd([measured["rows"][row.name] for measured in official]) for row in chosen
+        }
+    return found
+
+
+def _one_protocol(
+    evaluation: Evaluation, split: Split, rows: Sequence[Row], ranked: Mapping[str, Ranked]
+) -> dict[str, Any]:
+    """Of one split; ``ranked`` is what is known of it already."""
+    protocol = EvaluationSplit.of(split, evaluation.videos)
+    found: dict[str, Any] = {
+        "queries": len(protocol.queries),
+        "gallery": len(protocol.gallery),
+        "rows": {},
+    }
+    for row in rows:
+        sides = protocol.sides(row.embeddings_VE, centered=row.centered)
+        whole = ranked[row.name] if row.name in ranked else rank(sides)
+        found["rows"][row.name] = {
+            **recalls(whole),
+            "nearest_of_same_group": same_group_share(whole, sides),
+            "without_same_group": recalls(rank(sides, same_group=False)) if sides.leak else None,
+            "queries_that_the_fit_saw": _share_seen(evaluation, protocol, row) if row.trained else None,
+        }
+    return found
+
+
+def _share_seen(evaluation: Evaluation, protocol: EvaluationSplit, row: Row) -> float | None:
+    """Percent of the queries that the row's fit was trained on; None if that is not known."""
+    seen = evaluation.seen.get(row.name, evaluation.split.train)
+    if not len(protocol.queries) or seen is None:
+        return None
+    return 100.0 * float(np.mean([evaluation.videos[query].id in seen for query in protocol.queries]))
+
+
+def _unlabelled(evaluation: Evaluation, views: Mapping[str, Views], embeddings_VE: Float32) -> dict[str, Any]:
+    """Table 2 and forecast, on the videos of the evaluation side."""
+    settings, chosen = evaluation.settings, evaluation.evaluated
+    videos, memory = evaluation.side(chosen)
+    teacher = views.get(PERSISTENCE, views["mofore"])
+    train = evaluation.rows("train")
+    climate_E = teacher.mean_VE[torch.from_numpy(train if len(train) else chosen)].mean(dim=0)
+    forecast = forecast_metrics(evaluation.forecaster, memory, evaluation.fit, climate_E)
+    different_P2 = different_pairs(videos, settings.pairs, settings.seed)
+    same_P2 = same_class_pairs(videos, settings.pairs, settings.seed)
+    first_VE, last_VE = views["mofore"].first_VE.cpu().numpy(), views["mofore"].last_VE.cpu().numpy()
+    # A video of one window has two views that are one.
+    several = chosen[(memory.extent_V(evaluation.fit.unit) > evaluation.fit.span).cpu().numpy() & (settings.views > 1)]
+    whole = forecast["all"]
+    mse = {
+        "mean": whole.get("mse"),
+        "sd": whole.get("mse_sd"),
+        "n": whole.get("n", 0),
+        "paper": PAPER["forecast_mse"],
+    }
+    neighbours_B = neighbour_similarity(evaluation.forecaster, memory, evaluation.fit).cpu()
+    return {
+        "table2": {
+            "forecast_mse": mse,
+            **similarity_rows((first_VE[several], last_VE[several]), embeddings_VE[chosen], same_P2, different_P2),
+            "temporal_consistency": distribution(neighbours_B, PAPER["temporal_consistency"]),
+            "named_pairs": named_pairs(evaluation.videos, (first_VE, last_VE), embeddings_VE),
+        },
+        "forecast": {
+            "unit": evaluation.fit.unit,
+            **forecast,
+            **({} if forecast["gaps"] else {"why_empty": why_empty(memory, evaluation.fit)}),
+        },
+    }
+
+
+def _health(
+    evaluation: Evaluation, rows: Sequence[Row], views: Mapping[str, Views], protocol: EvaluationSplit
+) -> dict[str, Any]:
+    """Figures of each space on the videos of the evaluation side, not centred; the group probe on all videos."""
+    settings, chosen = evaluation.settings, evaluation.evaluated
+    videos, _ = evaluation.side(chosen)
+    pairs_P2 = different_pairs(videos, settings.pairs, settings.seed)
+
+    def measure(row: Row) -> dict[str, Any]:
+        found: dict[str, Any] = health(row.embeddings_VE[chosen], pairs_P2)
+        if row.name in views:
+            mean_VE = views[row.name].mean_VE.cpu().numpy()
+            found["alignment"] = alignment(mean_VE[chosen], settings.views)
+        if row.name in PROBED and protocol.group_V is not None and not protocol.several:
+            found["group_probe"] = group_probe(row.embeddings_VE, protocol.class_V, protocol.group_V)
+        return found
+
+    return by_row(rows, measure)
+
+
+def _order(evaluation: Evaluation) -> dict[str, Any]:
+    """What happens to embeddings when the frames of a clip change places, trained and untrained."""
+    settings, fit = evaluation.settings, evaluation.fit
+    _, memory = evaluation.side(evaluation.evaluated)
+    networks = embedders(evaluation.forecaster, fit, settings, memory.width)
+    return {name: order_sensitivity(networks[name], memory, fit, settings.seed) for name in ("mofore", "untrained")}
+
+
+def _resamplings(settings: IndexSettings, protocol: EvaluationSplit) -> tuple[Resampling, Resampling | None]:
+    videos = Resampling(settings.resamples, settings.seed)
+    if protocol.group_V is None:
+        return videos, None
+    return videos, Resampling(settings.resamples, settings.seed, protocol.group_V[protocol.queries])
+
+
+def _queries(evaluation: Evaluation, ranked: Mapping[str, Ranked], protocol: EvaluationSplit) -> dict[str, Any]:
+    """R@1, mean rank of the first hit (from 1) and AP of each query, for every row; null without a match."""
+    videos = [evaluation.videos[row] for row in protocol.queries]
+    return {
+        "split": protocol.name,
+        "ids": [video.id for video in videos],
+        "labels": [list(video.labels) if video.more_labels else video.label for video in videos],
+        "groups": [video.group for video in videos],
+        "rows": {
+            name: {
+                "R@1": _listed(of_name.hits(1)),
+                "first_hit": _listed(of_name.first.expected_rank()),
+                "AP": _listed(of_name.precision_Q, whole=False),
+            }
+            for name, of_name in ranked.items()
+        },
+    }
+
+
+def _listed(value_Q: Float64, *, whole: bool = True) -> list[float | None]:
+    """Values for JSON: null for nan, whole numbers without a point if there may be such."""
+    return [
+        None if np.isnan(value) else int(value) if whole and value.is_integer() else value for value in value_Q.tolist()
+    ]
+
+
+def _protocol(evaluation: Evaluation, protocol: EvaluationSplit, rows: Sequence[Row]) -> dict[str, Any]:
+    settings = evaluation.settings
+    train, test = evaluation.rows("train"), evaluation.rows("test")
+    return {
+        "split": evaluation.split.name,
+        "gallery": len(protocol.gallery),
+        "queries": len(protocol.queries),
+        "unlabelled": len(train) + len(test) - len(protocol.gallery) - len(protocol.queries),
+        "unassigned": len(evaluation.videos) - len(train) - len(test),
+        "classes": len(protocol.classes),
+        "similarity": "cosine",
+        "centered": settings.center,
+        "centered_with": "mean of the training videos" if settings.center else None,
+        "views": settings.views,
+        "exact": True,
+        "unit_of_retrieval": "percent of queries",
+        "rows": {row.name: row.what for row in rows},
+        "evaluated_on": "test videos" if len(test) else "training videos",
+        "intervals": f"95 % percentile bootstrap, {settings.resamples} resamples of videos, and of recordings",
+        "tested_against": REFERENCE,
+        "seed": settings.seed,
+        "fit_seed": evaluation.fit.seed,
+        "fit_videos": "training videos",
+    }

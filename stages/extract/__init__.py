@@ -1,0 +1,1 @@
+"""Videos to a store of frame features, on one device or several."""

@@ -1,0 +1,359 @@
+"""Extraction on one device: frames from the workers, batches through the backbone, videos to the writer.
+
+Batches always have the same size (the last one is padded): a frame then goes through the same arithmetic
+whatever its neighbours are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...cache.ledger import Recorder
+from ...cache.partial import PartialVideo
+from ...cache.store import FeatureStore
+from ...data.arrays import Float16
+from ...data.errors import StageError
+from ...data.progress import Progress
+from ...data.settings import ExtractSettings
+from ...data.types import Failure, Video
+from ..backbone.encoder import Encoder, load_encoder
+from ..backbone.made_alike import difference, pixel_difference
+from ..backbone.network import ComputeMode
+from ..backbone.precision import adopt, choose
+from ..decode.pool import DecodePool, Idle, PoolEvent, VideoFailed, VideoFinished, VideoFrames, VideoStarted
+from ..decode.source import Reading, Resume
+from ..decode.worker import Reader
+from ..machine.allocator import keep_freed_memory
+from ..machine.device import usable_cores
+from .batches import Batches
+from .meter import Meter
+from .shard_writer import ExtractResult, PendingVideo, ShardWriter
+
+KNOWN_AFTER_S = 2.0  # of forward passes, the rate is known well enough
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractInputs:
+    """What to extract.
+
+    Attributes:
+        root: folder of the videos.
+        videos: to extract.
+        weights: file of local weights, if any.
+        superseded: names of shards that ``videos`` replaces; they go once every one of these is made anew.
+    """
+
+    root: Path
+    videos: tuple[Video, ...]
+    weights: Path | None
+    superseded: tuple[str, ...] = ()
+
+    def bytes(self) -> int:
+        """Size of all videos."""
+        return sum(video.size for video in self.videos)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A process's part of a job that several processes share.
+
+    Attributes:
+        parts: number of processes.
+        more: asked for further videos; none means that all are handed out.
+    """
+
+    parts: int
+    more: Callable[[], Sequence[Video]]
+
+
+def extract_on(
+    device: torch.device,
+    settings: ExtractSettings,
+    inputs: ExtractInputs,
+    *,
+    store: FeatureStore,
+    recorder: Recorder,
+    progress: Progress,
+    read: Reader,
+    share: Share | None = None,
+    leave_when: Callable[[float], bool] = lambda _seconds: False,
+) -> ExtractResult:
+    """Extract ``inputs.videos`` on ``device`` into ``store``.
+
+    Args:
+        device: where the backbone runs.
+        settings: of the stage.
+        inputs: the whole job.
+        store: where to.
+        recorder: told of every shard and failure.
+        progress: told how it goes.
+        read: reads one video in a worker process.
+        share: which of the videos, if other processes do the rest.
+        leave_when: asked once, after :data:`KNOWN_AFTER_S` of work, with the seconds that the rest would take;
+            if so, the rest is left.
+    """
+    keep_freed_memory()
+    encoder = load_encoder(settings, inputs.weights, device)
+    check_same_encoder(store, encoder)
+    if share is None:  # else the process that shares out has said it
+        for note in encoder.notes:
+            progress.note(note)
+    writer = ShardWriter(store, recorder, settings)
+    meter = Meter(inputs.bytes() // (share.parts if share else 1))
+    try:
+        with _pool(settings, inputs, encoder, store, read, share) as pool:
+            _Extraction(encoder, settings, meter, store, writer, progress, leave_when).consume(pool)
+    finally:  # also on Ctrl-C: what is finished is kept
+        writer.close()
+    return writer.result
+
+
+def _pool(
+    settings: ExtractSettings,
+    inputs: ExtractInputs,
+    encoder: Encoder,
+    store: FeatureStore,
+    read: Reader,
+    share: Share | None,
+) -> DecodePool:
+    def resume(video_id: str) -> Resume | None:
+        commit = PartialVideo(store.partial_folder, video_id).committed()
+        return Resume(commit.frames, commit.sha256) if commit else None
+
+    on_gpu = encoder.device.type == "cuda"
+    return DecodePool(
+        inputs.root,
+        () if share else inputs.videos,
+        Reading(
+            encoder.preprocess,
+            settings.sampling(),
+            settings.image_fps,
+            planes=on_gpu,
+            keep_damaged=settings.damaged == "keep",
+        ),
+        workers=settings.workers or max(1, len(usable_cores()) // (share.parts if share and on_gpu else 1)),
+        stall_s=settings.stall_seconds,
+        more=share.more if share else tuple,
+        resume=resume,
+        read=read,
+        pinned=on_gpu,
+        take_turns=not on_gpu,
+    )
+
+
+def check_same_encoder(store: FeatureStore, encoder: Encoder) -> None:
+    """Refuse to add to a store what another encoder of the same name would give (a hub may replace weights).
+
+    Raises:
+        StageError: if the store was begun with other weights, the same were otherwise built or preprocessed for, or
+            its frames were made in other colours or on another device.
+    """
+    pinned = store.encoder() or {}
+    differs = difference(pinned, encoder)
+    if differs and pinned.get("weights_sha256") != encoder.provenance["weights_sha256"]:
+        raise StageError(
+            f"the weights of {encoder.provenance['backbone']} are not those that '{store.folder}' was begun with: "
+            "give the old ones with --weights, or move that folder away to extract everything with the new ones"
+        )
+    if differs:
+        raise StageError(
+            f"'{store.folder}' was begun with the {differs}: move that folder away to extract everything anew"
+        )
+    other_pixels = pixel_difference(pinned, encoder) if pinned else None
+    if other_pixels:
+        wish = pinned.get("pixels", {}).get("device", "cpu")
+        go_on = f"go on with `--set extract.device={wish}`, or " if wish != encoder.device.type else ""
+        raise StageError(
+            f"'{store.folder}' was begun with {other_pixels}: {go_on}move that folder away to extract everything anew"
+        )
+
+
+class _Extraction:
+    """Turns the events of the workers into features, batch by batch."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        settings: ExtractSettings,
+        meter: Meter,
+        store: FeatureStore,
+        writer: ShardWriter,
+        progress: Progress,
+        leave_when: Callable[[float], bool],
+    ) -> None:
+        self._settings, self._store = settings, store
+        self._writer, self._progress, self._meter = writer, progress, meter
+        # Also of a shard whose frames were all known before.
+        writer.provenance = writer.result.encoder = store.encoder() or {}
+        self._leave_when: Callable[[float], bool] | None = leave_when
+        self._settled = False
+        self._pending: dict[int, PendingVideo] = {}
+        self._tries: dict[str, int] = {}  # video -> key of the try whose frames count
+        self._batches = Batches(encoder, settings.batch_size)
+        self._void: set[int] = set()  # tries that were given up here, though their worker went on
+
+    def consume(self, events: Iterable[PoolEvent]) -> None:
+        """Take every event; when it returns, each video has been handed to the writer or failed, or it has left."""
+        try:
+            for event in self._meter.waiting(events):
+                self._progress.pulse()
+                self._take(event)
+                if self._writer.is_due():
+                    self._writer.flush(self._pending.values())
+                if self._leaves():
+                    return
+            self._forward(last=True)
+        finally:
+            self._writer.result.seconds = self._meter.seconds
+            self._writer.flush(self._pending.values())
+
+    def _leaves(self) -> bool:
+        """Whether the rest is left to others, which is asked once."""
+        if self._leave_when is None or self._meter.seconds["forward"] < KNOWN_AFTER_S:
+            return False
+        leave_when, self._leave_when = self._leave_when, None
+        return leave_when(self._meter.frames_to_come() / self._meter.rate())
+
+    def _take(self, event: PoolEvent) -> None:
+        match event:
+            case VideoStarted():
+                self._start(event)
+            case VideoFrames():
+                self._meter.decoded(event)
+                if event.key in self._pending:
+                    self._pending[event.key].expect(event.times_s)
+                    self._fill(event.key, self._batches.prepare(event.pixels, event.layout))
+            case VideoFinished():
+                if event.key in self._pending:
+                    if event.damage:
+                        self._writer.result.damaged[self._pending[event.key].video_id] = event.damage
+                    self._pending[event.key].ended = True
+                    self._release(event.key)
+            case VideoFailed() if event.key not in self._void:
+                self._fail(event.failure)
+            case Idle():
+                self._show(0)
+
+    def _start(self, event: VideoStarted) -> None:
+        video_id = event.video.id
+        self._forget(video_id)
+        self._tries[video_id] = event.key
+        self._pending[event.key] = PendingVideo(video_id, event.start, self._store.partial_folder)
+        self._meter.started(event)
+
+    def _fill(self, key: int, frames_BCHW: Tensor) -> None:
+        while len(frames_BCHW):
+            frames_BCHW = frames_BCHW[self._batches.put(key, frames_BCHW) :]
+            if self._batches.is_full():
+                self._forward()
+
+    def _forward(self, *, last: bool = False) -> None:
+        """Run the batch, and take what has come back of earlier ones; of all, if it is the last."""
+        if self._batches.filled and not self._settled:
+            self._settle()
+        with self._meter.timing("forward"):
+            self._meter.frames += self._batches.filled
+            if self._batches.filled:
+                self._batches.run()
+            back = list(self._batches.results(last=last))
+        for owners, features_BD in back:
+            row = 0
+            for key, count in owners:
+                self._receive(key, features_BD[row : row + count])
+                row += count
+        self._show(0)
+
+    def _receive(self, key: int, features_BD: Float16) -> None:
+        pending = self._pending.get(key)
+        if pending is None:  # a video that failed meanwhile is forgotten
+            return
+        finite_B = np.isfinite(features_BD).all(axis=1)
+        if not finite_B.all():
+            frame = pending.frames + int(np.argmin(finite_B))
+            self._void.add(key)
+            self._fail(
+                Failure(pending.video_id, pending.source, f"the feature of frame {frame} is not finite in float16")
+            )
+            return
+        pending.add(features_BD.copy())
+        self._release(key)
+
+    def _release(self, key: int) -> None:
+        """Hand a video on once it ended and all of its frames came back."""
+        pending = self._pending[key]
+        if pending.is_whole():
+            del self._pending[key], self._tries[pending.video_id]
+            self._meter.finished(pending.source.size)
+            self._writer.add(pending)
+            self._show(1)
+
+    def _fail(self, failure: Failure) -> None:
+        self._forget(failure.video_id)
+        self._meter.finished(failure.source.size)
+        self._writer.fail(failure)
+        self._show(1)
+
+    def _forget(self, video_id: str) -> None:
+        """Drop the frames of an earlier try; rows of the batch that are its own are passed over later."""
+        key = self._tries.pop(video_id, None)
+        if key is not None:
+            self._pending.pop(key).discard()
+
+    def _show(self, videos: int) -> None:
+        result = self._writer.result
+        self._meter.seconds["write"] = self._writer.waited_s
+        self._progress.advance(
+            videos,
+            share=self._meter.share(),
+            frames=self._meter.frames,
+            failed=len(result.failures),
+            bottleneck=self._meter.bottleneck(),
+        )
+
+    def _settle(self) -> None:
+        """Take the arithmetic that the store was begun with, or choose and pin it."""
+        pinned, frames_BCHW = self._store.encoder(), self._batches.frames()
+        if pinned is None:
+            self._batches.encoder, chosen = choose(
+                self._batches.encoder,
+                self._settings,
+                frames_BCHW,
+                frames_to_come=self._meter.frames_to_come(),
+                note=self._progress.note,
+            )
+            pinned = {**self._batches.encoder.provenance, **chosen}
+            self._store.pin_encoder(pinned)
+            self._progress.note(describe_arithmetic(pinned))
+        else:
+            arithmetic = pinned_mode(pinned, self._settings)
+            self._batches.encoder = adopt(self._batches.encoder, arithmetic, frames_BCHW, self._progress.note)
+        self._writer.provenance = self._writer.result.encoder = pinned
+        self._settled = True
+
+
+def pinned_mode(pinned: dict[str, Any], settings: ExtractSettings) -> ComputeMode:
+    """The arithmetic of a store; ``extract.compile`` may say otherwise, as that changes the last digit only."""
+    compiled = pinned["compiled"] if settings.compile == "auto" else settings.compile == "on"
+    return ComputeMode(pinned["precision"], pinned["folded"], compiled)
+
+
+def describe_arithmetic(pinned: dict[str, Any]) -> str:
+    """One line: what was chosen, how near it is to plain fp32, and what was refused."""
+    chosen = ComputeMode(pinned["precision"], pinned["folded"], pinned["compiled"])
+    measured = pinned["measured"]
+    floor = measured["cosine_floor"]
+    least = f"centred cosine to fp32 of {measured['frames']} frames at least {measured['cosine_min']:.4f}"
+    told = f"computed in {chosen}: {least}"
+    refused = [
+        f"{name} ({cosine:.4f})"
+        for name, cosine in measured["tried_cosine_min"].items()
+        if cosine < floor and name != str(chosen)
+    ]
+    return told + (f"; refused, below {floor:g}: {', '.join(refused)}" if refused else "")

@@ -1,0 +1,110 @@
+"""Extract: the features of every frame of every video, in shards of the feature store.
+
+Worker processes decode and resize ahead (:mod:`.decode_pool`), the backbone runs on batches filled across videos
+(:mod:`.device_extraction`), a thread publishes what is finished (:mod:`.shard_writer`). A job that turns out to be
+long is shared by several processes (:mod:`.extract_parts`), one for each GPU or processor core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...cache.ledger import Ledger
+from ...cache.partial import remove_partial_videos
+from ...cache.store import FeatureStore
+from ...data.errors import StageError
+from ...data.progress import Progress
+from ...data.settings import ExtractSettings
+from ..decode.source import read_video
+from ..decode.worker import Reader
+from ..machine.device import Place, pick_device, pick_places
+from .many_devices import extract_in_parts
+from .one_device import ExtractInputs, extract_on
+from .segment_ends import overrun_note
+from .shard_writer import ExtractResult, damage_note, drop_shards, failure_table, merge_small_shards
+
+__all__ = ["ExtractInputs", "ExtractResult", "run"]
+
+SHARING_REPAYS_S = 120.0  # of work still to do: starting processes and loading the backbone again takes seconds
+
+
+def run(
+    settings: ExtractSettings,
+    inputs: ExtractInputs,
+    *,
+    store: FeatureStore,
+    ledger: Ledger,
+    progress: Progress,
+    read: Reader = read_video,
+) -> ExtractResult:
+    """Extract ``inputs.videos`` into ``store``.
+
+    Args:
+        settings: of the stage.
+        inputs: what to extract.
+        store: where to.
+        ledger: told of every shard and failure.
+        progress: told how it goes.
+        read: reads one video in a worker process.
+
+    Raises:
+        BackboneError: if the backbone or its weights cannot be used.
+        TooManyFailures: if more videos fail than ``extract.max_failure_rate`` allows.
+        StageError: if none of the videos could be read.
+    """
+    progress.start("extract", len(inputs.videos), "videos")
+    try:
+        result = _extract(settings, inputs, store, ledger, progress, read)
+    finally:
+        progress.finish()
+    if result.failures and not ledger.shards.get(store.key):
+        raise StageError(f"none of {len(inputs.videos):,} videos could be read\n{failure_table(result.failures)}")
+    if result.damaged:
+        progress.note(damage_note(result.damaged))
+    if not _held(inputs.superseded, store, ledger) & {failure.video_id for failure in result.failures}:
+        drop_shards(store, ledger, inputs.superseded)  # before merging, which would keep either copy
+    merge_small_shards(store, ledger)
+    if overrun := overrun_note(inputs.videos, store, [*ledger.shards.get(store.key, {}).values()]):
+        progress.note(overrun)
+    remove_partial_videos(store.partial_folder)
+    return result
+
+
+def _extract(
+    settings: ExtractSettings,
+    inputs: ExtractInputs,
+    store: FeatureStore,
+    ledger: Ledger,
+    progress: Progress,
+    read: Reader,
+) -> ExtractResult:
+    """Begin here, and share the rest out once it is known to take long."""
+    places = _worthwhile(pick_places(settings.device, settings.processes), inputs)
+
+    def is_long(seconds: float) -> bool:
+        return len(places) > 1 and seconds > SHARING_REPAYS_S
+
+    device = pick_device(settings.device)
+    begun = extract_on(
+        device, settings, inputs, store=store, recorder=ledger, progress=progress, read=read, leave_when=is_long
+    )
+    tried = begun.tried()
+    rest = tuple(video for video in inputs.videos if video.id not in tried)
+    if not rest:
+        return begun
+    progress.note(f"long enough to be shared by {len(places)} processes: {'; '.join(map(str, places))}")
+    return extract_in_parts(
+        places, settings, replace(inputs, videos=rest), begun, store=store, ledger=ledger, progress=progress, read=read
+    )
+
+
+def _held(shards: tuple[str, ...], store: FeatureStore, ledger: Ledger) -> set[str]:
+    """Videos whose features are in some shards."""
+    known = ledger.shards.get(store.key, {})
+    return {video.id for name in shards if name in known for video in known[name].videos}
+
+
+def _worthwhile(places: list[Place], inputs: ExtractInputs) -> list[Place]:
+    """As many places as have something to do until the end: a video is never divided."""
+    largest = max((video.size for video in inputs.videos), default=0)
+    return places[: max(1, inputs.bytes() // max(largest, 1))]

@@ -1,0 +1,1 @@
+"""Pixels to another backbone, end to end with the fitted networks."""

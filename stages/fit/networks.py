@@ -1,0 +1,196 @@
+"""Forward and backward passes of a run's networks: by autograd for any of them, written out for the paper's.
+
+At batch 8 autograd's bookkeeping costs as much as the arithmetic. The networks of the paper (mean pool, dense
+projection, dense predictor) are a chain of matrix products, so their backward pass is a dozen lines here, straight into
+the flat gradient; a test holds it against autograd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ...data.settings import FitSettings
+from ..frames.sampler import Batch
+from ..model.forecaster import Forecaster, Predictor, Residual
+from .flat_parameters import FlatParameters
+
+
+class Networks(Protocol):
+    """What a step asks of the networks."""
+
+    def forecast(self, batch: Batch) -> Tensor:
+        """Forecasts (B x H, E); what the backward pass needs is kept."""
+
+    def target(self, batch: Batch) -> Tensor:
+        """The teacher's embeddings (B x H, E) of the targets."""
+
+    def backward(self, gradient_RE: Tensor) -> None:
+        """Set the flat gradient from the gradient by the latest forecasts."""
+
+
+def make_networks(forecaster: Forecaster, flat: FlatParameters, settings: FitSettings) -> Networks:
+    """Written-out passes where there are some, else autograd's."""
+    return DenseNetworks(forecaster) if is_dense(settings) else AutogradNetworks(forecaster, flat)
+
+
+def is_dense(settings: FitSettings) -> bool:
+    """Whether the networks are a chain of matrix products."""
+    return settings.aggregator == "mean" and settings.predictor in ("mlp", "none")
+
+
+class AutogradNetworks:
+    """Any networks."""
+
+    def __init__(self, forecaster: Forecaster, flat: FlatParameters) -> None:
+        self.forecaster, self.flat = forecaster, flat
+        self._forecast_RE: Tensor | None = None
+
+    def forecast(self, batch: Batch) -> Tensor:
+        """Forecasts, with their graph kept."""
+        with torch.enable_grad():
+            self._forecast_RE = self.forecaster.forecast(batch.context, batch.gap_BH)
+        return self._forecast_RE.detach()
+
+    def target(self, batch: Batch) -> Tensor:
+        """Targets."""
+        return self.forecaster.target(batch.target)
+
+    def backward(self, gradient_RE: Tensor) -> None:
+        """Through the kept graph."""
+        assert self._forecast_RE is not None
+        self.flat.gradient.zero_()
+        self._forecast_RE.backward(gradient_RE)
+        self._forecast_RE = None
+
+
+class DenseNetworks:
+    """Mean pool, dense projection, dense predictor.
+
+    Args:
+        forecaster: whose networks these are.
+        linear: makes the passes of one layer.
+    """
+
+    def __init__(self, forecaster: Forecaster, linear: Callable[[nn.Linear], Pass] | None = None) -> None:
+        assert isinstance(forecaster.predictor, Predictor)
+        linear = linear or _Linear
+        self.student = _passes(forecaster.student.projection, linear)
+        self.predictor = _passes(forecaster.predictor.layers, linear)
+        self.teacher = _passes(forecaster.teacher.projection, linear)
+
+    def forecast(self, batch: Batch) -> Tensor:
+        """Forecasts."""
+        return self.predictor.forward(self.student.forward(batch.context.features))
+
+    def target(self, batch: Batch) -> Tensor:
+        """Targets."""
+        return self.teacher.forward(batch.target.features)
+
+    def backward(self, gradient_RE: Tensor) -> None:
+        """Through the layers in turn."""
+        by_embedding_RE = self.predictor.backward(gradient_RE, through=True)
+        assert by_embedding_RE is not None
+        self.student.backward(by_embedding_RE, through=False)
+
+
+class Pass(Protocol):
+    """A layer, or several."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, in) to (rows, out)."""
+
+    def backward(self, by_y: Tensor, *, through: bool) -> Tensor | None:
+        """Set the gradient by the parameters; return that by the input where it is wanted (``through``)."""
+
+
+class _Linear:
+    def __init__(self, layer: nn.Linear) -> None:
+        self.weight, self.bias = layer.weight.data, layer.bias.data
+        self.by_weight, self.by_bias = layer.weight.grad, layer.bias.grad
+        self.x = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.x = x
+        return torch.addmm(self.bias, x, self.weight.t())
+
+    def backward(self, by_y: Tensor, *, through: bool) -> Tensor | None:
+        torch.mm(by_y.t(), self.x, out=self.by_weight)
+        torch.sum(by_y, 0, out=self.by_bias)
+        return by_y @ self.weight if through else None
+
+
+class _Relu:
+    def __init__(self) -> None:
+        self.y = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.y = x.relu_()
+        return self.y
+
+    def backward(self, by_y: Tensor, *, through: bool) -> Tensor:
+        by_x: Tensor = torch.ops.aten.threshold_backward(by_y, self.y, 0)
+        return by_x
+
+
+class _Gelu:
+    def __init__(self) -> None:
+        self.x = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.x = x
+        return nn.functional.gelu(x)
+
+    def backward(self, by_y: Tensor, *, through: bool) -> Tensor:
+        by_x: Tensor = torch.ops.aten.gelu_backward(by_y, self.x)
+        return by_x
+
+
+class _Chain:
+    def __init__(self, passes: list[Pass]) -> None:
+        self.passes = passes
+
+    def forward(self, x: Tensor) -> Tensor:
+        for each in self.passes:
+            x = each.forward(x)
+        return x
+
+    def backward(self, by_y: Tensor, *, through: bool) -> Tensor | None:
+        by_x: Tensor | None = by_y
+        for number, each in reversed(list(enumerate(self.passes))):
+            assert by_x is not None
+            by_x = each.backward(by_x, through=through or number > 0)
+        return by_x
+
+
+class _Sum:
+    """x + f(x)."""
+
+    def __init__(self, inner: Pass) -> None:
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner.forward(x).add_(x)
+
+    def backward(self, by_y: Tensor, *, through: bool) -> Tensor | None:
+        by_x = self.inner.backward(by_y, through=through)
+        return None if by_x is None else by_x.add_(by_y)
+
+
+def _passes(module: nn.Module, linear: Callable[[nn.Linear], Pass]) -> Pass:
+    match module:
+        case nn.Linear():
+            return linear(module)
+        case nn.ReLU():
+            return _Relu()
+        case nn.GELU():
+            return _Gelu()
+        case nn.Sequential():
+            return _Chain([_passes(part, linear) for part in module])
+        case Residual():
+            return _Sum(_passes(module.inner, linear))
+        case _:
+            raise AssertionError(f"no written-out passes of {module}")

@@ -1,0 +1,206 @@
+"""Fit: train student, predictor and teacher on cached features by forecasting (arXiv 2606.14765).
+
+The store is loaded once, or read from its files where it is larger than memory; a step is index arithmetic, one
+forward and backward pass of small networks, an optimiser step and the teacher's update. Checkpoints hold everything a
+step depends on, so a run that was killed goes on as if it had not been. Labels never come here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...cache.atomic import write_json
+from ...cache.checkpoint import remove_numbered, save_checkpoint
+from ...cache.store import FrameTable
+from ...data.errors import StageError
+from ...data.progress import Progress, Silent
+from ...data.settings import FitSettings
+from ...data.short_videos import ShortVideos
+from ..distributed.launch import Alone, Team
+from ..distributed.process_group import ProcessGroup
+from ..frames.memory import FrameTensors
+from ..frames.sampler import Sampler, make_sampler
+from ..machine.device import pick_device
+from ..model.forecaster import Forecaster, make_forecaster
+from ..model.saved import DESCRIPTION, MODEL
+from .training import BEST, LOG, LOOKS, Training
+from .validation import Watch
+
+OUTPUTS = (MODEL, DESCRIPTION, LOG, LOOKS)
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """What was trained: steps in all, steps of this run, videos used, held out and left out, the last figures."""
+
+    steps: int
+    steps_run: int
+    videos: int
+    held_out: int
+    too_short: int
+    kept_step: int
+    last: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FitJob:
+    """What a fit is made of.
+
+    Attributes:
+        settings: of the fit.
+        table: frames of the training videos.
+        folder: for the model, the log and checkpoints.
+        groups: recording that each video was cut from, or None; what is held out, is held out by whole groups.
+    """
+
+    settings: FitSettings
+    table: FrameTable
+    folder: Path
+    groups: tuple[str | None, ...] = ()
+
+    def memory(self, device: torch.device) -> tuple[FrameTensors, Tensor, Tensor]:
+        """The frames on ``device``, and positions of the held-out and the training videos.
+
+        Raises:
+            StageError: if there are too few training videos.
+        """
+        settings, memory = self.settings, FrameTensors.of(self.table, device)
+        usable_V = memory.usable_V(settings.gap_least, settings.unit).cpu()
+        held_V, trained_V = _hold_out(usable_V, self.table.ids, self.groups, settings.validation)
+        if len(trained_V) < 2:
+            raise StageError(self._too_few(memory, len(trained_V), len(held_V)))
+        return memory, held_V, trained_V
+
+    def _too_few(self, memory: FrameTensors, trained: int, held: int) -> str:
+        """Why there is nothing to train on, and what would help."""
+        settings, videos = self.settings, len(memory.frames_V)
+        short = ShortVideos.of(memory.extent_V(settings.unit).tolist(), settings)
+        if videos < 2:
+            way_out = "more videos on the training side (data.split, data.train_fraction)"
+        elif trained + held >= 2:
+            way_out = "a smaller fit.validation"
+        else:
+            way_out = f"shorter clips and gaps: {short.advice}"
+        return (
+            f"at least 2 training videos are needed that can hold two clips of {settings.span:g} {settings.unit} with "
+            f"a gap of {settings.gap_least:g} between, and are not held out; of {videos:,} there are {trained:,} "
+            f"({held:,} held out). What would help: {way_out}"
+        )
+
+
+def run(
+    settings: FitSettings,
+    table: FrameTable,
+    folder: Path,
+    *,
+    progress: Progress,
+    groups: Sequence[str | None] = (),
+    team: Team | None = None,
+) -> FitResult:
+    """Train on the videos of ``table`` and publish the model into ``folder``; resumes from its checkpoint.
+
+    Args:
+        settings: of the fit.
+        table: frames of the training videos.
+        folder: for the model, the log and checkpoints.
+        progress: who is told.
+        groups: recording that each video was cut from, or None; what is held out, is held out by whole groups.
+        team: the processes that share the run; None: this one alone.
+
+    Raises:
+        StageError: if there are too few videos, the loss is no longer finite, the embeddings collapse, the team
+            cannot share a batch evenly, or one of it is lost.
+    """
+    job, team = FitJob(settings, table, folder, tuple(groups)), team or Alone()
+    del table  # a team reads a copy that all of it share
+    _refuse_uneven(job, team.size)
+    with team.at_work(job, assist, progress=progress) as (job, process_group):
+        training, result = _train(job, process_group, progress)
+    _publish(training.forecaster, job, result, team.size)
+    return result
+
+
+def assist(job: FitJob, process_group: ProcessGroup) -> None:
+    """Train as one of several processes, of which the first tells, looks and writes.
+
+    Raises:
+        ProcessLost: if another process is lost.
+    """
+    _train(job, process_group, Silent())
+
+
+def _train(job: FitJob, process_group: ProcessGroup, progress: Progress) -> tuple[Training, FitResult]:
+    settings = job.settings
+    memory, held_V, trained_V = job.memory(pick_device(settings.device))
+    short = ShortVideos.of(memory.extent_V(settings.unit).tolist(), settings)
+    if not short.few:
+        progress.note(short.told("training videos"))
+    forecaster = make_forecaster(memory.width, settings).to(memory.device)
+    watch = Watch(settings, memory, held_V, trained_V, job.table.ids)
+    sampler = make_sampler(settings, memory, trained_V, process_group=process_group)
+    training = Training(settings, sampler, forecaster, watch, job.folder, process_group)
+    steps_run, kept = training.train(progress), settings.steps
+    if settings.keep == "best" and training.best is not None:
+        training.use_best()
+        kept = int(training.best["step"])
+    unused = len(memory.frames_V) - len(trained_V) - len(held_V)
+    return training, FitResult(settings.steps, steps_run, len(trained_V), len(held_V), unused, kept, training.last)
+
+
+def _refuse_uneven(job: FitJob, size: int) -> None:
+    """Find out before anything is started that a batch cannot be shared."""
+    if size > 1:
+        memory, _, trained_V = job.memory(torch.device("cpu"))
+        ProcessGroup(0, size).share(Sampler(job.settings, memory, trained_V).contexts_per_batch)
+
+
+def forget_checkpoint(folder: Path) -> None:
+    """Delete what a run would resume from: the run is recorded as finished, or is to begin anew."""
+    remove_numbered(folder)
+    (folder / BEST).unlink(missing_ok=True)
+
+
+def _hold_out(
+    usable_V: Tensor, ids: Sequence[str], groups: Sequence[str | None], share: float
+) -> tuple[Tensor, Tensor]:
+    """Held-out and training videos: whole groups, chosen by the hash of their names until the share is reached."""
+    if share <= 0 or not len(usable_V):
+        return usable_V[:0], usable_V
+    names = [(groups[row] if groups else None) or ids[row] for row in usable_V.tolist()]
+    wanted, held, count = share * len(names), set[str](), 0
+    for name in sorted(set(names), key=lambda text: hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()):
+        size = names.count(name)
+        if held and count + size > wanted:
+            break
+        held.add(name)
+        count += size
+    chosen_V = torch.tensor([name in held for name in names])
+    return usable_V[chosen_V], usable_V[~chosen_V]
+
+
+def _publish(forecaster: Forecaster, job: FitJob, result: FitResult, processes: int) -> None:
+    table, folder = job.table, job.folder
+    meta = {"settings": job.settings.identity(), "width": table.features_ND.shape[1]}
+    save_checkpoint(folder / MODEL, forecaster.state_dict(), meta)
+    described = {
+        **meta,
+        "method": "MoFore, arXiv 2606.14765",
+        "parameters": sum(parameter.numel() for parameter in forecaster.parameters()),
+        "training": {
+            "videos": result.videos,
+            "held_out": result.held_out,
+            "too_short": result.too_short,
+            "frames": len(table.features_ND),
+        },
+        "processes": processes,
+        "kept_step": result.kept_step,
+        "last_step": result.last,
+        "torch": torch.__version__,
+    }
+    write_json(folder / DESCRIPTION, described)

@@ -1,0 +1,307 @@
+"""The loop of a fit: steps, what is written down of them, and checkpoints from which it goes on exactly."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...cache.checkpoint import load_checkpoint, load_latest, save_checkpoint, save_numbered
+from ...cache.metrics_log import MetricsLog
+from ...data.errors import StageError
+from ...data.progress import Progress
+from ...data.schedules import learning_rate, momentum, weight_decay
+from ...data.settings import FitSettings
+from ..distributed.process_group import ProcessGroup
+from ..frames.sampler import Batch, Sampler
+from ..machine.allocator import keep_freed_memory
+from ..machine.device import has_bfloat16
+from ..model.forecaster import Forecaster
+from ..model.negatives_queue import NegativesQueue
+from .cuda_graph import GraphedStep, can_be_graphed
+from .flat_parameters import FlatAdam, FlatParameters
+from .learner import make_learner
+from .tensorboard import Curves, make_curves
+from .validation import Look, Watch
+
+LOG, LOOKS, BEST = "log.jsonl", "validation.jsonl", "best.safetensors"
+FLUSH_STEPS = 100  # steps whose figures are fetched from the device and written together
+
+
+class Training:
+    """The state of a run, and the files that it is written to.
+
+    Attributes:
+        step: optimiser steps done.
+        last: the last step's figures.
+        looked: the latest look, if there was one.
+        best: step and worth of the best look.
+    """
+
+    def __init__(
+        self,
+        settings: FitSettings,
+        sampler: Sampler,
+        forecaster: Forecaster,
+        watch: Watch,
+        folder: Path,
+        process_group: ProcessGroup,
+    ) -> None:
+        self.settings, self.sampler, self.forecaster = settings, sampler, forecaster
+        self.watch, self.folder, self.process_group = watch, folder, process_group
+        self.flat = FlatParameters(forecaster)
+        self.adam = FlatAdam(self.flat, settings)
+        rows = sampler.contexts_per_batch
+        self.learner = make_learner(forecaster, self.flat, self.adam, settings, process_group, rows)
+        self.queue = NegativesQueue(settings.queue, forecaster.width, self.flat.trained.device)
+        self.graphed: GraphedStep | None = None
+        if can_be_graphed(settings, self.flat.trained.device, process_group.size):
+            self.graphed = GraphedStep(self._computed, sampler.memory.device)
+        self.step, self.last = 0, dict[str, float]()
+        self.looked: Look | None = None
+        self.best: dict[str, float] | None = None
+        self.look_every = math.ceil(settings.steps / settings.validations) if settings.validations else 0
+
+    def train(self, progress: Progress) -> int:
+        """Take the remaining steps; returns how many these were.
+
+        Raises:
+            StageError: if the loss is no longer finite, or the embeddings collapse and ``fit.alarm = "stop"``.
+        """
+        keep_freed_memory()
+        begun = self._resume(progress)
+        with torch.no_grad(), matrix_products(self.settings.precision, self.flat.trained.device):
+            if self.process_group.writes:
+                self._lead(progress)
+            else:
+                for batch in self._batches():
+                    self.take_step(batch)
+        return self.settings.steps - begun
+
+    def take_step(self, batch: Batch) -> Tensor:
+        """One optimiser step and teacher update; returns the figures (4,) of the step, on the device."""
+        lr, toward = learning_rate(self.step, self.settings), 1.0 - momentum(self.step, self.settings)
+        figures = self.graphed(batch, lr, toward) if self.graphed else self._computed(batch, lr, toward)
+        self.step += 1
+        return figures
+
+    def _computed(self, batch: Batch, lr: float | Tensor, toward: float | Tensor) -> Tensor:
+        """The arithmetic of a step; its scalars are tensors where it becomes part of a graph."""
+        forecast_RE, target_RE = self.learner.forecast(batch), self.learner.target(batch)
+        gradient_RE, figures, target_unit_RE = self._objective(forecast_RE, target_RE, batch.group_R)
+        self.learner.learn(gradient_RE, lr, weight_decay(self.step, self.settings), toward)
+        self.queue.push(target_unit_RE)
+        return figures
+
+    def use_best(self) -> None:
+        """Take the networks of the best look in place of the last ones."""
+        if self.best is not None and self.best["step"] != self.step:
+            tensors, _ = load_checkpoint(self.folder / BEST)
+            self.flat.trained.copy_(tensors["trained"])
+            self.flat.teacher.copy_(tensors["teacher"])
+
+    def _lead(self, progress: Progress) -> None:
+        """Take the steps, and write down what comes of them."""
+        log, looks = (MetricsLog(self.folder / name) for name in (LOG, LOOKS))
+        curves = make_curves(self.settings.tensorboard, self.folder, progress)
+        for each in (log, looks):
+            each.keep_steps(self.step or -1)  # a run that begins anew looks at step 0 again
+        progress.start("fit", self.settings.steps - self.step, "steps")
+        try:
+            self._steps(_Record(log, looks, curves, progress))
+        finally:
+            log.close()
+            looks.close()
+            curves.close()
+            progress.finish()
+
+    def _batches(self) -> Iterator[Batch]:
+        """This process's contexts of the batches that are left."""
+        share = self.process_group.share(self.sampler.contexts_per_batch)
+        return self.sampler.batches(self.step, self.settings.steps, share=share)
+
+    def _objective(
+        self, forecast_RE: Tensor, target_RE: Tensor, group_R: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The objective over the rows of all processes, and this process's part of its gradient."""
+        process_group, rows, queue_QE = self.process_group, len(forecast_RE), self.queue.filled()
+        if process_group.size == 1:
+            return self.learner.objective(forecast_RE, target_RE, group_R, queue_QE)
+        group_R = None if group_R is None else process_group.gather(group_R)
+        both_RE = process_group.gather(torch.cat([forecast_RE, target_RE], dim=1))  # one exchange instead of two
+        forecasts_RE, targets_RE = both_RE.chunk(2, dim=1)
+        whole = self.learner.objective(forecasts_RE, targets_RE, group_R, queue_QE)
+        return whole[0][process_group.rank * rows : (process_group.rank + 1) * rows], whole[1], whole[2]
+
+    def _steps(self, record: _Record) -> None:
+        if self.step == 0 and self.look_every:
+            self._look(record)
+        figures: list[Tensor] = []
+        saved = time.monotonic()
+        for batch in self._batches():
+            record.progress.pulse()
+            figures.append(self.take_step(batch))
+            if not self._pauses():
+                continue
+            self._report(record, figures)
+            figures = []
+            if self.look_every and self._due(self.look_every):
+                self._look(record)
+            if self._due(0) or time.monotonic() - saved >= self.settings.checkpoint_seconds:
+                record.sync()
+                self._save()
+                saved = time.monotonic()
+
+    def _pauses(self) -> bool:
+        """Whether figures are due; a function of the step alone, so that a resumed run pauses where another does."""
+        return self._due(FLUSH_STEPS) or bool(self.look_every and self._due(self.look_every))
+
+    def _due(self, every: int) -> bool:
+        return self.step == self.settings.steps or bool(every and self.step % every == 0)
+
+    def _report(self, record: _Record, figures: list[Tensor]) -> None:
+        """Write the figures of the latest steps, and stop if one is not finite."""
+        first = self.step - len(figures)
+        drift = float(self.flat.teacher_drift())
+        rows = []
+        for number, values in enumerate(torch.stack(figures).tolist(), first):
+            named = dict(zip(("loss", "forecast", "contrast", "cosine"), values, strict=True))
+            row = {"step": number + 1, **named, "lr": learning_rate(number, self.settings)}
+            if not all(math.isfinite(value) for value in values):
+                raise self._diverged(row)
+            rows.append(row)
+        rows[-1]["teacher_drift"] = drift
+        self.last = rows[-1]
+        record.steps(rows, self.looked)
+
+    def _look(self, record: _Record) -> None:
+        self.looked = look = self.watch.look(self.forecaster, self.step, float(self.flat.teacher_drift()))
+        record.look(look)
+        worth = look.worth
+        if self.step and worth is not None and (self.best is None or worth > self.best["worth"]):
+            self.best = {"step": self.step, "worth": worth}
+            if self.settings.keep == "best":
+                tensors = {"trained": self.flat.trained, "teacher": self.flat.teacher}
+                save_checkpoint(self.folder / BEST, tensors, self.best)
+        if look.alarms and self.settings.alarm != "off":
+            self._sound(record, look)
+
+    def _sound(self, record: _Record, look: Look) -> None:
+        message = (
+            f"the embeddings are collapsing at step {look.step} ({'; '.join(look.alarms)}): raise "
+            f"fit.contrast_weight = {self.settings.contrast_weight:g} or fit.momentum = {self.settings.momentum:g}, "
+            f"lower fit.lr = {self.settings.lr:g}, or use a predictor"
+        )
+        if self.settings.alarm == "stop":
+            raise StageError(f'{message}; fit.alarm = "warn" goes on')
+        record.progress.note(message)
+
+    def _diverged(self, row: dict[str, float]) -> StageError:
+        place = self.sampler.memory.unsound_frame()
+        if place is not None:
+            video, frame = place
+            return StageError(
+                f"the loss is not finite at step {row['step']:g}, since a feature of '{self.watch.name_of(video)}' is "
+                f"not, in frame {frame}: extract or import that video anew (mofore verify names damage)"
+            )
+        return StageError(
+            f"the loss is not finite at step {row['step']:g} (eq. 9: {row['forecast']}, eq. 11: {row['contrast']}): "
+            f"lower fit.lr = {self.settings.lr:g} or raise fit.temperature = {self.settings.temperature:g}"
+        )
+
+    def _resume(self, progress: Progress) -> int:
+        """Go on from the latest sound checkpoint if there is one; return the number of steps already done.
+
+        The first process reads it, and the others take what they need from there: they cannot find another one.
+        """
+        found = load_latest(self.folder) if self.process_group.writes else None
+        if found is not None:
+            tensors, meta = found
+            for name, tensor in self._state().items():
+                tensor.copy_(tensors[name])
+            self.step, self.last, self.best = meta["step"], meta["last"], meta["best"]
+            self.queue.pushed, self.watch.first = meta["pushed"], meta["first_look"]
+            progress.note(f"resuming at step {self.step:,} of {self.settings.steps:,}")
+            began_in = meta.get("code", "torch")  # what checkpoints that do not say it were made by
+            goes_on_in = self.learner.code_name
+            if began_in != goes_on_in:
+                progress.note(f"begun in {began_in}, goes on in {goes_on_in}: the same but for the last digits")
+        self.step, self.queue.pushed = self.process_group.first(lambda: (self.step, self.queue.pushed))
+        for tensor in self._state().values():
+            self.process_group.copy_first(tensor)
+        return self.step
+
+    def _save(self) -> None:
+        meta: dict[str, Any] = {
+            "step": self.step,
+            "steps": self.settings.steps,
+            "last": self.last,
+            "best": self.best,
+            "pushed": self.queue.pushed,
+            "first_look": self.watch.first,
+            "code": self.learner.code_name,
+        }
+        save_numbered(self.folder, self.step, self._state(), meta, keep=self.settings.checkpoints)
+
+    def _state(self) -> dict[str, Tensor]:
+        """Every tensor that a step depends on or changes."""
+        return {
+            "trained": self.flat.trained,
+            "teacher": self.flat.teacher,
+            "adam.first": self.adam.first,
+            "adam.second": self.adam.second,
+            "adam.steps": self.adam.steps,
+            "queue": self.queue.rows_QE,
+        }
+
+
+class _Record:
+    """Where the figures of a run go."""
+
+    def __init__(self, log: MetricsLog, looks: MetricsLog, curves: Curves, progress: Progress) -> None:
+        self.log, self.looks, self.curves, self.progress = log, looks, curves, progress
+
+    def steps(self, rows: list[dict[str, float]], look: Look | None) -> None:
+        """Figures of steps."""
+        self.log.write(rows)
+        self.curves.add("step", rows[-1])
+        shown: dict[str, float] = {"loss": rows[-1]["loss"], "cosine": rows[-1]["cosine"]}
+        if look is not None:
+            shown["rank"] = look.figures["health"]["effective_rank"]
+            skill = look.figures["forecast"]["all"].get("skill")
+            shown |= {} if skill is None else {"skill": skill}
+        self.progress.advance(len(rows), **shown)
+
+    def look(self, look: Look) -> None:
+        """Figures of a look."""
+        self.looks.write([look.row()])
+        whole = {name: value for name, value in look.figures["forecast"]["all"].items() if isinstance(value, float)}
+        self.curves.add("validation", {"step": look.step, **whole, **look.figures["health"]})
+
+    def sync(self) -> None:
+        """Make sure that the figures up to here survive a power cut."""
+        self.log.sync()
+        self.looks.sync()
+
+
+@contextmanager
+def matrix_products(precision: str, device: torch.device) -> Iterator[None]:
+    """Let torch take products whose factors may be rounded to bfloat16, where ``precision`` says so.
+
+    Weights, sums, the loss and the optimiser stay float32. On a GPU and on processors with AMX factors are rounded, by
+    2^-8 of their size at most; on others that have bfloat16 this only chooses oneDNN's float32 products, which are as
+    exact as the usual ones and twice as fast.
+    """
+    before = torch.get_float32_matmul_precision()
+    rounded = precision == "bf16" or (precision == "auto" and has_bfloat16(device))
+    torch.set_float32_matmul_precision("medium" if rounded else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

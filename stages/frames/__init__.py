@@ -1,0 +1,1 @@
+"""A store's frames as tensors, and the pairs drawn from them."""

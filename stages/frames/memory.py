@@ -1,0 +1,213 @@
+"""The frames of a store, and clips of them by index arithmetic.
+
+Sums of frames are taken in float64. A float16 is a multiple of 2^-24, so such a sum is exact while the magnitudes add
+up to less than 2^29, in whatever order it is taken: a mean is the same to the bit from prefix sums and from the frames
+themselves, in memory and from files, and what a run learns does not depend on how much memory there was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ...cache.store import FrameTable
+from ...data.clips import Windows, holds_pair, sample_positions
+from .rows import FrameRows, Item, frame_rows
+
+SLACK_S = 0.002  # containers round times to their ticks, of 1/600 s at the coarsest
+SUM_BYTES = 4 << 20  # of frames in float64 at a time: what a core's cache holds
+
+
+@dataclass(frozen=True, slots=True)
+class Clips:
+    """What an embedder sees of B clips.
+
+    Attributes:
+        features: (B, L, D) float32; or (B, D), the clips' means, where the aggregator asks for no more.
+        times_s_BL: seconds from the first frame of each clip; None for means.
+    """
+
+    features: Tensor
+    times_s_BL: Tensor | None = None
+
+    def __getitem__(self, index: slice) -> Clips:
+        return Clips(self.features[index], None if self.times_s_BL is None else self.times_s_BL[index])
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTensors:
+    """All frames of V videos; all but ``frames``, which may be left in files, is on one device.
+
+    Attributes:
+        frames: their features.
+        times_s_N: presentation times, float64.
+        first_V: row of each video's first frame.
+        frames_V: frames of each video.
+        duration_V: seconds, the last frame's own time included; 0 for a video of one frame.
+        prefix_MD: sums of frames in float64, see :meth:`with_prefix_sums`; or None.
+        key_N: of each frame its video's first row + time x frame rate: one ascending table in which a time of any
+            video can be looked up.
+    """
+
+    frames: FrameRows
+    times_s_N: Tensor
+    first_V: Tensor
+    frames_V: Tensor
+    duration_V: Tensor
+    key_N: Tensor
+    prefix_MD: Tensor | None = None
+
+    @classmethod
+    def of(cls, table: FrameTable, device: torch.device) -> FrameTensors:
+        """Move a table to ``device`` (on the CPU, without a copy of the features; those in files stay there)."""
+        offsets = torch.from_numpy(table.offsets)
+        first_V, frames_V = offsets[:-1], offsets.diff()
+        times_s_N = torch.from_numpy(table.times_s_N)
+        passed_N = times_s_N - times_s_N[first_V].repeat_interleave(frames_V)
+        duration_V = passed_N[offsets[1:] - 1] * frames_V / (frames_V - 1).clamp(min=1)
+        rate_V = torch.where(duration_V > 0, frames_V / duration_V.clamp(min=1e-9), 0.0)
+        key_N = first_V.repeat_interleave(frames_V) + passed_N * rate_V.repeat_interleave(frames_V)
+        tensors = (times_s_N, first_V, frames_V, duration_V, key_N.cummax(dim=0).values)
+        return cls(frame_rows(table.features_ND, device), *(tensor.to(device) for tensor in tensors))
+
+    @property
+    def device(self) -> torch.device:
+        """Where clips are."""
+        return self.frames.device
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.frames.width
+
+    def some(self, video_B: Tensor) -> FrameTensors:
+        """Some of the videos, over the same frames (without prefix sums)."""
+        chosen = video_B.to(self.device)
+        per_video = (self.first_V[chosen], self.frames_V[chosen], self.duration_V[chosen])
+        return FrameTensors(self.frames, self.times_s_N, *per_video, self.key_N)
+
+    def extent_V(self, unit: str) -> Tensor:
+        """How long each video is: frames (int64), or seconds (float64)."""
+        return self.frames_V if unit == "frames" else self.duration_V
+
+    def usable_V(self, gap_least: float, unit: str) -> Tensor:
+        """Positions of the videos that can hold two clips with that gap between."""
+        extent_V = self.extent_V(unit)
+        least = 1 if unit == "frames" else self.duration_V / self.frames_V.clamp(min=1)
+        return torch.nonzero(holds_pair(extent_V, gap_least, least) & (self.frames_V > 1)).flatten()
+
+    def rows(self, video_B: Tensor, windows: Windows, clip_length: int) -> Tensor:
+        """Rows (B, L) of the clips' frames; at a time in seconds it is the frame that is shown then."""
+        position_BL = sample_positions(windows, clip_length)
+        first_B1 = self.first_V[video_B][:, None]
+        if not position_BL.is_floating_point():
+            return first_B1 + position_BL
+        frames_B1, duration_B1 = self.frames_V[video_B][:, None], self.duration_V[video_B][:, None]
+        rate_B1 = torch.where(duration_B1 > 0, frames_B1 / duration_B1.clamp(min=1e-9), 0.0)
+        rows_BL = torch.searchsorted(self.key_N, first_B1 + (position_BL + SLACK_S) * rate_B1, right=True) - 1
+        return rows_BL.maximum(first_B1).minimum(first_B1 + frames_B1 - 1)
+
+    def seconds(self, video_B: Tensor, windows: Windows, clip_length: int) -> tuple[Tensor, Tensor]:
+        """When the clips begin and end (B,), seconds from the first frame; a frame lasts to the next, as on average."""
+        rows_BL = self.rows(video_B, windows, clip_length)
+        first_B, frames_B = self.first_V[video_B], self.frames_V[video_B]
+        begin_B = self.times_s_N[first_B]
+        frame_s_B = self.duration_V[video_B] / frames_B.clamp(min=1)
+        return self.times_s_N[rows_BL[:, 0]] - begin_B, self.times_s_N[rows_BL[:, -1]] - begin_B + frame_s_B
+
+    def clips(self, rows_BL: Tensor) -> Clips:
+        """The frames in those rows, float32, with their times."""
+        features = self._gathered(rows_BL).float()
+        times_s_BL = self.times_s_N[rows_BL]
+        return Clips(features, (times_s_BL - times_s_BL[:, :1]).float())
+
+    def means(self, video_B: Tensor, rows_BL: Tensor, *, dense: bool) -> Clips:
+        """The means (B, D) of the clips' frames, each frame counted once.
+
+        Args:
+            video_B: the clips' videos.
+            rows_BL: their frames, ascending.
+            dense: whether each clip has every frame between its first and its last.
+        """
+        if self.prefix_MD is not None and dense:
+            first_B, last_B = rows_BL[:, 0], rows_BL[:, -1]
+            sums_BD = self.prefix_MD.index_select(0, last_B + video_B + 1)
+            sums_BD -= self.prefix_MD.index_select(0, first_B + video_B)
+            count_B = last_B - first_B + 1
+        else:
+            new_BL = torch.ones_like(rows_BL, dtype=torch.bool)
+            new_BL[:, 1:] = rows_BL[:, 1:] > rows_BL[:, :-1]
+            sums_BD, count_B = _sums(self._gathered(rows_BL), new_BL), new_BL.sum(dim=1)
+        return Clips(sums_BD.mul_(count_B.double().reciprocal()[:, None]).float())
+
+    def ahead(self, clips: Iterator[Item]) -> Iterator[Item]:
+        """The same, but where frames are in files, the next is always being read while one is in use."""
+        return self.frames.ahead(clips)
+
+    @property
+    def prefix_shape(self) -> tuple[int, int]:
+        """(M, D) of the sums: a row more than it has frames for each video."""
+        return len(self.frames) + len(self.frames_V), self.width
+
+    def with_prefix_sums(self) -> FrameTensors:
+        """The same frames with sums, so that a clip's mean costs two rows instead of l.
+
+        Row first_V[v] + v + i holds the sum of the first i frames of video v; sums begin anew with each video.
+        """
+        prefix_MD = torch.zeros(self.prefix_shape, dtype=torch.float64, device=self.device)
+        self.sum_into(prefix_MD)
+        return replace(self, prefix_MD=prefix_MD)
+
+    def sum_into(self, prefix_MD: Tensor) -> None:
+        """Fill zeros of :attr:`prefix_shape` with the sums."""
+        for number, (first, frames) in enumerate(self._places()):
+            rows_TD = prefix_MD[first + number + 1 : first + number + 1 + frames]
+            torch.cumsum(self.frames.span(first, first + frames), dim=0, dtype=torch.float64, out=rows_TD)
+
+    def mean_pool(self) -> Tensor:
+        """The mean of all frames of each video (V, D), float32."""
+        mean_VD = torch.empty(len(self.frames_V), self.width, device=self.device)  # many small ones would scatter
+        for video, (first, frames) in enumerate(self._places()):
+            sum_D = torch.zeros(self.width, dtype=torch.float64, device=self.device)
+            for _, part_TD in self._parts(first, frames):
+                sum_D += part_TD.double().sum(dim=0)
+            mean_VD[video] = sum_D / frames
+        return mean_VD
+
+    def unsound_frame(self) -> tuple[int, int] | None:
+        """The first frame whose feature is not finite, as (video, frame); None if all are."""
+        for video, (first, frames) in enumerate(self._places()):
+            for begin, part_TD in self._parts(first, frames):
+                finite_T = torch.isfinite(part_TD).all(dim=1)
+                if not bool(finite_T.all()):
+                    return video, begin - first + int(torch.nonzero(~finite_T)[0])
+        return None
+
+    def _gathered(self, rows_BL: Tensor) -> Tensor:
+        """Those rows (B, L, D), float16."""
+        return self.frames.take(rows_BL.flatten()).view(*rows_BL.shape, -1)
+
+    def _places(self) -> Iterator[tuple[int, int]]:
+        """First row and number of frames of each video."""
+        return zip(self.first_V.tolist(), self.frames_V.tolist(), strict=True)
+
+    def _parts(self, first: int, frames: int) -> Iterator[tuple[int, Tensor]]:
+        """The frames of a video in parts of bounded size, each with its first row."""
+        size = max(1, SUM_BYTES // (8 * self.width))
+        for begin in range(first, first + frames, size):
+            yield begin, self.frames.span(begin, min(begin + size, first + frames))
+
+
+def _sums(features_BLD: Tensor, wanted_BL: Tensor) -> Tensor:
+    """Sums (B, D) in float64 of the wanted frames of each clip."""
+    size = max(1, SUM_BYTES // (8 * features_BLD[:1].numel())) if len(features_BLD) else 1
+    if bool(wanted_BL.all()):
+        return torch.cat([part.double().sum(dim=1) for part in features_BLD.split(size)])
+    parts = zip(features_BLD.split(size), wanted_BL.double().split(size), strict=True)
+    return torch.cat([torch.einsum("bl,bld->bd", wanted, part.double()) for part, wanted in parts])

@@ -1,0 +1,1 @@
+"""This computer: devices, cores, memory, child processes."""

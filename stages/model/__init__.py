@@ -1,0 +1,1 @@
+"""MoFore's networks, objective and saved fits; embeddings in every space."""

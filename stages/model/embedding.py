@@ -1,0 +1,136 @@
+"""Embeddings of videos: several temporal views through one embedder, averaged (Figure 1 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...data.arrays import Float32
+from ...data.clips import Windows, spread_views
+from ...data.settings import FitSettings
+from ..frames.memory import Clips, FrameTensors
+from ..vectors.normalize import l2_normalize
+from .forecaster import ForecastEmbedder, Forecaster
+
+BLOCK_BYTES = 64 << 20  # of gathered frames at a time
+
+
+def take_clips(
+    memory: FrameTensors, video_B: Tensor, windows: Windows, settings: FitSettings, *, means: bool = False
+) -> Clips:
+    """Clips as the aggregator of ``settings`` wants them: frames, or (always with ``means``) their means alone."""
+    rows_BL = memory.rows(video_B, windows, settings.clip_length)
+    if means or settings.aggregator == "mean":
+        return memory.means(video_B, rows_BL, dense=settings.dense)
+    return memory.clips(rows_BL)
+
+
+@torch.inference_mode()
+def embed_clips(
+    embedder: nn.Module,
+    memory: FrameTensors,
+    video_B: Tensor,
+    windows: Windows,
+    settings: FitSettings,
+    *,
+    means: bool = False,
+) -> Tensor:
+    """Unit embeddings (B, E) of any number of clips, in blocks of bounded memory; ``means`` as :func:`take_clips`."""
+    block = max(1, BLOCK_BYTES // (4 * settings.clip_length * memory.width))
+    clips = (
+        take_clips(memory, video_B[rows], windows[rows], settings, means=means) for rows in _blocks(len(video_B), block)
+    )
+    return functional.normalize(torch.cat([embedder(part) for part in memory.ahead(clips)]), dim=1)
+
+
+def embed_views(embedder: nn.Module, memory: FrameTensors, settings: FitSettings, *, views: int) -> Tensor:
+    """Unit embeddings (V, views, E) of evenly spread windows of each video."""
+    video_B, windows = spread_views(memory.extent_V(settings.unit), span=settings.span, views=views)
+    embeddings_BE = embed_clips(embedder, memory, video_B, windows, settings)
+    return embeddings_BE.view(len(memory.frames_V), views, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The views of V videos through one embedder, as far as they are kept.
+
+    Attributes:
+        mean_VE: mean of the views' unit embeddings, not normalised.
+        first_VE: unit embedding of the first view.
+        last_VE: of the last one.
+        count: views of a video.
+    """
+
+    mean_VE: Tensor
+    first_VE: Tensor
+    last_VE: Tensor
+    count: int
+
+    def pooled(self) -> Float32:
+        """One unit vector (V, E) per video."""
+        return functional.normalize(self.mean_VE, dim=1).cpu().numpy()
+
+
+@torch.inference_mode()
+def embed_videos(
+    embedders: Mapping[str, nn.Module], memory: FrameTensors, settings: FitSettings, *, views: int
+) -> dict[str, Views]:
+    """Evenly spread windows of each video through every embedder: frames are read once, in blocks of bounded memory."""
+    video_B, windows = spread_views(memory.extent_V(settings.unit), span=settings.span, views=views)
+    size = views * max(1, BLOCK_BYTES // (4 * settings.clip_length * memory.width * views))  # whole videos
+    clips = (take_clips(memory, video_B[rows], windows[rows], settings) for rows in _blocks(len(video_B), size))
+    parts: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in embedders}
+    for part in memory.ahead(clips):
+        for name, embedder in embedders.items():
+            unit_VKE = functional.normalize(embedder(part), dim=1).view(len(part) // views, views, -1)
+            parts[name].append((unit_VKE.mean(dim=1), unit_VKE[:, 0].clone(), unit_VKE[:, -1].clone()))
+    return {name: _joined(found, views) for name, found in parts.items()}
+
+
+class FramesMean(nn.Module):
+    """The mean of a clip's frames: an embedder that nothing has trained."""
+
+    def forward(self, clips: Clips) -> Tensor:
+        """(B, D)."""
+        return clips.features if clips.times_s_BL is None else clips.features.mean(dim=1)
+
+
+def embedder_of(forecaster: Forecaster, source: str, settings: FitSettings) -> nn.Module:
+    """What embeds videos: the teacher (the paper's), the student, or the forecast at the mean gap."""
+    match source:
+        case "teacher":
+            return forecaster.teacher
+        case "student":
+            return forecaster.student
+        case _:
+            return ForecastEmbedder(forecaster, (settings.gap_least + settings.gap_max) / 2)
+
+
+def pool_views(views_VKE: Tensor) -> Float32:
+    """One unit vector (V, E) per video: the mean of its views, normalised."""
+    return functional.normalize(views_VKE.mean(dim=1), dim=1).cpu().numpy()
+
+
+def mean_pool(memory: FrameTensors) -> Float32:
+    """The mean of all frame features of each video as a unit vector (V, D): the baseline without training."""
+    return functional.normalize(memory.mean_pool(), dim=1).cpu().numpy()
+
+
+def random_projection(embeddings_VD: Float32, width: int, seed: int) -> Float32:
+    """Unit vectors (V, width) after a seeded Gaussian matrix: what a projection does without learning."""
+    matrix_DE = np.random.default_rng(seed).standard_normal((embeddings_VD.shape[1], width), np.float32)
+    return l2_normalize(embeddings_VD @ matrix_DE)
+
+
+def _joined(parts: list[tuple[Tensor, ...]], views: int) -> Views:
+    mean_VE, first_VE, last_VE = (torch.cat(blocks) for blocks in zip(*parts, strict=True))
+    return Views(mean_VE, first_VE, last_VE, views)
+
+
+def _blocks(total: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, total, size))

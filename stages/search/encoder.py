@@ -1,0 +1,136 @@
+"""The backbone as queries need it: frames of files, pictures and texts, by the road that the store's frames took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...cache.store import FrameTable, row_offsets
+from ...data.arrays import Float16, Float32
+from ...data.decode import picture
+from ...data.errors import StaleError, UsageError, VideoError
+from ...data.sampling import Span, Within
+from ...data.settings import ExtractSettings
+from ..backbone.encoder import Encoder, load_encoder
+from ..backbone.made_alike import difference
+from ..backbone.network import ComputeMode
+from ..backbone.text_tower import encode_text, refuse_missing_tokenizer
+from ..decode.source import Pieces, Reading
+from ..machine.allocator import keep_freed_memory
+from ..machine.device import pick_device
+
+WHOLE = Span()
+PASS_FRAMES = 16  # of a forward pass
+SIZES = (1, 8, PASS_FRAMES)  # that a pass is filled up to: choosing kernels for a size takes as long as a pass
+
+
+@dataclass(frozen=True)
+class QueryEncoder:
+    """A backbone that is loaded when it is first needed, and then kept.
+
+    Attributes:
+        settings: of the extraction.
+        weights: local weights of the backbone.
+        pinned: what the store was made with; not compiled here, which would take longer than it saves.
+        note: told what the user should know of how the backbone was made.
+    """
+
+    settings: ExtractSettings
+    weights: Path | None
+    pinned: Mapping[str, Any]
+    note: Callable[[str], None] = lambda _text: None
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """In plain fp32.
+
+        Raises:
+            StaleError: if it is not the one that made the store.
+        """
+        encoder = load_encoder(self.settings, self.weights, pick_device(self.settings.device))
+        differs = difference(self.pinned, encoder)
+        if differs:
+            way_out = ", or bring back the weights" if differs.startswith("weights") else ""
+            raise StaleError(f"the features were made with {differs}: run `mofore extract --force`{way_out}")
+        for note in encoder.notes:
+            self.note(note)
+        return encoder
+
+    @cached_property
+    def _at_work(self) -> Encoder:
+        """In the arithmetic of the store."""
+        keep_freed_memory()
+        height, width = self.encoder.preprocess.size
+        example_BCHW = torch.zeros(1, 3, height, width, dtype=torch.uint8)
+        return self.encoder.at(ComputeMode(self.pinned["precision"], self.pinned["folded"]), example_BCHW)
+
+    def of_file(self, path: Path, span: Span | None) -> FrameTable:
+        """Features of the frames of a video file, or of a span of it, with their true times.
+
+        Raises:
+            VideoError: if the file cannot be read.
+            UsageError: if it holds no frame of the span.
+        """
+        preprocess = self.encoder.preprocess
+        sampling = Within(self.settings.stride, self.settings.fps, span or WHOLE)
+        keep = self.settings.damaged == "keep"
+        reading = Reading(preprocess, sampling, self.settings.image_fps, keep_damaged=keep)
+        passes: list[Float16] = []
+        times_s: list[float] = []
+        waiting: list[Tensor] = []
+        try:
+            for piece in Pieces(path, reading, 0, lambda: None):
+                times_s.extend(piece.times_s)
+                waiting.extend(piece.pixels)
+                while len(waiting) >= PASS_FRAMES:
+                    passes.append(self._features(waiting[:PASS_FRAMES]))
+                    del waiting[:PASS_FRAMES]
+        except VideoError as error:
+            raise VideoError(f"'{path}': {error}") from error
+        if waiting:
+            passes.append(self._features(waiting))
+        if not passes:
+            raise UsageError(f"'{path}' has no frame {span}: it is shorter")
+        return _table(np.concatenate(passes), times_s, str(path))
+
+    def of_image(self, path: Path) -> FrameTable:
+        """The features of a picture, as a video of one frame.
+
+        Raises:
+            VideoError: if the file cannot be read.
+        """
+        try:
+            frames_1HWC = torch.from_numpy(picture(path).copy())[None]
+        except VideoError as error:
+            raise VideoError(f"'{path}': {error}") from error
+        pixels_1HWC = self.encoder.preprocess(frames_1HWC).permute(0, 2, 3, 1)
+        return _table(self._features([*pixels_1HWC]), [0.0], str(path))
+
+    def of_text(self, text: str) -> Float32:
+        """Unit vector (D,) of a text.
+
+        Raises:
+            BackboneError: if the backbone's tokenizer needs a package that is not installed.
+            StageError: if it cannot be had.
+        """
+        refuse_missing_tokenizer(self.settings.backbone)
+        return encode_text(self.encoder, text)
+
+    def _features(self, frames: Sequence[Tensor]) -> Float16:
+        """Float16 (n, D) of up to :data:`PASS_FRAMES` preprocessed frames, uint8 (H, W, C)."""
+        count = len(frames)
+        size = next(size for size in SIZES if size >= count)
+        pixels_BHWC = torch.zeros(size, *frames[0].shape, dtype=torch.uint8)
+        torch.stack([*frames], out=pixels_BHWC[:count])
+        return np.asarray(self._at_work.encode(pixels_BHWC.permute(0, 3, 1, 2))[:count].half().numpy())
+
+
+def _table(features_TD: Float16, times_s: list[float], name: str) -> FrameTable:
+    return FrameTable(features_TD, np.array(times_s), row_offsets([len(features_TD)]), (name,))

@@ -1,0 +1,1 @@
+"""FAISS indexes, whose answers are exact to the bit or say how far they are not."""

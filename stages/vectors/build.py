@@ -1,0 +1,237 @@
+"""Build a FAISS index of any kind over unit vectors: train on a sample, add in blocks, tune.
+
+The same vectors, settings and number of threads give the same index: samples and k-means are seeded, and one thread
+alone links a graph, since several would link it in the order in which they come.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...data.arrays import Float32, Int64
+from ...data.errors import StageError
+from ...data.settings import INDEX_KINDS, IndexSettings
+from ..machine.memory import machine_bytes
+from .device import Place, on_gpu, to_cpu, to_gpu
+from .exact import Propose, blocks, core, is_exact, selects
+from .faiss_library import faiss
+from .kinds import Limits, choose
+from .tuning import QUERIES, Trial, Tuned, held_out, tune
+
+BLOCK_ROWS = 65_536
+POINTS_PER_LIST = 64
+LEAST_SAMPLE = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An index, and how it was chosen.
+
+    Attributes:
+        index: FAISS's.
+        factory: the factory string it was made from.
+        search: parameters of the search.
+        why: one line.
+        seconds: that training and adding took; choosing parameters not included.
+    """
+
+    index: Any
+    factory: str
+    search: Mapping[str, int] = field(default_factory=dict)
+    why: str = ""
+    seconds: float = 0.0
+
+
+def check(settings: IndexSettings, width: int) -> None:
+    """Find out whether FAISS knows this kind of index, before any work is done.
+
+    Raises:
+        StageError: with FAISS's reason.
+    """
+    if settings.kind in INDEX_KINDS:
+        faiss()
+        return
+    if not selects(_made(settings.kind, width)):
+        raise StageError(
+            f"index.kind = {settings.kind!r}: FAISS cannot leave rows out of a search of this kind, as a search from a "
+            f"video of the index does: take one of {', '.join(INDEX_KINDS)}, or a factory string of IVF, HNSW or SQ"
+        )
+
+
+def build(vectors_NE: Float32, settings: IndexSettings, *, place: Place = "cpu") -> Built:
+    """Index vectors by inner product.
+
+    Args:
+        vectors_NE: unit vectors.
+        settings: kind, limits, wished agreement and seed.
+        place: where to train and add.
+
+    Raises:
+        StageError: if FAISS cannot build a factory string of the user's over these vectors.
+    """
+    count, width = vectors_NE.shape
+    choice = choose(settings.kind, count, width, limits(settings))
+    begin = time.perf_counter()
+    index = fill(trained(choice.factory, vectors_NE, settings.seed, place), vectors_NE)
+    seconds = time.perf_counter() - begin
+    if is_exact(index):
+        return Built(index, choice.factory, why=choice.why, seconds=seconds)
+    search, how = tuned(index, index.search, vectors_NE, settings)
+    return Built(index, choice.factory, search, f"{choice.why}; {how}", seconds)
+
+
+def limits(settings: IndexSettings) -> Limits:
+    """Of kind = auto."""
+    memory = settings.memory_mb * 1e6 or machine_bytes() / 2
+    return Limits(memory, settings.latency_ms)
+
+
+def trained(factory: str, vectors_NE: Float32, seed: int, place: Place = "cpu") -> Any:
+    """An empty index that has learnt what it needs to from a sample of the vectors.
+
+    Raises:
+        StageError: if FAISS refuses.
+    """
+    index = _made(factory, vectors_NE.shape[1])
+    _seed(index, seed)
+    lists = int(getattr(core(index), "nlist", 0))
+    index = to_gpu(index, devices=1) if place == "faiss-gpu" else index
+    if index.is_trained:
+        return index
+    sample = vectors_NE[training_rows(len(vectors_NE), lists, seed)]
+    try:
+        index.train(np.ascontiguousarray(sample))
+    except RuntimeError as error:
+        raise StageError(
+            f"index.kind = {factory!r} cannot be trained on {len(sample):,} vectors ({_reason(error)}): take "
+            "index.kind = 'auto', or fewer lists or bits"
+        ) from error
+    return index
+
+
+def fill(index: Any, vectors_NE: Float32, *, first: int = 0) -> Any:
+    """Add vectors, block by block, under labels from ``first`` on; returns the portable index."""
+    if on_gpu(index):
+        return to_cpu(_filled_there(index, vectors_NE))
+    with _one_thread_for_graphs(index):
+        for block in blocks(len(vectors_NE), BLOCK_ROWS):
+            append(index, vectors_NE[block], np.arange(first + block.start, first + block.stop))
+    return index
+
+
+def append(index: Any, vectors_ME: Float32, labels_M: Int64) -> None:
+    """Add vectors under labels of their own; kinds that number on their own do so."""
+    vectors_ME = np.ascontiguousarray(vectors_ME)
+    if isinstance(index, faiss().IndexIDMap) or _has_lists(index):
+        index.add_with_ids(vectors_ME, labels_M)
+    else:
+        index.add(vectors_ME)
+
+
+def forget(index: Any, labels_M: Int64) -> bool:
+    """Take vectors out of an index that can do so without numbering the others anew; whether it could.
+
+    An exact index numbers them anew, which is what its rows do as well.
+    """
+    lists = isinstance(core(index), faiss().IndexIVF) and not isinstance(
+        faiss().downcast_index(index), faiss().IndexRefine
+    )
+    if not lists and not is_exact(index):
+        return False
+    index.remove_ids(faiss().IDSelectorBatch(np.ascontiguousarray(labels_M)))
+    return True
+
+
+def training_rows(count: int, lists: int, seed: int) -> Int64:
+    """A bounded sample; the rows that the index is tried with are left to the last."""
+    size = min(count, max(LEAST_SAMPLE, POINTS_PER_LIST * lists))
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(np.roll(order, -QUERIES)[:size])
+
+
+def tuned(index: Any, propose: Propose, vectors_NE: Float32, settings: IndexSettings) -> tuple[Mapping[str, int], str]:
+    """Parameters of the search that reach the wished agreement, and a line about it."""
+    trial = Trial.of(vectors_NE, held_out(len(vectors_NE), settings.seed))
+    found = tune(index, propose, vectors_NE, trial, settings.recall)
+    return found.search, _said(found, settings.recall)
+
+
+def _said(found: Tuned, recall: float) -> str:
+    how = ", ".join(f"{name} = {value}" for name, value in found.search.items()) or "nothing to tune"
+    met = f"(wished: {recall:g})" if found.agreement >= recall else f"and no more (wished: {recall:g})"
+    return f"{how}: agreement {found.agreement:.3f} at 10 {met}"
+
+
+def _made(factory: str, width: int) -> Any:
+    library = faiss()
+    try:
+        return library.index_factory(width, factory, library.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise StageError(
+            f"index.kind = {factory!r} cannot be built for vectors of width {width} ({_reason(error)}): take one of "
+            f"{', '.join(INDEX_KINDS)}, or another factory string"
+        ) from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """What FAISS says, without the place in its source."""
+    return str(error).rsplit("Error: ", 1)[-1].rsplit("cpp:", 1)[-1].split(": ", 1)[-1].strip()
+
+
+def _seed(index: Any, seed: int) -> None:
+    """Seed every k-means, and silence FAISS's advice about small samples, which goes to the terminal."""
+    inner = core(index)
+    for part in (inner, getattr(inner, "pq", None), *map(_quantizer, _rotations(index))):
+        if hasattr(part, "cp"):
+            part.cp.seed, part.cp.min_points_per_centroid = seed, 1
+
+
+def _rotations(index: Any) -> list[Any]:
+    """Transforms that learn from product quantisation."""
+    library, index = faiss(), faiss().downcast_index(index)
+    if not isinstance(index, library.IndexPreTransform):
+        return []
+    chain = [library.downcast_VectorTransform(index.chain.at(number)) for number in range(index.chain.size())]
+    return [transform for transform in chain if isinstance(transform, library.OPQMatrix)]
+
+
+def _quantizer(rotation: Any) -> Any:
+    """The quantiser that a rotation is trained with; its own default cannot be reached."""
+    if rotation.pq is None:
+        quantizer = faiss().ProductQuantizer(rotation.d_out, rotation.M, 8)
+        quantizer.this.disown()  # nobody else keeps it alive: a few kB are never freed
+        rotation.pq = quantizer
+    return rotation.pq
+
+
+def _filled_there(index: Any, vectors_NE: Float32) -> Any:
+    """Add vectors on the GPU, which numbers them from 0."""
+    for block in blocks(len(vectors_NE), BLOCK_ROWS):
+        index.add(np.ascontiguousarray(vectors_NE[block]))
+    return index
+
+
+def _has_lists(index: Any) -> bool:
+    """Whether vectors are in lists under labels of their own; those of a refined index are places in its table."""
+    library = faiss()
+    return isinstance(core(index), library.IndexIVF) and not isinstance(
+        library.downcast_index(index), library.IndexRefine
+    )
+
+
+@contextmanager
+def _one_thread_for_graphs(index: Any) -> Iterator[None]:
+    library = faiss()
+    threads = library.omp_get_max_threads()
+    if isinstance(core(index), library.IndexHNSW):
+        library.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        library.omp_set_num_threads(threads)

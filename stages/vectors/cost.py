@@ -1,0 +1,121 @@
+"""What an index costs and what it misses: agreement with exact search, size, and queries a second.
+
+Speed is measured where it will be used, in a few tenths of a second; it differs from run to run, so that it is kept in
+a file of its own and not among the metrics.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...data.arrays import Float32
+from .device import Place
+from .exact import is_exact
+from .faiss_library import faiss
+from .tuning import Trial, held_out
+from .vector_index import VECTORS, VectorIndex
+
+NEIGHBOURS = 10  # asked for when speed is measured
+MANY = 256  # queries at once
+MEASURE_S = 0.05
+MOST_SINGLES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class IndexCost:
+    """Of one index.
+
+    Attributes:
+        space: of the index.
+        level: of the index.
+        factory: what FAISS built.
+        vectors: N.
+        width: E.
+        agreement: share of the exact nearest that are found, at 1, 10 and 50; 1 for an exact index.
+        queries: that the agreement was measured with: rows of the index, each left out of its own answer.
+        build_s: training and adding, or updating, s.
+        bytes_per_vector: of FAISS's file.
+        single_qps: queries a second, one at a time, 10 neighbours each.
+        many_qps: in batches of 256.
+        place: where: cpu, faiss-gpu or torch.
+        threads: of FAISS.
+    """
+
+    space: str
+    level: str
+    factory: str
+    vectors: int
+    width: int
+    agreement: dict[str, float]
+    queries: int
+    build_s: float
+    bytes_per_vector: float
+    single_qps: float
+    many_qps: float
+    place: Place
+    threads: int
+
+
+def measure(index: VectorIndex, folder: Path, build_s: float, *, place: Place = "cpu", seed: int = 0) -> IndexCost:
+    """The price of an index that was saved in ``folder``."""
+    count, exact = len(index.items), is_exact(index.faiss_index)
+    rows_Q, asked = held_out(count, seed), index.on(place)
+    vectors_NE = np.empty((0, len(index.mean_E)), np.float32) if exact else index.centered(index.embeddings_NE)
+    trial = Trial.of(vectors_NE, rows_Q[:0] if exact else rows_Q)
+    queries_QE = index.vectors(rows_Q)
+    return IndexCost(
+        space=index.about.space,
+        level=index.about.level,
+        factory=index.about.factory,
+        vectors=count,
+        width=len(index.mean_E),
+        agreement=trial.agreements(asked.search),
+        queries=len(rows_Q),
+        build_s=round(build_s, 3),
+        bytes_per_vector=round((folder / VECTORS).stat().st_size / max(count, 1), 1),
+        single_qps=_singles(asked, queries_QE),
+        many_qps=_many(asked, queries_QE),
+        place=place,
+        threads=faiss().omp_get_max_threads(),
+    )
+
+
+def _singles(index: VectorIndex, queries_QE: Float32) -> float:
+    def ask(number: int) -> int:
+        index.search(queries_QE[number % len(queries_QE)][None], NEIGHBOURS)
+        return 1
+
+    return rate(ask, MOST_SINGLES) if len(queries_QE) else 0.0
+
+
+def _many(index: VectorIndex, queries_QE: Float32) -> float:
+    batch_QE = np.resize(queries_QE, (MANY, queries_QE.shape[1])) if len(queries_QE) else queries_QE
+
+    def ask(_number: int) -> int:
+        index.search(batch_QE, NEIGHBOURS)
+        return len(batch_QE)
+
+    return rate(ask, MOST_SINGLES) if len(queries_QE) else 0.0
+
+
+def rate(ask: Callable[[int], int], most: int, *, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Queries a second; the first call, which loads what the others find loaded, does not count.
+
+    Args:
+        ask: of the number of the call; how many queries it answered.
+        most: calls.
+        clock: s.
+    """
+    ask(0)
+    done, begin, spent = 0, clock(), 0.0
+    for number in range(1, most + 1):
+        done += ask(number)
+        spent = clock() - begin
+        if spent >= MEASURE_S:
+            break
+    return float(f"{done / max(spent, 1e-9):.4g}")
