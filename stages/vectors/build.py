@@ -115,13 +115,13 @@ def trained(factory: str, vectors_NE: Float32, seed: int, place: Place = "cpu") 
     return index
 
 
-def fill(index: Any, vectors_NE: Float32, *, first: int = 0) -> Any:
-    """Add vectors, block by block, under labels from ``first`` on; returns the portable index."""
+def fill(index: Any, vectors_NE: Float32) -> Any:
+    """Add vectors, block by block, each under its row as label; returns the portable index."""
     if on_gpu(index):
         return to_cpu(_filled_there(index, vectors_NE))
     with _one_thread_for_graphs(index):
         for block in blocks(len(vectors_NE), BLOCK_ROWS):
-            append(index, vectors_NE[block], np.arange(first + block.start, first + block.stop))
+            append(index, vectors_NE[block], np.arange(block.start, block.stop))
     return index
 
 

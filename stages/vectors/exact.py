@@ -77,14 +77,6 @@ def inner_products(vectors_of: VectorsOf, queries_QE: Float32, row_QK: Int64) ->
     return similarity.reshape(row_QK.shape)
 
 
-def merged(found: list[Found], k: int) -> Found:
-    """The best ``k`` of several answers to the same queries."""
-    similarity_QK = np.concatenate([similarity for similarity, _ in found], axis=1)
-    row_QK = np.concatenate([row for _, row in found], axis=1)
-    order_QK = np.lexsort((row_QK, -similarity_QK), axis=1)[:, :k]
-    return np.take_along_axis(similarity_QK, order_QK, 1), np.take_along_axis(row_QK, order_QK, 1)
-
-
 def scan(tensors_of: TensorsOf, rows: Int64, queries_QE: Float32, k: int) -> Found:
     """An exact search by torch, block by block, where the vectors are: where FAISS has no GPU, or no exact index."""
     import torch  # a search that FAISS answers needs none
