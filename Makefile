@@ -12,9 +12,9 @@ ROOT := $(VENV)/src/mofore
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::FutureWarning
 # What meets each dependency, without the tests of processes, kills and memory.
 BOUND_TESTS := cache data $(addsuffix .py,$(addprefix stages/test_,arithmetic bfloat16 build_index classification \
-	clustering contact_sheet curves encoders evaluate few_rows fit import_features index_kinds linear_probe ranking \
-	ties text_tower thread_count vector_index watch weight_files)) pipeline/test_compare.py pipeline/test_config.py pipeline/test_demo.py \
-	pipeline/test_import.py pipeline/test_search.py
+	clustering contact_sheet curves encoders evaluate fit import_features index_kinds linear_probe ranking \
+	ties text_tower vector_index watch weight_files)) pipeline/test_compare.py pipeline/test_config.py \
+	pipeline/test_demo.py pipeline/test_import.py pipeline/test_search.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check check-bounds test bench clean

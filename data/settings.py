@@ -293,13 +293,6 @@ class FitSettings(Settings):
     momentum_schedule: str = setting(
         "constant", "constant, or cosine from momentum to 1 (open in the paper)", choices=("constant", "cosine")
     )
-    compile: str = setting(
-        "auto",
-        "steps of batch 8 and 16 of dense networks in compiled C: auto (where there is a compiler), on (an error "
-        "without one), off; the same to within rounding",
-        choices=("auto", "on", "off"),
-        identity=False,
-    )
     precision: str = setting(
         "auto",
         "products: fp32, bf16 (factors may be rounded to it, weights and sums not), auto (bf16 if in hardware)",
@@ -539,6 +532,9 @@ INDEX_KINDS = ("flat", "ivf", "hnsw", "ivfpq", "auto")
 def _another_fit(name: str) -> bool:
     return re.fullmatch(r"fit:[0-9a-f]+", name) is not None
 
+
+REMOVED = {"fit.compile": "every step is torch's"}
+"""Settings of earlier versions, each with what holds in its place: a file that still names one is read, with a note."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},

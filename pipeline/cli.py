@@ -540,7 +540,10 @@ def main() -> None:
 
 def _open(workdir: Path, overrides: tuple[str, ...]) -> tuple[Workspace, Config]:
     workspace = Workspace.open(workdir)
-    return workspace, load_config(workspace.config, overrides)
+    config = load_config(workspace.config, overrides)
+    for note in config.notes:
+        console.say(f"note: {note}")
+    return workspace, config
 
 
 def _look(workspace: Workspace, config: Config) -> Snapshot:

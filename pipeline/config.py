@@ -6,7 +6,7 @@ import json
 import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ..data.errors import ConfigError
 from ..data.section import Settings
 from ..data.settings import (
     PRESETS,
+    REMOVED,
     DataSettings,
     ExtractSettings,
     FinetuneSettings,
@@ -38,13 +39,18 @@ HEADER = """\
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings of a work folder."""
+    """All settings of a work folder.
+
+    Attributes:
+        notes: a line for each setting of an earlier version that was given, and does nothing.
+    """
 
     data: DataSettings
     extract: ExtractSettings
     fit: FitSettings
     finetune: FinetuneSettings
     index: IndexSettings
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
@@ -69,6 +75,8 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
 def make_config(values: Mapping[str, Mapping[str, Any]]) -> Config:
     """Check sections and keys and make the settings; ``fit.preset`` fills what ``fit`` leaves out.
 
+    Settings of earlier versions (:data:`~mofore.data.settings.REMOVED`) are passed over with a note.
+
     Raises:
         ConfigError: for an unknown section or key (with the nearest name), or a value out of range.
     """
@@ -76,14 +84,24 @@ def make_config(values: Mapping[str, Mapping[str, Any]]) -> Config:
         _check_name(section, SECTIONS, "section")
     made = {}
     for section, kind in SECTIONS.items():
-        given = dict(values.get(section, {}))
+        given = still_known(section, values.get(section, {}))
         known = {f.name for f in fields(kind)}
         for key in given:
             _check_name(f"{section}.{key}", {f"{section}.{name}" for name in known}, "setting")
         if section == "fit":
             given = {**preset_values(given), **given}
         made[section] = kind(**given)
-    return Config(**made)  # type: ignore[arg-type]
+    return Config(**made, notes=_notes(values))  # type: ignore[arg-type]
+
+
+def still_known(section: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given of a section, without the settings of earlier versions."""
+    return {key: value for key, value in given.items() if f"{section}.{key}" not in REMOVED}
+
+
+def _notes(values: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    given = {f"{section}.{key}" for section, keys in values.items() for key in keys}
+    return tuple(f"{name} is no more: {why}; ignored" for name, why in REMOVED.items() if name in given)
 
 
 def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:

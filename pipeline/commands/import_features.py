@@ -26,7 +26,7 @@ from ...data.wording import counted
 from ...stages import versions
 from ...stages.import_features.options import Reading, listed
 from .. import console
-from ..config import Config, load_config, make_config, parse_override, render
+from ..config import Config, load_config, make_config, parse_override, render, still_known
 from ..run import remember
 from ..snapshot import in_tables, lists_folder, observe, store_key
 from ..workspace import Workspace
@@ -135,7 +135,7 @@ def _settings(workspace: Workspace, values: Values, *, replace: bool) -> Config:
         return config
     present = load_config(workspace.config)
     for section, keys in values.items():
-        for key in keys:
+        for key in still_known(section, keys):
             here, asked = (getattr(getattr(one, section), key) for one in (present, config))
             if here != asked:
                 raise WorkspaceError(

@@ -1,4 +1,6 @@
-"""Forward and backward passes of a run's networks: by autograd for any of them, written out for the paper's.
+"""What a step does with a run's networks: forward and backward passes, optimiser and teacher.
+
+The passes are autograd's for any networks, and written out for the paper's.
 
 At batch 8 autograd's bookkeeping costs as much as the arithmetic. The networks of the paper (mean pool, dense
 projection, dense predictor) are a chain of matrix products, so their backward pass is a dozen lines here, straight into
@@ -7,20 +9,48 @@ the flat gradient; a test holds it against autograd.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ...data.settings import FitSettings
+from ..distributed.process_group import ProcessGroup
 from ..frames.sampler import Batch
 from ..model.forecaster import Forecaster, Predictor, Residual
-from .flat_parameters import FlatParameters
+from .flat_parameters import FlatAdam, FlatParameters
+
+
+class Learner:
+    """Forecasts, and learns from their gradient: any networks, on any device.
+
+    Args:
+        forecaster: with its parameters in ``flat``.
+        flat: all parameters.
+        settings: of the run.
+        process_group: the processes that share it.
+    """
+
+    def __init__(
+        self, forecaster: Forecaster, flat: FlatParameters, settings: FitSettings, process_group: ProcessGroup
+    ) -> None:
+        self.networks, self.adam = make_networks(forecaster, flat, settings), FlatAdam(flat, settings)
+        self.flat, self.process_group = flat, process_group
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Forecasts and targets, both (B x H, E); what the backward pass needs is kept."""
+        return self.networks.forecast(batch), self.networks.target(batch)
+
+    def learn(self, gradient_RE: Tensor, lr: float | Tensor, weight_decay: float, toward: float | Tensor) -> None:
+        """Move student and predictor down the gradient by the latest forecasts, and the teacher after the student."""
+        self.networks.backward(gradient_RE)
+        self.process_group.add_up(self.flat.gradient)
+        self.adam.step(lr, weight_decay)
+        self.flat.move_teacher(toward)
 
 
 class Networks(Protocol):
-    """What a step asks of the networks."""
+    """Passes of a run's networks."""
 
     def forecast(self, batch: Batch) -> Tensor:
         """Forecasts (B x H, E); what the backward pass needs is kept."""
@@ -68,19 +98,13 @@ class AutogradNetworks:
 
 
 class DenseNetworks:
-    """Mean pool, dense projection, dense predictor.
+    """Mean pool, dense projection, dense predictor."""
 
-    Args:
-        forecaster: whose networks these are.
-        linear: makes the passes of one layer.
-    """
-
-    def __init__(self, forecaster: Forecaster, linear: Callable[[nn.Linear], Pass] | None = None) -> None:
+    def __init__(self, forecaster: Forecaster) -> None:
         assert isinstance(forecaster.predictor, Predictor)
-        linear = linear or _Linear
-        self.student = _passes(forecaster.student.projection, linear)
-        self.predictor = _passes(forecaster.predictor.layers, linear)
-        self.teacher = _passes(forecaster.teacher.projection, linear)
+        self.student = _passes(forecaster.student.projection)
+        self.predictor = _passes(forecaster.predictor.layers)
+        self.teacher = _passes(forecaster.teacher.projection)
 
     def forecast(self, batch: Batch) -> Tensor:
         """Forecasts."""
@@ -180,17 +204,17 @@ class _Sum:
         return None if by_x is None else by_x.add_(by_y)
 
 
-def _passes(module: nn.Module, linear: Callable[[nn.Linear], Pass]) -> Pass:
+def _passes(module: nn.Module) -> Pass:
     match module:
         case nn.Linear():
-            return linear(module)
+            return _Linear(module)
         case nn.ReLU():
             return _Relu()
         case nn.GELU():
             return _Gelu()
         case nn.Sequential():
-            return _Chain([_passes(part, linear) for part in module])
+            return _Chain([_passes(part) for part in module])
         case Residual():
-            return _Sum(_passes(module.inner, linear))
+            return _Sum(_passes(module.inner))
         case _:
             raise AssertionError(f"no written-out passes of {module}")

@@ -24,9 +24,10 @@ from ..machine.allocator import keep_freed_memory
 from ..machine.device import has_bfloat16
 from ..model.forecaster import Forecaster
 from ..model.negatives_queue import NegativesQueue
+from ..model.objective import Objective
 from .cuda_graph import GraphedStep, can_be_graphed
-from .flat_parameters import FlatAdam, FlatParameters
-from .learner import make_learner
+from .flat_parameters import FlatParameters
+from .networks import Learner
 from .tensorboard import Curves, make_curves
 from .validation import Look, Watch
 
@@ -56,9 +57,8 @@ class Training:
         self.settings, self.sampler, self.forecaster = settings, sampler, forecaster
         self.watch, self.folder, self.process_group = watch, folder, process_group
         self.flat = FlatParameters(forecaster)
-        self.adam = FlatAdam(self.flat, settings)
-        rows = sampler.contexts_per_batch
-        self.learner = make_learner(forecaster, self.flat, self.adam, settings, process_group, rows)
+        self.learner, self.objective = Learner(forecaster, self.flat, settings, process_group), Objective.of(settings)
+        self.adam = self.learner.adam
         self.queue = NegativesQueue(settings.queue, forecaster.width, self.flat.trained.device)
         self.graphed: GraphedStep | None = None
         if can_be_graphed(settings, self.flat.trained.device, process_group.size):
@@ -93,8 +93,8 @@ class Training:
 
     def _computed(self, batch: Batch, lr: float | Tensor, toward: float | Tensor) -> Tensor:
         """The arithmetic of a step; its scalars are tensors where it becomes part of a graph."""
-        forecast_RE, target_RE = self.learner.forecast(batch), self.learner.target(batch)
-        gradient_RE, figures, target_unit_RE = self._objective(forecast_RE, target_RE, batch.group_R)
+        forecast_RE, target_RE = self.learner.forward(batch)
+        gradient_RE, figures, target_unit_RE = self._valued(forecast_RE, target_RE, batch.group_R)
         self.learner.learn(gradient_RE, lr, weight_decay(self.step, self.settings), toward)
         self.queue.push(target_unit_RE)
         return figures
@@ -126,17 +126,15 @@ class Training:
         share = self.process_group.share(self.sampler.contexts_per_batch)
         return self.sampler.batches(self.step, self.settings.steps, share=share)
 
-    def _objective(
-        self, forecast_RE: Tensor, target_RE: Tensor, group_R: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _valued(self, forecast_RE: Tensor, target_RE: Tensor, group_R: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """The objective over the rows of all processes, and this process's part of its gradient."""
         process_group, rows, queue_QE = self.process_group, len(forecast_RE), self.queue.filled()
         if process_group.size == 1:
-            return self.learner.objective(forecast_RE, target_RE, group_R, queue_QE)
+            return self.objective(forecast_RE, target_RE, group_R, queue_QE)
         group_R = None if group_R is None else process_group.gather(group_R)
         both_RE = process_group.gather(torch.cat([forecast_RE, target_RE], dim=1))  # one exchange instead of two
         forecasts_RE, targets_RE = both_RE.chunk(2, dim=1)
-        whole = self.learner.objective(forecasts_RE, targets_RE, group_R, queue_QE)
+        whole = self.objective(forecasts_RE, targets_RE, group_R, queue_QE)
         return whole[0][process_group.rank * rows : (process_group.rank + 1) * rows], whole[1], whole[2]
 
     def _steps(self, record: _Record) -> None:
@@ -228,10 +226,8 @@ class Training:
             self.step, self.last, self.best = meta["step"], meta["last"], meta["best"]
             self.queue.pushed, self.watch.first = meta["pushed"], meta["first_look"]
             progress.note(f"resuming at step {self.step:,} of {self.settings.steps:,}")
-            began_in = meta.get("code", "torch")  # what checkpoints that do not say it were made by
-            goes_on_in = self.learner.code_name
-            if began_in != goes_on_in:
-                progress.note(f"begun in {began_in}, goes on in {goes_on_in}: the same but for the last digits")
+            if meta.get("code", "torch") != "torch":  # earlier versions had steps in compiled C
+                progress.note("begun in compiled code, goes on in torch: the same but for the last digits")
         self.step, self.queue.pushed = self.process_group.first(lambda: (self.step, self.queue.pushed))
         for tensor in self._state().values():
             self.process_group.copy_first(tensor)
@@ -245,7 +241,6 @@ class Training:
             "best": self.best,
             "pushed": self.queue.pushed,
             "first_look": self.watch.first,
-            "code": self.learner.code_name,
         }
         save_numbered(self.folder, self.step, self._state(), meta, keep=self.settings.checkpoints)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mofore.data.errors import ConfigError
+from mofore.data.settings import REMOVED
 from mofore.pipeline.config import SECTIONS, load_config, make_config, parse_override, render
 
 
@@ -47,6 +48,23 @@ def test_a_commented_default_is_the_default() -> None:
 def test_an_unknown_name_is_met_with_the_nearest(values: dict[str, dict[str, object]], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_config(values)
+
+
+def test_a_setting_of_an_earlier_version_is_passed_over_with_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "mofore.toml"
+    path.write_text('[fit]\ncompile = "on"\nsteps = 7\n')
+    config = load_config(path, ["fit.compile=off"])
+    assert config == make_config({"fit": {"steps": 7}})
+    assert config.notes == ("fit.compile is no more: every step is torch's; ignored",)
+    assert "compile" not in render({"fit": {"compile": "on"}}).partition("[fit]")[2]
+    with pytest.raises(ConfigError, match=r"unknown setting 'index\.compile'"):
+        make_config({"index": {"compile": "on"}})
+
+
+def test_what_earlier_versions_had_is_no_setting_now() -> None:
+    known = {f"{section}.{f.name}" for section, kind in SECTIONS.items() for f in fields(kind)}
+    assert REMOVED
+    assert not known & REMOVED.keys()
 
 
 def test_overrides_win_and_take_plain_text_too(tmp_path: Path) -> None:

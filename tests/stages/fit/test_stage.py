@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mofore.cache.compiled_code import compilers
+from mofore.cache.checkpoint import load_latest, save_numbered
 from mofore.cache.store import FrameTable
 from mofore.data.errors import StageError
 from mofore.data.progress import Silent
@@ -115,29 +115,16 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, variant: str, ki
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-@pytest.mark.skipif(not compilers(), reason="no C compiler")
-def test_a_run_in_compiled_code_resumes_to_the_same_bytes_and_is_torchs_but_for_rounding(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, embedding_width=32, hidden_width=32, steps=110, compile="on", lr=1e-3)
-    for name, settings_ in (("whole", settings), ("torch", replace(settings, compile="off"))):
-        fit.run(settings_, wide_table(), tmp_path / name, progress=Silent())
+def test_a_run_that_an_earlier_version_began_in_compiled_code_goes_on_and_says_so(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit.run(settings, wide_table(), tmp_path / "killed", progress=KilledAt(53))
-    assert fit.run(settings, wide_table(), tmp_path / "killed", progress=Silent()).steps_run < settings.steps
-    for name in fit.OUTPUTS:
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    compiled, eager = weights(tmp_path / "whole"), weights(tmp_path / "torch")
-    assert all(torch.allclose(compiled[name], eager[name], atol=1e-3) for name in compiled)
-    assert not all(torch.equal(compiled[name], eager[name]) for name in compiled), "it was another way"
-
-
-@pytest.mark.skipif(not compilers(), reason="no C compiler")
-def test_a_run_that_goes_on_in_other_code_says_so(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, embedding_width=32, hidden_width=32, steps=110)
-    with pytest.raises(KeyboardInterrupt):
-        fit.run(settings, wide_table(), tmp_path, progress=KilledAt(53))
+        fit.run(SETTINGS, TABLE, tmp_path, progress=KilledAt(100))
+    found = load_latest(tmp_path)
+    assert found is not None
+    tensors, meta = found
+    save_numbered(tmp_path, meta["step"], tensors, {**meta, "code": "few_rows-0123456789abcdef"}, keep=2)
     listening = Listening()
-    fit.run(replace(settings, compile="off"), wide_table(), tmp_path, progress=listening)
-    assert any("begun in few_rows-" in note and "goes on in torch" in note for note in listening.notes)
+    assert fit.run(SETTINGS, TABLE, tmp_path, progress=listening).steps_run == SETTINGS.steps - meta["step"]
+    assert any("begun in compiled code, goes on in torch" in note for note in listening.notes)
 
 
 def test_a_damaged_checkpoint_costs_only_the_way_to_the_one_before(tmp_path: Path) -> None:

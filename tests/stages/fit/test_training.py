@@ -3,18 +3,26 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
 
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
+from mofore.stages.distributed.process_group import ProcessGroup
 from mofore.stages.fit import stage as fit
-from mofore.stages.fit.training import matrix_products
+from mofore.stages.fit.training import Training, matrix_products
+from mofore.stages.fit.validation import Watch
 from mofore.stages.frames.memory import FrameTensors
+from mofore.stages.frames.sampler import Batch
 from mofore.stages.machine.device import has_bfloat16
 from mofore.stages.model.embedding import embed_views
+from mofore.stages.model.forecaster import Forecaster, make_forecaster
 
 from ..memory import table
 
 CPU = torch.device("cpu")
+PAPER = FitSettings(
+    clip_length=4, gap_max=4, embedding_width=24, hidden_width=32, lr=1e-3, steps=40, validations=0, precision="fp32"
+)
 
 
 @pytest.mark.parametrize(("precision", "inside"), [("fp32", "highest"), ("bf16", "medium")])
@@ -38,3 +46,44 @@ def test_rounded_products_change_the_embeddings_by_little(tmp_path: Path) -> Non
         views.append(embed_views(forecaster.teacher, memory, made, views=3))
     cosine = (views[0] * views[1]).sum(dim=-1)
     assert cosine.min() > 0.999  # a factor is off by 2^-9 of its size at most, sums are not
+
+
+def plainly_trained(forecaster: Forecaster, batches: list[Batch], settings: FitSettings) -> list[float]:
+    """Eqs. (5) to (12) as most would write them, with modules, autograd and torch's optimiser; the losses."""
+    student, predictor, teacher = forecaster.student, forecaster.predictor, forecaster.teacher
+    optimizer = torch.optim.Adam([*student.parameters(), *predictor.parameters()], lr=settings.lr)
+    losses = []
+    for batch in batches:
+        forecast = functional.normalize(predictor(student(batch.context), batch.gap_BH), dim=1)
+        with torch.no_grad():
+            target = functional.normalize(teacher(batch.target), dim=1)
+        error = (forecast - target).square().sum(dim=1).mean()
+        logits = forecast @ target.T / settings.temperature
+        loss = error + settings.contrast_weight * functional.cross_entropy(logits, torch.arange(len(logits)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
+                slow.mul_(settings.momentum).add_(fast, alpha=1.0 - settings.momentum)
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("batch_size", [8, 256])
+def test_steps_are_those_of_a_plain_loop(batch_size: int) -> None:
+    settings = replace(PAPER, batch_size=batch_size)
+    memory, everyone = FrameTensors.of(table([30] * 300, width=16), CPU), torch.arange(300)
+    sampler = fit.make_sampler(settings, memory, everyone)
+    batches = list(sampler.batches(0, settings.steps))
+    plain, ours = make_forecaster(16, settings), make_forecaster(16, settings)
+    begun = [parameter.detach().clone() for parameter in ours.parameters()]
+    expected = plainly_trained(plain, batches, settings)
+    watch = Watch(settings, memory, everyone[:0], everyone, ())
+    training = Training(settings, sampler, ours, watch, Path(), ProcessGroup())
+    with torch.no_grad():
+        losses = [float(training.take_step(batch)[0]) for batch in batches]
+    assert losses == pytest.approx(expected, rel=1e-4)
+    for before, there, here in zip(begun, plain.parameters(), ours.parameters(), strict=True):
+        assert torch.allclose(here, there, atol=1e-4)  # a step moves a weight by up to lr = 1e-3, whatever rounding
+        assert (here - before).abs().max() > 1e-2
