@@ -7,7 +7,7 @@ from mofore.stages.vectors.build import build, check, training_rows
 from mofore.stages.vectors.faiss_library import faiss
 from mofore.stages.vectors.tuning import Trial, held_out, smallest
 
-from . import agreement, brute_force, clustered, indexed
+from ..drawn_vectors import agreement, brute_force, clustered, indexed
 
 KINDS = ("ivf", "hnsw", "ivfpq", "SQ8", "IDMap,Flat", "PCA16,IVF16,Flat", "IVF16,PQ8x4fs,RFlat", "HNSW8,Flat")
 

@@ -6,7 +6,7 @@ import pytest
 from mofore.stages.vectors.cost import IndexCost, measure, rate
 from mofore.stages.vectors.vector_index import VectorIndex
 
-from . import clustered, indexed
+from ..drawn_vectors import clustered, indexed
 
 
 def priced(kind: str, size: int, folder: Path) -> IndexCost:

@@ -14,7 +14,7 @@ from mofore.stages.vectors.build import build
 from mofore.stages.vectors.device import gpu_search, pick_place, torch_search
 from mofore.stages.vectors.faiss_library import faiss
 
-from . import clustered, indexed
+from ..drawn_vectors import clustered, indexed
 
 
 class Moved:

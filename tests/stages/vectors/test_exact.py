@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mofore.stages.vectors.exact import Found, inner_products, merged, nearest, scan
+from mofore.stages.vectors.exact import Found, inner_products, nearest, scan
 from mofore.stages.vectors.faiss_library import faiss
 
-from . import brute_force, clustered
+from ..drawn_vectors import brute_force, clustered
 
 
 def flat(vectors: np.ndarray) -> object:
@@ -86,4 +86,6 @@ def test_answers_of_two_halves_are_the_answer_of_the_whole() -> None:
         some = vectors[first : first + 60]
         similarity, row = nearest(flat(some).search, some.__getitem__, vectors[:9], 15, 60)  # type: ignore[attr-defined]
         parts.append((similarity, row + first))
-    assert np.array_equal(merged(parts, 15)[1], brute_force(vectors[:9], vectors, 15)[1])
+    similarity, row = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
+    order = np.lexsort((row, -similarity), axis=1)[:, :15]
+    assert np.array_equal(np.take_along_axis(row, order, 1), brute_force(vectors[:9], vectors, 15)[1])

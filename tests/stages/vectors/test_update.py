@@ -10,7 +10,7 @@ from mofore.data.settings import IndexSettings
 from mofore.stages.vectors.update import find_previous, updated
 from mofore.stages.vectors.vector_index import Items, VectorIndex
 
-from . import agreement, clustered, indexed
+from ..drawn_vectors import agreement, clustered, indexed
 
 EMBEDDINGS = clustered(1100)
 

@@ -9,7 +9,7 @@ from mofore.stages.vectors.faiss_library import faiss
 from mofore.stages.vectors.normalize import l2_normalize
 from mofore.stages.vectors.vector_index import VectorIndex
 
-from . import agreement, brute_force, clustered, indexed, items
+from ..drawn_vectors import agreement, brute_force, clustered, indexed, items
 
 KINDS = ("flat", "ivf", "hnsw", "ivfpq", "IVF16,PQ8x4fs,RFlat", "IDMap,Flat")
 
