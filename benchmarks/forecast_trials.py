@@ -22,6 +22,7 @@ from mofore.stages.fit import stage as fit
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.model.embedding import embed_views, embedder_of, mean_pool, pool_views
 from mofore.stages.model.forecaster import Forecaster
+from mofore.stages.model.saved import load_forecaster
 from mofore.stages.vectors.normalize import center
 
 VIEWS = 6
@@ -81,7 +82,7 @@ def trial(data: FeatureSet, changes: Mapping[str, Any]) -> dict[str, Any]:
     groups = [data.groups[v] for v in data.train_V.tolist()]
     with tempfile.TemporaryDirectory() as folder:
         made = fit.run(settings, data.training_table(), Path(folder), progress=Silent(), groups=groups)
-        forecaster, settings = fit.load_forecaster(Path(folder))
+        forecaster, settings = load_forecaster(Path(folder))
     memory = FrameTensors.of(data.table, torch.device("cpu"))
     found = {name: retrieval(data, embedding(forecaster, memory, settings, name)) for name in SOURCES}
     climate_E = climatology(forecaster, memory.some(data.train_V), settings, 1)

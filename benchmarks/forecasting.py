@@ -29,7 +29,7 @@ from mofore.stages.fit import stage as fit
 from mofore.stages.fit.training import Training, matrix_products
 from mofore.stages.fit.validation import Watch
 from mofore.stages.frames.memory import FrameTensors
-from mofore.stages.frames.sampler import Batch
+from mofore.stages.frames.sampler import Batch, make_sampler
 from mofore.stages.model.forecaster import make_forecaster
 
 VIDEOS, FRAMES, WIDTH = 2_500, 150, 512
@@ -108,7 +108,7 @@ def fit_rate(settings: FitSettings, table: FrameTable, steps: int) -> float:
 def bare_step(settings: FitSettings, memory: FrameTensors) -> Callable[[int], None]:
     """The same step on batches that are there already."""
     everyone = torch.arange(VIDEOS)
-    sampler = fit.make_sampler(settings, memory, everyone)
+    sampler = make_sampler(settings, memory, everyone)
     watch = Watch(settings, memory, everyone[:0], everyone, ())
     training = Training(settings, sampler, make_forecaster(WIDTH, settings), watch, Path(), ProcessGroup())
     batches: list[Batch] = list(sampler.batches(0, 32))

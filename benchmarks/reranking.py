@@ -25,7 +25,7 @@ from mofore.pipeline.config import load_config
 from mofore.pipeline.plan import make_plan
 from mofore.pipeline.snapshot import Snapshot, observe
 from mofore.pipeline.workspace import Workspace
-from mofore.stages.evaluate.retrieval import average_precision
+from mofore.stages.evaluate.ranking import average_precision
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.model.spaces import Space, open_space
 from mofore.stages.search.rerank import METHODS, TOP, changes, rerank

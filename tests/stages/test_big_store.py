@@ -24,6 +24,7 @@ from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.frames.rows import made_ahead
 from mofore.stages.model.embedding import embed_views, mean_pool
 from mofore.stages.model.forecaster import make_forecaster
+from mofore.stages.model.saved import MODEL
 
 from .memory import stored, table
 
@@ -71,7 +72,7 @@ def test_weights_and_log_are_the_same_to_the_byte(tmp_path: Path, variant: str) 
 def test_how_much_memory_there_was_does_not_change_the_weights(tmp_path: Path) -> None:
     for name, memory_gb in (("sums", 0.0), ("frames", 1e-9)):
         fit.run(replace(SETTINGS, memory_gb=memory_gb), table(LENGTHS), tmp_path / name, progress=Silent())
-    assert (tmp_path / "sums" / fit.MODEL).read_bytes() == (tmp_path / "frames" / fit.MODEL).read_bytes()
+    assert (tmp_path / "sums" / MODEL).read_bytes() == (tmp_path / "frames" / MODEL).read_bytes()
 
 
 def test_a_run_killed_on_files_goes_on_in_memory_to_the_same_bytes(tmp_path: Path) -> None:
@@ -84,13 +85,13 @@ def test_a_run_killed_on_files_goes_on_in_memory_to_the_same_bytes(tmp_path: Pat
     with pytest.raises(KeyboardInterrupt):
         fit.run(settings, files, tmp_path / "killed", progress=Breaks(die, step=33))
     assert fit.run(settings, loaded, tmp_path / "killed", progress=Silent()).steps_run < 60
-    assert (tmp_path / "killed" / fit.MODEL).read_bytes() == (tmp_path / "whole" / fit.MODEL).read_bytes()
+    assert (tmp_path / "killed" / MODEL).read_bytes() == (tmp_path / "whole" / MODEL).read_bytes()
 
 
 def test_two_processes_read_the_same_files(tmp_path: Path) -> None:
     for name, frames in zip(("loaded", "files"), both(tmp_path, table(LENGTHS)), strict=True):
         fit.run(SETTINGS, frames, tmp_path / name, progress=Silent(), team=Spawned(2, torch.device("cpu")))
-    assert (tmp_path / "files" / fit.MODEL).read_bytes() == (tmp_path / "loaded" / fit.MODEL).read_bytes()
+    assert (tmp_path / "files" / MODEL).read_bytes() == (tmp_path / "loaded" / MODEL).read_bytes()
 
 
 def test_embeddings_and_pooled_features_are_the_same(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_shard_that_is_lost_while_training_is_named(
     settings = replace(SETTINGS, steps=2000, validations=0, aggregator="conv")
     with pytest.raises(StoreError, match=f"{path.name}' (can no longer be read|was changed while it was in use)"):
         fit.run(settings, store.attach(wanted), tmp_path / "fit", progress=Breaks(lose))
-    assert not (tmp_path / "fit" / fit.MODEL).exists()
+    assert not (tmp_path / "fit" / MODEL).exists()
 
 
 def test_the_next_item_is_made_while_one_is_in_use_and_errors_arrive_in_their_place() -> None:

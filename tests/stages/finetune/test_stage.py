@@ -30,6 +30,7 @@ from mofore.stages.finetune import stage as finetune
 from mofore.stages.finetune.pixel_batches import PixelSource
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.memory import FrameTensors
+from mofore.stages.frames.sampler import make_sampler
 
 from ...small_clip import small_pretraining
 from ..fit.test_stage import KilledAt
@@ -108,7 +109,7 @@ def test_the_loss_goes_down_from_the_cached_solution(made: Made, tmp_path: Path)
 
 def test_the_pixels_are_those_of_the_rows_that_the_sampler_drew(made: Made) -> None:
     memory, videos = FrameTensors.of(made.inputs.table, CPU), made.inputs.videos
-    sampler = fit.make_sampler(replace(FIT, batch_size=4), memory, torch.arange(len(videos)))
+    sampler = make_sampler(replace(FIT, batch_size=4), memory, torch.arange(len(videos)))
     preprocess = load_encoder(EXTRACT, None, CPU).preprocess
     source = PixelSource(sampler, videos, made.inputs.root, Reading(preprocess), CPU, workers=2)
     whole = [

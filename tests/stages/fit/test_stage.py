@@ -14,6 +14,7 @@ from mofore.data.errors import StageError
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
 from mofore.stages.fit import stage as fit
+from mofore.stages.model.saved import DESCRIPTION, MODEL, load_forecaster
 
 from ..memory import table
 
@@ -65,7 +66,7 @@ def wide_table() -> FrameTable:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return dict(fit.load_forecaster(folder)[0].state_dict())
+    return dict(load_forecaster(folder)[0].state_dict())
 
 
 def test_training_lowers_the_loss_and_raises_the_cosine(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Pat
     a, b, c = (weights(tmp_path / name) for name in "abc")
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not all(torch.equal(a[name], c[name]) for name in a)
-    assert (tmp_path / "a" / fit.MODEL).read_bytes() == (tmp_path / "b" / fit.MODEL).read_bytes()
+    assert (tmp_path / "a" / MODEL).read_bytes() == (tmp_path / "b" / MODEL).read_bytes()
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -138,7 +139,7 @@ def test_a_damaged_checkpoint_costs_only_the_way_to_the_one_before(tmp_path: Pat
     result = fit.run(SETTINGS, TABLE, killed, progress=listening)
     assert result.steps_run == 250 - int(before.stem.removeprefix("resume-"))
     assert f"resuming at step {250 - result.steps_run} of 250" in listening.notes
-    assert (killed / fit.MODEL).read_bytes() == (whole / fit.MODEL).read_bytes()
+    assert (killed / MODEL).read_bytes() == (whole / MODEL).read_bytes()
 
 
 def test_a_run_killed_between_its_last_step_and_its_end_only_ends(
@@ -154,7 +155,7 @@ def test_a_run_killed_between_its_last_step_and_its_end_only_ends(
             fit.run(SETTINGS, TABLE, tmp_path / "killed", progress=Silent())
     result = fit.run(SETTINGS, TABLE, tmp_path / "killed", progress=Silent())
     assert result.steps_run == 0
-    for name in (fit.MODEL, fit.DESCRIPTION, fit.LOG):
+    for name in (MODEL, DESCRIPTION, fit.LOG):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
@@ -163,7 +164,7 @@ def test_a_feature_that_is_not_finite_is_named_by_video_and_frame(tmp_path: Path
     broken.features_ND[27] = np.inf
     with pytest.raises(StageError, match=r"not finite at step \d+, since a feature of 'v1' is not, in frame 7"):
         fit.run(replace(SETTINGS, steps=20), broken, tmp_path, progress=Silent())
-    assert not (tmp_path / fit.MODEL).exists()
+    assert not (tmp_path / MODEL).exists()
 
 
 def test_a_loss_that_diverges_stops_with_the_step_and_advice(tmp_path: Path) -> None:
@@ -220,7 +221,7 @@ def test_the_best_step_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
     result = fit.run(settings, TABLE, tmp_path, progress=Silent())
     looks = [json.loads(line) for line in (tmp_path / fit.LOOKS).read_text().splitlines()][1:]
     best = min((look for look in looks if not look["alarms"]), key=lambda look: look["alignment"])
-    assert result.kept_step == best["step"] == json.loads((tmp_path / fit.DESCRIPTION).read_text())["kept_step"]
+    assert result.kept_step == best["step"] == json.loads((tmp_path / DESCRIPTION).read_text())["kept_step"]
 
 
 def test_videos_that_hold_no_pair_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -239,6 +240,6 @@ def test_videos_that_hold_no_pair_are_left_out_and_counted(tmp_path: Path) -> No
 
 def test_a_model_says_how_it_was_made(tmp_path: Path) -> None:
     fit.run(replace(SETTINGS, steps=5), TABLE, tmp_path, progress=Silent())
-    described = json.loads((tmp_path / fit.DESCRIPTION).read_text())
+    described = json.loads((tmp_path / DESCRIPTION).read_text())
     assert described["settings"]["momentum"] == 0.7
     assert described["training"] == {"videos": 10, "held_out": 0, "too_short": 0, "frames": len(TABLE.features_ND)}

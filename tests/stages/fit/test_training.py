@@ -12,10 +12,11 @@ from mofore.stages.fit import stage as fit
 from mofore.stages.fit.training import Training, matrix_products
 from mofore.stages.fit.validation import Watch
 from mofore.stages.frames.memory import FrameTensors
-from mofore.stages.frames.sampler import Batch
+from mofore.stages.frames.sampler import Batch, make_sampler
 from mofore.stages.machine.device import has_bfloat16
 from mofore.stages.model.embedding import embed_views
 from mofore.stages.model.forecaster import Forecaster, make_forecaster
+from mofore.stages.model.saved import load_forecaster
 
 from ..memory import table
 
@@ -42,7 +43,7 @@ def test_rounded_products_change_the_embeddings_by_little(tmp_path: Path) -> Non
     memory, views = FrameTensors.of(videos, CPU), []
     for precision in ("fp32", "bf16"):
         fit.run(replace(settings, precision=precision), videos, tmp_path / precision, progress=Silent())
-        forecaster, made = fit.load_forecaster(tmp_path / precision)
+        forecaster, made = load_forecaster(tmp_path / precision)
         views.append(embed_views(forecaster.teacher, memory, made, views=3))
     cosine = (views[0] * views[1]).sum(dim=-1)
     assert cosine.min() > 0.999  # a factor is off by 2^-9 of its size at most, sums are not
@@ -74,7 +75,7 @@ def plainly_trained(forecaster: Forecaster, batches: list[Batch], settings: FitS
 def test_steps_are_those_of_a_plain_loop(batch_size: int) -> None:
     settings = replace(PAPER, batch_size=batch_size)
     memory, everyone = FrameTensors.of(table([30] * 300, width=16), CPU), torch.arange(300)
-    sampler = fit.make_sampler(settings, memory, everyone)
+    sampler = make_sampler(settings, memory, everyone)
     batches = list(sampler.batches(0, settings.steps))
     plain, ours = make_forecaster(16, settings), make_forecaster(16, settings)
     begun = [parameter.detach().clone() for parameter in ours.parameters()]
