@@ -17,7 +17,8 @@ from typing import Any
 from mofore.pipeline.commands.init import init_workspace
 from mofore.pipeline.config import load_config
 from mofore.pipeline.console import Console
-from mofore.pipeline.run import Request, execute, upto
+from mofore.pipeline.road import upto
+from mofore.pipeline.run import Request, execute
 from mofore.pipeline.workspace import Workspace
 
 TRAIN_GROUPS, TEST_GROUPS = range(8, 14), range(1, 5)  # of official split 1

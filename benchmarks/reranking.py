@@ -22,7 +22,7 @@ import torch
 from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore
 from mofore.pipeline.config import load_config
-from mofore.pipeline.plan import make_plan
+from mofore.pipeline.road import make_plan
 from mofore.pipeline.snapshot import Snapshot, observe
 from mofore.pipeline.workspace import Workspace
 from mofore.stages.evaluate.ranking import average_precision

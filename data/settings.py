@@ -452,7 +452,7 @@ class FinetuneSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class IndexSettings(Settings):
-    """Embeddings, the FAISS indexes over them and the metrics (Figure 1, Table 2)."""
+    """Embeddings (Figure 1) and the FAISS indexes over them."""
 
     section = "index"
 
@@ -487,9 +487,7 @@ class IndexSettings(Settings):
         12, "temporal views of a video whose embeddings are averaged (open in the paper)", low=1, high=10_000
     )
     center: bool = setting(True, "subtract the gallery's mean from every embedding before cosines")
-    seed: int = setting(0, "seed of sampled pairs, resampling, k-means and the random projection", low=0)
-    pairs: int = setting(10_000, "video pairs sampled for a row of Table 2", low=1)
-    resamples: int = setting(1_000, "bootstrap resamples of an interval", low=20)
+    seed: int = setting(0, "seed of k-means and of the vectors that an approximate index is tuned with", low=0)
     device: str = setting(
         "auto",
         "where indexes are built and searched: auto (cuda where there is one), cpu, or cuda",
@@ -522,6 +520,21 @@ class IndexSettings(Settings):
             what = f"{wrong[0]!r} is none of them" if wrong else "each of them once at most, and one at least"
             raise ConfigError(f"index.{key} = {getattr(self, key)!r}: {', '.join(known)} with commas; {what}")
 
+    def embedding(self) -> dict[str, Any]:
+        """The settings that decide the embeddings of whole videos, by their full names."""
+        return {f"index.{name}": getattr(self, name) for name in ("spaces", "embed_from", "views", "center")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings(Settings):
+    """The metrics (Table 2), always of exact search. What is embedded, and how, is under [index]."""
+
+    section = "evaluate"
+
+    seed: int = setting(0, "seed of sampled pairs, resampling, probes and the random projection", low=0)
+    pairs: int = setting(10_000, "video pairs sampled for a row of Table 2", low=1)
+    resamples: int = setting(1_000, "bootstrap resamples of an interval", low=20)
+
 
 SPACES = ("mofore", "frames", "predict")
 LEVELS = ("video", "clip")
@@ -535,6 +548,9 @@ def _another_fit(name: str) -> bool:
 
 REMOVED = {"fit.compile": "every step is torch's"}
 """Settings of earlier versions, each with what holds in its place: a file that still names one is read, with a note."""
+
+RENAMED = {"index.pairs": "evaluate.pairs", "index.resamples": "evaluate.resamples"}
+"""Settings that had other names in earlier versions: the old ones are read, with a note."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},

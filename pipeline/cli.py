@@ -20,10 +20,11 @@ from ..stages.import_features.options import AXES, Reading, parse_streams
 from ..stages.search.queries import TEMPLATE
 from . import console
 from .config import Config, load_config
-from .finetune import begun, plan_finetune
-from .plan import make_plan
-from .run import Outcome, Request, execute, upto
+from .road import OPTIONAL, ROAD, make_plan, names, upto
+from .run import Outcome, Request, execute
 from .snapshot import Snapshot, observe
+from .stage import Stage
+from .stages.finetune import begun
 from .workspace import Workspace
 
 INTERRUPTED = 130
@@ -220,45 +221,29 @@ def import_(
     )
 
 
-@cli.command()
-@stage_options
-@click.option("--retry-failed", is_flag=True, help="Try again what could not be read before.")
-@workdir_option
-def extract(only: bool, force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
-    """Features of every frame of every video -> features/<encoder>/*.h5."""
-    _run_stage("extract", only, force, workdir, overrides, retry_failed=retry_failed)
+def stage_command(stage: Stage) -> click.Command:
+    """The command of a stage, as its record says."""
+
+    @stage_options
+    @workdir_option
+    def command(only: bool, force: bool, workdir: Path, overrides: tuple[str, ...], **given: Any) -> None:
+        retry_failed = given.pop("retry_failed", False)
+        for shortcut in stage.shortcuts:
+            value = given[shortcut.option.removeprefix("--")]
+            overrides = overrides if value is None else (*overrides, f"{shortcut.setting}={value}")
+        _run_stage(stage.name, only, force, workdir, overrides, retry_failed=retry_failed)
+
+    if stage.retries:
+        command = click.option("--retry-failed", is_flag=True, help="Try again what could not be read before.")(command)
+    for shortcut in stage.shortcuts:
+        limits = click.IntRange if shortcut.kind is int else click.FloatRange
+        kind = limits(shortcut.low, shortcut.high)  # type: ignore[arg-type]
+        command = click.option(shortcut.option, type=kind, help=shortcut.help)(command)
+    return click.command(name=stage.name, help=stage.what)(command)
 
 
-@cli.command()
-@stage_options
-@click.option("--nproc", type=click.IntRange(min=1), help="Processes that share it, as --set fit.processes=N.")
-@workdir_option
-def fit(only: bool, force: bool, nproc: int | None, workdir: Path, overrides: tuple[str, ...]) -> None:
-    """Student, predictor and teacher on the cached features -> fit/<key>/."""
-    overrides = overrides if nproc is None else (*overrides, f"fit.processes={nproc}")
-    _run_stage("fit", only, force, workdir, overrides)
-
-
-@cli.command()
-@stage_options
-@workdir_option
-def finetune(only: bool, force: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
-    """Optional: train the backbone's last blocks end to end -> finetune/<key>/backbone.safetensors."""
-    _run_stage("finetune", only, force, workdir, overrides)
-
-
-@cli.command()
-@stage_options
-@click.option(
-    "--recall",
-    type=click.FloatRange(0, 1),
-    help="Agreement with exact search that an approximate index is tuned to, as --set index.recall=SHARE.",
-)
-@workdir_option
-def index(only: bool, force: bool, recall: float | None, workdir: Path, overrides: tuple[str, ...]) -> None:
-    """Embeddings, FAISS index and metrics -> index/<key>/, metrics.json."""
-    overrides = overrides if recall is None else (*overrides, f"index.recall={recall}")
-    _run_stage("index", only, force, workdir, overrides)
+for each in (*ROAD, *OPTIONAL):
+    cli.add_command(stage_command(each))
 
 
 @cli.command()
@@ -267,7 +252,7 @@ def index(only: bool, force: bool, recall: float | None, workdir: Path, override
 @workdir_option
 def run(force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
     """All stages; only what changed is run again."""
-    request = Request(force=frozenset(upto("index")) if force else frozenset(), retry_failed=retry_failed)
+    request = Request(force=frozenset(names()) if force else frozenset(), retry_failed=retry_failed)
     workspace, config = _open(workdir, overrides)
     _finish(workspace, execute(workspace, config, request, console.Console()))
 
@@ -278,10 +263,9 @@ def run(force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ..
 def status(as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
     """What a run would do, and why."""
     snapshot = _look(*_open(workdir, overrides))
-    plan, failures = make_plan(snapshot), list(snapshot.failed.values())
-    tuned = plan_finetune(snapshot, plan["fit"], forced=False)
-    if begun(snapshot, tuned):  # optional: nobody is asked for it
-        plan["finetune"] = tuned
+    plan, failures = make_plan(snapshot, optional=True), list(snapshot.failed.values())
+    if not begun(snapshot, plan["finetune"]):  # optional: nobody is asked for it
+        del plan["finetune"]
     if as_json:
         click.echo(console.plan_as_json(plan, failures))
     else:
@@ -574,8 +558,9 @@ def _run_stage(
 
 def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = True) -> None:
     """Show the metrics if they are new, then what could not be read."""
-    if show and "index" in outcome.ran:
+    if show and "evaluate" in outcome.ran:
         console.show_metrics(json.loads(workspace.metrics.read_text()))
+    if show and "index" in outcome.ran:
         console.show_prices(_prices(workspace))
     console.show_failures(outcome.failures)
     if any(not failure.is_no_video for failure in outcome.failures):

@@ -16,7 +16,9 @@ from ..data.section import Settings
 from ..data.settings import (
     PRESETS,
     REMOVED,
+    RENAMED,
     DataSettings,
+    EvaluateSettings,
     ExtractSettings,
     FinetuneSettings,
     FitSettings,
@@ -28,6 +30,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "extract": ExtractSettings,
     "fit": FitSettings,
     "finetune": FinetuneSettings,
+    "evaluate": EvaluateSettings,
     "index": IndexSettings,
 }
 WIDTH = 100  # of the comments in mofore.toml
@@ -42,13 +45,14 @@ class Config:
     """All settings of a work folder.
 
     Attributes:
-        notes: a line for each setting of an earlier version that was given, and does nothing.
+        notes: a line for each setting of an earlier version that was given.
     """
 
     data: DataSettings
     extract: ExtractSettings
     fit: FitSettings
     finetune: FinetuneSettings
+    evaluate: EvaluateSettings
     index: IndexSettings
     notes: tuple[str, ...] = field(default=(), compare=False)
 
@@ -75,33 +79,41 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
 def make_config(values: Mapping[str, Mapping[str, Any]]) -> Config:
     """Check sections and keys and make the settings; ``fit.preset`` fills what ``fit`` leaves out.
 
-    Settings of earlier versions (:data:`~mofore.data.settings.REMOVED`) are passed over with a note.
+    Settings of earlier versions are read by their present names, or passed over, with a note (:func:`present_names`).
 
     Raises:
         ConfigError: for an unknown section or key (with the nearest name), or a value out of range.
     """
     for section in values:
         _check_name(section, SECTIONS, "section")
+    values, notes = present_names(values)
     made = {}
     for section, kind in SECTIONS.items():
-        given = still_known(section, values.get(section, {}))
+        given = dict(values.get(section, {}))
         known = {f.name for f in fields(kind)}
         for key in given:
             _check_name(f"{section}.{key}", {f"{section}.{name}" for name in known}, "setting")
         if section == "fit":
             given = {**preset_values(given), **given}
         made[section] = kind(**given)
-    return Config(**made, notes=_notes(values))  # type: ignore[arg-type]
+    return Config(**made, notes=notes)  # type: ignore[arg-type]
 
 
-def still_known(section: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given of a section, without the settings of earlier versions."""
-    return {key: value for key, value in given.items() if f"{section}.{key}" not in REMOVED}
-
-
-def _notes(values: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    given = {f"{section}.{key}" for section, keys in values.items() for key in keys}
-    return tuple(f"{name} is no more: {why}; ignored" for name, why in REMOVED.items() if name in given)
+def present_names(values: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+    """What is given, without settings that are no more, and others by their present names; and a note of each."""
+    found: dict[str, dict[str, Any]] = {}
+    notes = []
+    for section, keys in values.items():
+        for key, value in keys.items():
+            name = f"{section}.{key}"
+            if name in REMOVED:
+                notes.append(f"{name} is no more: {REMOVED[name]}; ignored")
+                continue
+            if name in RENAMED:
+                notes.append(f"{name} is now {RENAMED[name]}; it is read as that")
+            new_section, _, new_key = RENAMED.get(name, name).partition(".")
+            found.setdefault(new_section, {}).setdefault(new_key, value)
+    return found, tuple(notes)
 
 
 def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,10 +139,10 @@ def parse_override(text: str) -> tuple[str, str, Any]:
 
 def render(values: Mapping[str, Mapping[str, Any]]) -> str:
     """The text of a ``mofore.toml`` with every setting documented; what ``values`` holds is set."""
-    parts = [HEADER.rstrip()]
+    parts, (present, _) = [HEADER.rstrip()], present_names(values)
     for section, kind in SECTIONS.items():
         parts += ["", "", f"# {(kind.__doc__ or '').splitlines()[0]}", f"[{section}]"]
-        given = values.get(section, {})
+        given = present.get(section, {})
         preset = preset_values(given) if section == "fit" else {}
         for f in fields(kind):
             value = given.get(f.name, preset.get(f.name, f.default))

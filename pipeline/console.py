@@ -23,9 +23,9 @@ import click
 
 from ..data.types import Failure
 from ..data.wording import counted
-from .plan import Plan, StagePlan
 from .show.metric_tables import metric_tables, price_table
 from .show.table_layout import TableText, fitted
+from .stage import Plan, StagePlan
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

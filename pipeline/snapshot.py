@@ -82,6 +82,10 @@ class Snapshot:
         """Training videos whose features are there, sorted."""
         return sorted(self.split.train & self.stored.keys())
 
+    def stored_ids(self) -> list[str]:
+        """All videos whose features are there, in the catalog's order."""
+        return [video.id for video in self.catalog.videos if video.id in self.stored]
+
     def features_of(self, ids: Iterable[str]) -> dict[str, str]:
         """Digest of the features of each video."""
         return {video_id: self.stored[video_id].video.digest for video_id in ids}
@@ -358,8 +362,8 @@ def _lists_digest(snapshot: Snapshot) -> str:
     return digest([[path.name, path.read_bytes().decode("utf-8", "replace")] for path in paths])
 
 
-def index_inputs(snapshot: Snapshot) -> list[list[Any]]:
-    """What the index reads of each video, beside the fit: id, features, class, group and side."""
+def described_videos(snapshot: Snapshot) -> list[list[Any]]:
+    """What is read of each video beside the fit: id, features, class, group and side."""
     return [
         [
             video.id,

@@ -8,5 +8,6 @@ messages) leaves the number alone.
 EXTRACT = 2  # batch norms folded, kernels rounded to keep their sums
 IMPORT = 1
 FIT = 2  # gradients written out, other matrix products, short clips as means of their own frames
-INDEX = 6  # recordings are known by their group alone, unless groups are numbers as in UCF101
+EVALUATE = 1
+INDEX = 7  # without metrics, which are a stage of their own
 FINETUNE = 1

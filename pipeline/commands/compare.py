@@ -24,7 +24,7 @@ FIRST_ROWS = ("mofore", "raw_mean_pool")  # of a run that is compared; others wh
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The measured index of a work folder, or of an index folder: its name, metrics and queries."""
+    """What was measured in a work folder, or in one of its folders: its name, metrics and queries."""
 
     name: str
     metrics: dict[str, Any]
@@ -35,17 +35,19 @@ def open_run(path: Path) -> Run:
     """Read a run.
 
     Raises:
-        StaleError: if nothing was indexed there, or by an older mofore.
+        StaleError: if nothing was measured there, or by an older mofore.
         StoreError: if a file is missing or damaged.
     """
-    folder = path if (path / "queries.json").exists() else _latest_index(path)
+    folder = path if (path / "queries.json").exists() else _latest_metrics(path)
     try:
         metrics = json.loads((folder / "metrics.json").read_text())
         queries = json.loads((folder / "queries.json").read_text())
     except (OSError, ValueError) as error:
-        raise StoreError(f"the index '{folder}' cannot be read ({error}): run `mofore index --force`") from error
+        raise StoreError(
+            f"the metrics in '{folder}' cannot be read ({error}): run `mofore evaluate --force`"
+        ) from error
     if metrics["schema"] != SCHEMA:
-        raise StaleError(f"'{folder}' was measured by another version of mofore: run `mofore index -w {path}`")
+        raise StaleError(f"'{folder}' was measured by another version of mofore: run `mofore evaluate -w {path}`")
     return Run(path.name or str(path.resolve().name), metrics, queries)
 
 
@@ -108,12 +110,14 @@ def tables(found: dict[str, Any]) -> list[TableText]:
     return [("Runs, %", columns, figures), tested]
 
 
-def _latest_index(path: Path) -> Path:
+def _latest_metrics(path: Path) -> Path:
+    """Folder of the metrics that were taken last; earlier versions had them beside the index."""
     workspace = Workspace.open(path)
-    latest = Ledger.open(workspace.ledger).latest("index")
-    if latest is None:
-        raise StaleError(f"nothing is indexed in '{path}': run `mofore index -w {path}`")
-    return workspace.stage("index", latest.fingerprint[:KEY_LENGTH])
+    ledger = Ledger.open(workspace.ledger)
+    for stage in ("evaluate", "index"):
+        if latest := ledger.latest(stage):
+            return workspace.stage(stage, latest.fingerprint[:KEY_LENGTH])
+    raise StaleError(f"nothing is measured in '{path}': run `mofore evaluate -w {path}`")
 
 
 def _told_apart(runs: Sequence[Run], paths: Sequence[Path]) -> list[Run]:

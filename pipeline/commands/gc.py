@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
 from ...cache.fingerprint import KEY_LENGTH
 from ...cache.ledger import Ledger, ShardRecord
@@ -23,52 +22,27 @@ from ...data.errors import UsageError
 from ...data.progress import Progress
 from ...data.wording import counted
 from ..config import Config
-from ..finetune import plan_finetune
-from ..plan import make_plan
+from ..road import OPTIONAL, ROAD, make_plan
 from ..snapshot import Snapshot, observe
 from ..workspace import Workspace
 
-Kind = Literal["features", "fit", "finetune", "index", "rows", "damaged", "temporary"]
-Made = Literal["features", "fit", "finetune", "index"]
-KINDS: tuple[Made, ...] = ("features", "fit", "finetune", "index")
+Kind = str  # "features", a stage, "rows", "damaged" or "temporary"
+STAGES = tuple(stage for stage in (*ROAD, *OPTIONAL) if stage.files)
+KINDS = ("features", *(stage.name for stage in STAGES))
 NOTICEABLE = 0.05  # share of a shard; for less it is not written anew
 # What mofore writes into a folder of each kind. Nothing else is ever deleted.
 MADE = {
     "features": ("shard-*.h5", "encoder.json", "imported.json", "partial/*.rows", "partial/*.json"),
-    "fit": (
-        "model.safetensors",
-        "model.json",
-        "log.jsonl",
-        "validation.jsonl",
-        "best.safetensors",
-        "resume*.safetensors",
-        "tensorboard/events.out.tfevents.*",
-        "inputs.json",
-    ),
-    "finetune": ("backbone.safetensors", "finetune.json", "log.jsonl", "resume*.safetensors", "inputs.json"),
-    "index": (
-        "*.*/vectors.faiss",
-        "*.*/items.json",
-        "*.*/index.json",
-        "*.*/price.json",
-        "*.*/embeddings.safetensors",
-        "queries.json",
-        "metrics.json",
-        "inputs.json",
-        # until version 2
-        "videos.faiss",
-        "videos.json",
-        "embeddings.safetensors",
-    ),
+    **{stage.name: stage.files for stage in STAGES},
 }
 _NAME = {"features": re.compile(rf".+-[0-9a-f]{{{KEY_LENGTH}}}")}
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 _WHY = {
     "features": "the store of another encoder",
+    **{stage.name: "made with other settings, of another fit or of other videos" for stage in STAGES},
     "fit": "made with other settings or from other videos",
     "finetune": "made with other settings, of another fit or from other videos, and not used by extraction",
-    "index": "made with other settings, of another fit or of other videos",
     "damaged": "was put aside as damaged",
     "temporary": "left by a run that was killed",
 }
@@ -119,7 +93,7 @@ class Folder:
     ``foreign`` are names in it that mofore never gives, ``known`` whether the ledger speaks of it.
     """
 
-    kind: Made
+    kind: Kind
     key: str
     files: dict[str, int]
     foreign: tuple[str, ...]
@@ -179,13 +153,12 @@ def references(worlds: Iterable[Snapshot]) -> References:
     """
     keys: dict[str, frozenset[str] | None] = {kind: frozenset() for kind in KINDS}
     for snapshot in worlds:
-        plan = make_plan(snapshot)
+        plan = make_plan(snapshot, optional=True)
         keys["features"] = (keys["features"] or frozenset()) | {snapshot.store_key}
-        plan["finetune"] = plan_finetune(snapshot, plan["fit"], forced=False)
-        for stage in ("fit", "finetune", "index"):
-            before = keys[stage]
-            known = plan[stage].fingerprint is not None and before is not None
-            keys[stage] = (before or frozenset()) | {plan[stage].key} if known else None
+        for stage in STAGES:
+            before, planned = keys[stage.name], plan[stage.name]
+            known = planned.fingerprint is not None and before is not None
+            keys[stage.name] = (before or frozenset()) | {planned.key} if known else None
     return References(keys)
 
 
@@ -280,7 +253,7 @@ def _folders(workspace: Workspace, ledger: Ledger) -> tuple[list[Folder], list[s
     return folders, remarks
 
 
-def _folder(kind: Made, path: Path, known: bool) -> Folder:
+def _folder(kind: str, path: Path, known: bool) -> Folder:
     files, foreign = dict[str, int](), list[str]()
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()

@@ -26,7 +26,7 @@ from ...data.wording import counted
 from ...stages import versions
 from ...stages.import_features.options import Reading, listed
 from .. import console
-from ..config import Config, load_config, make_config, parse_override, render, still_known
+from ..config import Config, load_config, make_config, parse_override, present_names, render
 from ..run import remember
 from ..snapshot import in_tables, lists_folder, observe, store_key
 from ..workspace import Workspace
@@ -134,8 +134,8 @@ def _settings(workspace: Workspace, values: Values, *, replace: bool) -> Config:
     if replace or not workspace.config.exists():
         return config
     present = load_config(workspace.config)
-    for section, keys in values.items():
-        for key in still_known(section, keys):
+    for section, keys in present_names(values)[0].items():
+        for key in keys:
             here, asked = (getattr(getattr(one, section), key) for one in (present, config))
             if here != asked:
                 raise WorkspaceError(

@@ -14,8 +14,9 @@ from ...data.sampling import Span
 from ...data.settings import SPACES
 from ...stages.search.queries import Names, is_image_file, is_phrase, read_query, refuse_phrase
 from .. import console
-from ..plan import Plan, make_plan
+from ..road import make_plan
 from ..snapshot import Snapshot
+from ..stage import Plan
 
 if TYPE_CHECKING:
     from ...cache.store import FrameTable

@@ -44,6 +44,7 @@ def rows_to_compare(
     untrained_VE: Float32,
     gallery: Int64,
     settings: IndexSettings,
+    seed: int,
 ) -> list[Row]:
     """All rows of the tables.
 
@@ -52,7 +53,8 @@ def rows_to_compare(
         persistence_VE: of the windows that forecasts start from, by the teacher: futures, if nothing changes.
         untrained_VE: of the same network before its first step.
         gallery: positions of the training videos, from which whitening is taken.
-        settings: of the index.
+        settings: of the index, which say how videos are embedded.
+        seed: of the random projection.
     """
     raw_VD, centered = spaces["frames"], settings.center
     other = "uncentered" if centered else "centered"
@@ -68,7 +70,7 @@ def rows_to_compare(
         Row("untrained", untrained_VE, centered, "the network of mofore before its first step"),
         Row(
             "random_projection",
-            random_projection(raw_VD, width, settings.seed),
+            random_projection(raw_VD, width, seed),
             centered,
             f"raw_mean_pool times a Gaussian matrix to {width} dimensions",
         ),

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ...data.arrays import Float32, Float64, Int64
-from ...data.settings import FitSettings, IndexSettings
+from ...data.settings import EvaluateSettings, FitSettings, IndexSettings
 from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
 from ..model.embedding import FramesMean, Views, embedder_of
@@ -47,13 +47,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All that the metrics are taken from: V videos, their frames, the networks, the split and further ones."""
+    """All that the metrics are taken from: V videos, their frames, the networks, the split and further ones.
+
+    ``settings`` say how they are measured, ``embedding`` how videos are embedded.
+    """
 
     videos: tuple[Video, ...]
     memory: FrameTensors
     forecaster: Forecaster
     fit: FitSettings
-    settings: IndexSettings
+    settings: EvaluateSettings
+    embedding: IndexSettings
     split: Split
     others: tuple[Split, ...] = ()
     seen: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # by rows of other fits: what they read
@@ -102,7 +106,9 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
     """
     gallery = evaluation.rows("train")
     persistence_VE = views[PERSISTENCE].pooled() if PERSISTENCE in views else spaces["mofore"]
-    rows = rows_to_compare(spaces, persistence_VE, views["untrained"].pooled(), gallery, evaluation.settings)
+    rows = rows_to_compare(
+        spaces, persistence_VE, views["untrained"].pooled(), gallery, evaluation.embedding, evaluation.settings.seed
+    )
     protocol = EvaluationSplit.of(evaluation.split, evaluation.videos)
     ranked = by_row(rows, lambda row: rank(protocol.sides(row.embeddings_VE, centered=row.centered)))
     metrics = {
@@ -248,7 +254,8 @@ def _unlabelled(evaluation: Evaluation, views: Mapping[str, Views], embeddings_V
     same_P2 = same_class_pairs(videos, settings.pairs, settings.seed)
     first_VE, last_VE = views["mofore"].first_VE.cpu().numpy(), views["mofore"].last_VE.cpu().numpy()
     # A video of one window has two views that are one.
-    several = chosen[(memory.extent_V(evaluation.fit.unit) > evaluation.fit.span).cpu().numpy() & (settings.views > 1)]
+    long_V = (memory.extent_V(evaluation.fit.unit) > evaluation.fit.span).cpu().numpy()
+    several = chosen[long_V & (evaluation.embedding.views > 1)]
     whole = forecast["all"]
     mse = {
         "mean": whole.get("mse"),
@@ -284,7 +291,7 @@ def _health(
         found: dict[str, Any] = health(row.embeddings_VE[chosen], pairs_P2)
         if row.name in views:
             mean_VE = views[row.name].mean_VE.cpu().numpy()
-            found["alignment"] = alignment(mean_VE[chosen], settings.views)
+            found["alignment"] = alignment(mean_VE[chosen], evaluation.embedding.views)
         if row.name in PROBED and protocol.group_V is not None and not protocol.several:
             found["group_probe"] = group_probe(row.embeddings_VE, protocol.class_V, protocol.group_V)
         return found
@@ -296,11 +303,11 @@ def _order(evaluation: Evaluation) -> dict[str, Any]:
     """What happens to embeddings when the frames of a clip change places, trained and untrained."""
     settings, fit = evaluation.settings, evaluation.fit
     _, memory = evaluation.side(evaluation.evaluated)
-    networks = embedders(evaluation.forecaster, fit, settings, memory.width)
+    networks = embedders(evaluation.forecaster, fit, evaluation.embedding, memory.width)
     return {name: order_sensitivity(networks[name], memory, fit, settings.seed) for name in ("mofore", "untrained")}
 
 
-def _resamplings(settings: IndexSettings, protocol: EvaluationSplit) -> tuple[Resampling, Resampling | None]:
+def _resamplings(settings: EvaluateSettings, protocol: EvaluationSplit) -> tuple[Resampling, Resampling | None]:
     videos = Resampling(settings.resamples, settings.seed)
     if protocol.group_V is None:
         return videos, None
@@ -334,7 +341,7 @@ def _listed(value_Q: Float64, *, whole: bool = True) -> list[float | None]:
 
 
 def _protocol(evaluation: Evaluation, protocol: EvaluationSplit, rows: Sequence[Row]) -> dict[str, Any]:
-    settings = evaluation.settings
+    settings, embedding = evaluation.settings, evaluation.embedding
     train, test = evaluation.rows("train"), evaluation.rows("test")
     return {
         "split": evaluation.split.name,
@@ -344,9 +351,9 @@ def _protocol(evaluation: Evaluation, protocol: EvaluationSplit, rows: Sequence[
         "unassigned": len(evaluation.videos) - len(train) - len(test),
         "classes": len(protocol.classes),
         "similarity": "cosine",
-        "centered": settings.center,
-        "centered_with": "mean of the training videos" if settings.center else None,
-        "views": settings.views,
+        "centered": embedding.center,
+        "centered_with": "mean of the training videos" if embedding.center else None,
+        "views": embedding.views,
         "exact": True,
         "unit_of_retrieval": "percent of queries",
         "rows": {row.name: row.what for row in rows},

@@ -1,10 +1,15 @@
-"""Index: embeddings of all videos in every space, FAISS indexes over them, and the metrics."""
+"""Index: embeddings of all videos, or of all their clips, in every space, and FAISS indexes over them.
+
+Embeddings are the costly part, and depend on few of the settings: those that an earlier index or the evaluation of the
+same run has made of the same features are taken from there, and the frames are then not even read.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +17,14 @@ import numpy as np
 import torch
 
 from ...cache.atomic import write_json
+from ...cache.fingerprint import digest
 from ...cache.store import FrameTable
 from ...data.arrays import Float32
-from ...data.errors import StageError
+from ...data.errors import MoforeError, StageError
 from ...data.progress import Progress
-from ...data.settings import FitSettings, IndexSettings
+from ...data.settings import IndexSettings
 from ...data.types import Split, Video
-from ..evaluate.report import Evaluation, embedders, evaluate
 from ..frames.memory import FrameTensors
-from ..model.embedding import Views, embed_videos, mean_pool
-from ..model.forecaster import Forecaster
-from ..model.saved import load_forecaster
 from ..model.spaces import Space, center_of, clip_items, open_space, refuse_other_features, video_items
 from ..vectors.build import build, check
 from ..vectors.cost import measure
@@ -31,132 +33,171 @@ from ..vectors.normalize import center
 from ..vectors.update import find_previous, updated
 from ..vectors.vector_index import PRICE, About, Items, VectorIndex, folder_name, outputs
 
-METRICS, QUERIES = "metrics.json", "queries.json"
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IndexInputs:
-    """V videos, their frames in the same order, the splits, and the folder of the fit.
+    """What is indexed.
 
-    ``split`` is the settings'; ``others`` are further ones to measure on. ``provenance`` goes into the metrics and
-    beside each index: which encoder and which fit they are of. ``previous`` is the folder of an earlier run, whose
-    approximate indexes are updated where that is possible.
+    Attributes:
+        videos: V of them.
+        digests: of their features, in the same order.
+        width: of a feature.
+        frames: loads their frames, in the same order; called only if something has to be embedded.
+        split: sides of the videos, which the index keeps with them.
+        fit_folder: of the fit.
+        provenance: which encoder and which fit; kept beside each index.
+        previous: folder of an earlier run, from which embeddings are taken and approximate indexes updated.
+        known: unit embeddings (V, E) of these very videos, by the digest of the model that made them.
     """
 
     videos: tuple[Video, ...]
-    table: FrameTable
+    digests: tuple[str, ...]
+    width: int
+    frames: Callable[[], FrameTable]
     split: Split
     fit_folder: Path
     provenance: dict[str, Any]
-    others: tuple[Split, ...] = ()
     previous: Path | None = None
+    known: Mapping[str, Float32] = field(default_factory=dict)
+
+    @cached_property
+    def memory(self) -> FrameTensors:
+        """The frames, from when they are first asked for."""
+        return FrameTensors.of(self.frames(), torch.device("cpu"))
 
 
-def files(settings: IndexSettings) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One index to be made: its space, "video" or "clip", and what its embeddings are known by.
+
+    Two runs whose ``key`` is the same have the same rows and the same embeddings.
+    """
+
+    space: Space
+    name: str
+    key: str
+
+    @classmethod
+    def of(cls, space: Space, name: str, settings: IndexSettings, inputs: IndexInputs) -> Level:
+        """A level of a space."""
+        hop = settings.clip_hop if name == "clip" else None
+        videos = [[video.id, one] for video, one in zip(inputs.videos, inputs.digests, strict=True)]
+        return cls(space, name, digest({"model": space.model, "level": name, "hop": hop, "videos": videos}))
+
+    @property
+    def folder(self) -> str:
+        """Its folder below the index's."""
+        return folder_name(self.space.name, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The rows of an index, and their unit vectors (N, E), not centred."""
+
+    items: Items
+    embeddings_NE: Float32
+
+
+def files(settings: IndexSettings) -> tuple[str, ...]:
     """What :func:`run` publishes, relative to its folder."""
-    return [METRICS, QUERIES, *outputs(settings.space_names(), settings.level_names())]
+    return tuple(outputs(settings.space_names(), settings.level_names()))
 
 
-def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress: Progress) -> dict[str, Any]:
-    """Embed, index and evaluate; publishes into ``folder`` and returns the metrics.
+def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress: Progress) -> None:
+    """Embed and index; publishes into ``folder``.
 
     Raises:
         StageError: if faiss is not installed, or a space or a kind of index is not to be had.
         StoreError: if the fit's model cannot be read.
     """
-    progress.start("index", len(inputs.videos), "videos")
+    names = settings.level_names()
+    progress.start("index", len(settings.space_names()) * len(names), "indexes")
     try:
         store_key = inputs.provenance["store"]
         spaces = [open_space(name, settings, inputs.fit_folder, store_key) for name in settings.space_names()]
-        forecaster, fit = load_forecaster(inputs.fit_folder)
-        memory = FrameTensors.of(inputs.table, torch.device("cpu"))
         for space in spaces:
-            refuse_other_features(space, memory.width)
-            check(settings, space.width or memory.width)
+            refuse_other_features(space, inputs.width)
+            check(settings, space.width or inputs.width)
         progress.note(REMARKS[pick_place(settings.device)])
-        embeddings, views = _embedded(settings, spaces, memory, forecaster, fit)
-        for index, embeddings_NE, seconds in _indexes(settings, inputs, spaces, memory, embeddings):
-            _publish(settings, index, embeddings_NE, seconds, folder)
-        seen = {space.name: space.seen for space in spaces if space.name.startswith("fit:")}
-        evaluation = Evaluation(inputs.videos, memory, forecaster, fit, settings, inputs.split, inputs.others, seen)
-        evaluated = evaluate(evaluation, views, embeddings)
-        write_json(folder / QUERIES, evaluated.queries)
-        metrics = {**evaluated.metrics, "provenance": inputs.provenance}
-        write_json(folder / METRICS, metrics)
-        progress.advance(len(inputs.videos))
+        for space in spaces:
+            whole = _embedded(Level.of(space, "video", settings, inputs), settings, inputs)
+            if not np.isfinite(whole.embeddings_NE).all():
+                raise StageError("an embedding is not finite: run `mofore fit --force`")
+            mean_E = center_of(whole.embeddings_NE, whole.items, wanted=settings.center)
+            for name in names:
+                progress.pulse()
+                level = Level.of(space, name, settings, inputs)
+                rows = whole if name == "video" else _embedded(level, settings, inputs)
+                _publish(level, rows, mean_E, settings, inputs, folder)
+                progress.advance(1)
     finally:
         progress.finish()
-    return metrics
 
 
-def _embedded(
-    settings: IndexSettings, spaces: list[Space], memory: FrameTensors, forecaster: Forecaster, fit: FitSettings
-) -> tuple[dict[str, Float32], dict[str, Views]]:
-    """Unit vectors (V, E) of every space, and the views that metrics are taken from; frames are read once for all."""
-    networks = embedders(forecaster, fit, settings, memory.width)
-    own = {space.name: space.embedder for space in spaces if space.embedder is not None and space.fit == fit}
-    views = embed_videos({**own, **networks}, memory, fit, views=settings.views)
-    vectors = {"frames": mean_pool(memory), "mofore": views["mofore"].pooled()}
-    if not np.isfinite(vectors["mofore"]).all():
-        raise StageError("an embedding is not finite: run `mofore fit --force`")
-    vectors |= {name: views[name].pooled() for name in own}
-    vectors |= {space.name: space.of_videos(memory) for space in spaces if space.name not in vectors}
-    return vectors, {name: views[name] for name in networks}
+def _embedded(level: Level, settings: IndexSettings, inputs: IndexInputs) -> Embedded:
+    """The rows of a level: as an earlier run left them, as the evaluation made them, or anew."""
+    earlier = _earlier(level, inputs)
+    if earlier is not None:
+        return earlier
+    space = level.space
+    if level.name == "video":
+        known_VE = inputs.known.get(space.model)
+        rows = video_items(inputs.videos, inputs.split)
+        return Embedded(rows, space.of_videos(inputs.memory) if known_VE is None else known_VE)
+    items, video_B, windows = clip_items(inputs.videos, inputs.split, inputs.memory, space.fit, settings.clip_hop)
+    return Embedded(items, space.of_clips(inputs.memory, video_B, windows))
 
 
-def _indexes(
-    settings: IndexSettings,
-    inputs: IndexInputs,
-    spaces: list[Space],
-    memory: FrameTensors,
-    embeddings: dict[str, Float32],
-) -> Iterator[tuple[VectorIndex, Float32, float]]:
-    """Every index with its embeddings and the seconds that it took, one after another."""
-    for space in spaces:
-        videos = video_items(inputs.videos, inputs.split)
-        embeddings_VE = embeddings[space.name]
-        mean_E = center_of(embeddings_VE, videos, wanted=settings.center)
-        for level in settings.level_names():
-            items, embeddings_NE = videos, embeddings_VE
-            if level == "clip":
-                items, video_B, windows = clip_items(inputs.videos, inputs.split, memory, space.fit, settings.clip_hop)
-                embeddings_NE = space.of_clips(memory, video_B, windows)
-            begin = time.perf_counter()
-            index = _updated(settings, inputs, space, level, items, embeddings_NE)
-            index = index or _built(settings, inputs, space, level, items, embeddings_NE, mean_E)
-            yield index, embeddings_NE, time.perf_counter() - begin
-
-
-def _updated(
-    settings: IndexSettings, inputs: IndexInputs, space: Space, level: str, items: Items, embeddings_NE: Float32
-) -> VectorIndex | None:
-    """The index of the previous run with the videos of this one, if that can be had."""
+def _earlier(level: Level, inputs: IndexInputs) -> Embedded | None:
+    """The same rows of an earlier run; what is said of the videos (classes, sides) is of this one."""
     if inputs.previous is None:
         return None
-    previous = find_previous(inputs.previous / folder_name(space.name, level), space.model, settings)
-    index = None if previous is None else updated(previous, items, embeddings_NE, settings)
-    return index and replace(index, about=replace(index.about, provenance=inputs.provenance))
+    try:
+        index = VectorIndex.load(inputs.previous / level.folder, model=level.space.model)
+        if index.about.embedded != level.key:
+            return None
+        return Embedded(
+            replace(index.items, videos=video_items(inputs.videos, inputs.split).videos), index.embeddings_NE
+        )
+    except MoforeError:  # damaged, or of another model: they are made anew
+        return None
 
 
-def _built(
-    settings: IndexSettings,
-    inputs: IndexInputs,
-    space: Space,
-    level: str,
-    items: Items,
-    embeddings_NE: Float32,
-    mean_E: Float32,
-) -> VectorIndex:
-    built = build(center(embeddings_NE, mean_E), settings, place=pick_place(settings.device))
+def _publish(
+    level: Level, rows: Embedded, mean_E: Float32, settings: IndexSettings, inputs: IndexInputs, folder: Path
+) -> None:
+    """Update or build an index, write its files, and what it costs when it is read from them."""
+    begin = time.perf_counter()
+    index = _updated(level, rows, settings, inputs) or _built(level, rows, mean_E, settings, inputs)
+    seconds = time.perf_counter() - begin
+    own = folder / level.folder
+    index.save(own, rows.embeddings_NE)
+    cost = measure(VectorIndex.load(own), own, seconds, place=pick_place(settings.device), seed=settings.seed)
+    write_json(own / PRICE, asdict(cost))
+
+
+def _updated(level: Level, rows: Embedded, settings: IndexSettings, inputs: IndexInputs) -> VectorIndex | None:
+    """The index of the earlier run with the videos of this one, if that can be had."""
+    if inputs.previous is None:
+        return None
+    previous = find_previous(inputs.previous / level.folder, level.space.model, settings)
+    index = None if previous is None else updated(previous, rows.items, rows.embeddings_NE, settings)
+    if index is None:
+        return None
+    return replace(index, about=replace(index.about, provenance=inputs.provenance, embedded=level.key))
+
+
+def _built(level: Level, rows: Embedded, mean_E: Float32, settings: IndexSettings, inputs: IndexInputs) -> VectorIndex:
+    built = build(center(rows.embeddings_NE, mean_E), settings, place=pick_place(settings.device))
     about = About(
-        space.name, level, space.model, settings.kind, built.factory, built.search, built.why, inputs.provenance
+        space=level.space.name,
+        level=level.name,
+        model=level.space.model,
+        kind=settings.kind,
+        factory=built.factory,
+        search=built.search,
+        why=built.why,
+        provenance=inputs.provenance,
+        embedded=level.key,
     )
-    return VectorIndex(built.index, items, mean_E, about, embeddings=embeddings_NE)
-
-
-def _publish(settings: IndexSettings, index: VectorIndex, embeddings_NE: Float32, seconds: float, folder: Path) -> None:
-    """Write an index's files, and what it costs when it is read from them."""
-    own = folder / folder_name(index.about.space, index.about.level)
-    index.save(own, embeddings_NE)
-    price = measure(VectorIndex.load(own), own, seconds, place=pick_place(settings.device), seed=settings.seed)
-    write_json(own / PRICE, asdict(price))
+    return VectorIndex(built.index, rows.items, mean_E, about, embeddings=rows.embeddings_NE)

@@ -89,6 +89,7 @@ class About:
         provenance: store, encoder, fit and settings.
         added: items that came since it was trained.
         removed: items that went since then.
+        embedded: what its embeddings are known by; empty in indexes of earlier versions.
     """
 
     space: str
@@ -101,6 +102,7 @@ class About:
     provenance: Mapping[str, Any]
     added: int = 0
     removed: int = 0
+    embedded: str = ""
 
 
 @dataclass(frozen=True)

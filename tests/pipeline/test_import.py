@@ -371,7 +371,7 @@ STEPS = (
     "cache.store.FeatureStore.pin_encoder",
     "cache.imported.ImportRecord.write",
     "cache.ledger.Ledger.add_stage",
-    "pipeline.importing.write_bytes",
+    "pipeline.commands.import_features.write_bytes",
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 Command = Callable[..., Result]
-QUICK = ("--set", "fit.steps=20", "--set", "index.views=2", "--set", "index.resamples=20")
+QUICK = ("--set", "fit.steps=20", "--set", "index.views=2", "--set", "evaluate.resamples=20")
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ COPIES = {  # from and to, seconds; x264's constant rate factor; part of the siz
     "small": (0.0, 1e9, 23, 0.5),
     "coarse part": (2.0, 4.0, 33, 1.0),
 }
-SETTINGS = ("fit.steps=20", "index.levels=clip", "index.spaces=frames", "index.resamples=20", "fit.clip_length=16")
+SETTINGS = ("fit.steps=20", "index.levels=clip", "index.spaces=frames", "evaluate.resamples=20", "fit.clip_length=16")
 
 
 def plant(source: Path, target: Path, start_s: float, end_s: float, crf: int, scale: float) -> bool:

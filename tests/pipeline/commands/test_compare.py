@@ -87,7 +87,7 @@ def test_runs_without_classes_have_no_differences_and_say_so(mofore: Command, tm
     np.savez(tmp_path / "bare.npz", features=features, lengths=np.full(12, 10), ids=[f"v{n:02}" for n in range(12)])
     runs = tmp_path / "a", tmp_path / "b"
     for run, seed in zip(runs, (0, 1), strict=True):
-        options = ("--set", f"fit.seed={seed}", "--set", "fit.steps=5", "--set", "index.resamples=20")
+        options = ("--set", f"fit.seed={seed}", "--set", "fit.steps=5", "--set", "evaluate.resamples=20")
         assert mofore("import", tmp_path / "bare.npz", "-w", run, *TINY, *options).exit_code == 0
         assert mofore("run", "-w", run).exit_code == 0
     shown = mofore("compare", *runs).stdout

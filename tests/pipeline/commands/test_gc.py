@@ -189,11 +189,11 @@ def test_a_run_at_work_keeps_gc_from_deleting_but_not_from_listing(mofore: Comma
     ("step", "times"),
     [
         ("cache.store.FeatureStore.rewrite", 0),
-        ("pipeline.gc._forget", 0),
-        ("pipeline.gc._forget", 2),
-        ("pipeline.gc._delete", 0),
-        ("pipeline.gc._delete", 1),
-        ("pipeline.gc._delete", 4),
+        ("pipeline.commands.gc._forget", 0),
+        ("pipeline.commands.gc._forget", 2),
+        ("pipeline.commands.gc._delete", 0),
+        ("pipeline.commands.gc._delete", 1),
+        ("pipeline.commands.gc._delete", 4),
     ],
 )
 def test_a_kill_between_any_steps_leaves_nothing_to_do(

@@ -1,0 +1,309 @@
+"""What a stage is, and the plan of one: whether it has to run, and why, decided without doing or writing anything.
+
+A stage is one record. What it computes is a package below ``mofore.stages``; the record says by which settings and
+inputs its output is known, and how it is called. Its output lies in ``<name>/<key>/``, where the key is a fingerprint
+of settings, inputs and version, so that whatever changes makes another folder and nothing is ever overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..cache.fingerprint import KEY_LENGTH, stage_fingerprint
+from ..cache.ledger import StageRecord
+from ..data.progress import Progress
+from ..data.wording import counted
+from .reasons import (
+    ConfigChanged,
+    DescriptionChanged,
+    FirstRun,
+    Forced,
+    InputsChanged,
+    OutputMissing,
+    Reason,
+    Unfinished,
+    UpstreamChanged,
+    UpstreamRuns,
+    VersionRaised,
+)
+from .snapshot import Snapshot
+
+Action = Literal["skip", "run", "partial"]
+INPUTS = "inputs.json"  # beside the output of a stage: which videos and which fit it was made from
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What happens to one stage.
+
+    Attributes:
+        stage: its name.
+        action: "skip", "run", or "partial" (part of the work is done already).
+        reasons: why it runs; empty for "skip".
+        todo: videos or steps that are left to do.
+        unit: of ``todo``.
+        config: the settings that decide the output.
+        upstream: fingerprint of what it reads; None while a stage above has yet to make it.
+        fingerprint: of the output; None likewise.
+        summary: what is there, for "skip".
+    """
+
+    stage: str
+    action: Action
+    reasons: tuple[Reason, ...]
+    todo: int
+    unit: str
+    config: dict[str, Any]
+    upstream: str | None
+    fingerprint: str | None
+    summary: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name of the output's folder."""
+        return (self.fingerprint or "")[:KEY_LENGTH]
+
+
+Plan = dict[str, StagePlan]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a stage was asked for: run whatever is there, and try videos again that could not be read."""
+
+    force: bool = False
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a stage is given to run.
+
+    Attributes:
+        snapshot: of the work folder.
+        plan: of this stage and those above it.
+        chosen: the plan of this stage.
+        folder: for its output.
+        asked: how it was asked for.
+        last: whether no stage follows.
+        progress: told how it goes.
+        shared: what stages of one run hand on, such as frames that are loaded already; by name.
+    """
+
+    snapshot: Snapshot
+    plan: Plan
+    chosen: StagePlan
+    folder: Path
+    asked: Asked
+    last: bool
+    progress: Progress
+    shared: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a stage made.
+
+    Attributes:
+        summary: one line for the user.
+        outputs: names of files in its folder that the ledger keeps the digests of; None: it records nothing.
+    """
+
+    summary: str
+    outputs: tuple[str, ...] | None = ()
+
+
+def _all_stored(snapshot: Snapshot) -> list[str]:
+    return sorted(snapshot.stored)
+
+
+def _above_runs(_snapshot: Snapshot, above: Plan) -> tuple[str, ...]:
+    return tuple(plan.stage for plan in above.values() if plan.action != "skip")
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """An option of a stage's command that stands for a setting.
+
+    Attributes:
+        option: of the command, ``--nproc``.
+        setting: that it sets, ``fit.processes``.
+        kind: of its value.
+        low: its least value.
+        high: its largest; None for any.
+        help: one line.
+    """
+
+    option: str
+    setting: str
+    kind: type[int] | type[float]
+    low: float
+    high: float | None
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage: one record, from which planning, running, status and its command follow.
+
+    Attributes:
+        name: of the stage, its command, its folder and its section of ``mofore.toml``.
+        version: of its output; raised when the same settings and inputs give another result.
+        what: it makes, in one line; the help of its command.
+        needs: names of the stages whose output it reads, all of which stand before it.
+        config: the settings that decide its output, by key.
+        inputs: fingerprint of what it reads, once the stages above are up to date.
+        run: makes the output in ``Work.folder``.
+        files: patterns of all that may lie in its folders; `mofore gc` deletes nothing else.
+        unit: of its work.
+        amount: how much work it is, in ``unit``.
+        videos: ids of those that it reads.
+        summary: what is there once it is done, in one line.
+        waits: names of the stages above that have to run before its inputs are known.
+        resumes: whether a run that was cut off goes on from a checkpoint.
+        missing: why a finished output is not shown where users look for it; None if it is.
+        finish: called once the output is recorded.
+        shortcuts: options of its command that stand for settings.
+        retries: whether parts of its work that failed are tried again when that is asked for.
+        plan: decides what happens to it; another than :func:`plan_stage` where the work is no single output.
+    """
+
+    name: str
+    version: int
+    what: str
+    needs: tuple[str, ...]
+    config: Callable[[Snapshot], dict[str, Any]]
+    inputs: Callable[[Snapshot, Plan], str]
+    run: Callable[[Work], Made]
+    files: tuple[str, ...]
+    unit: str
+    amount: Callable[[Snapshot], int]
+    videos: Callable[[Snapshot], list[str]] = _all_stored
+    summary: Callable[[Snapshot, StageRecord], str] = lambda _snapshot, _record: "done"
+    waits: Callable[[Snapshot, Plan], tuple[str, ...]] = _above_runs
+    resumes: bool = False
+    missing: Callable[[Snapshot, StageRecord], Reason | None] = lambda _snapshot, _record: None
+    finish: Callable[[Work], None] = lambda _work: None
+    shortcuts: tuple[Shortcut, ...] = ()
+    retries: bool = False
+    plan: Callable[[Stage, Snapshot, Plan, Asked], StagePlan] = field(default=lambda *given: plan_stage(*given))
+
+    def above(self, plan: Plan) -> Plan:
+        """The plans of the stages that it needs."""
+        return {name: plan[name] for name in self.needs}
+
+
+def plan_stage(stage: Stage, snapshot: Snapshot, plan: Plan, asked: Asked) -> StagePlan:
+    """What happens to a stage whose output is one folder.
+
+    Args:
+        stage: whose plan is wanted.
+        snapshot: of the work folder.
+        plan: of the stages before it.
+        asked: how it was asked for.
+    """
+    config, amount = stage.config(snapshot), stage.amount(snapshot)
+    forced: tuple[Reason, ...] = (Forced(),) if asked.force else ()
+    above = stage.waits(snapshot, stage.above(plan))
+    if above:
+        reasons = (*forced, *map(UpstreamRuns, above))
+        return StagePlan(stage.name, "run", reasons, amount, stage.unit, config, None, None)
+    upstream = stage.inputs(snapshot, plan)
+    fingerprint = stage_fingerprint(stage.name, stage.version, config, upstream)
+    known = (stage.unit, config, upstream, fingerprint)
+    record = snapshot.ledger.find(stage.name, fingerprint)
+    broken = snapshot.broken_outputs(record) if record else ()
+    if record and not broken and not asked.force:
+        return _finished(stage, snapshot, record, known)
+    done = snapshot.checkpoint_step(fingerprint[:KEY_LENGTH], stage.name) if stage.resumes and not asked.force else 0
+    action: Action = "partial" if done else "run"
+    if done and not record:
+        return StagePlan(stage.name, action, (Unfinished(done, amount, stage.unit),), amount - done, *known)
+    why = (*forced, *_reasons(stage, snapshot, config, upstream, broken))
+    return StagePlan(stage.name, action, why, amount - done, *known)
+
+
+def _finished(
+    stage: Stage, snapshot: Snapshot, record: StageRecord, known: tuple[str, dict[str, Any], str, str]
+) -> StagePlan:
+    """The output is there; its copy for the user may still be another one's."""
+    elsewhere = stage.missing(snapshot, record)
+    reasons = () if elsewhere is None else (elsewhere,)
+    action: Action = "partial" if reasons else "skip"
+    return StagePlan(stage.name, action, reasons, 0, *known, stage.summary(snapshot, record))
+
+
+def _reasons(
+    stage: Stage, snapshot: Snapshot, config: dict[str, Any], upstream: str, broken: tuple[str, ...]
+) -> tuple[Reason, ...]:
+    """Why the output is not there, held against the stage's last finished run."""
+    if broken:
+        return (OutputMissing(broken),)
+    latest = snapshot.ledger.latest(stage.name)
+    if latest is None:
+        return (FirstRun(),)
+    reasons = difference(latest, config, stage.version)
+    if latest.upstream != upstream:
+        change = _inputs_difference(stage, snapshot, latest)
+        # Another version reads its inputs in another way: only what is named is a change of theirs.
+        if latest.version == stage.version or isinstance(change, InputsChanged):
+            reasons.append(change)
+    return tuple(reasons)
+
+
+def difference(latest: StageRecord, config: Mapping[str, Any], version: int) -> list[Reason]:
+    """Which settings, and whether the version, differ from those of the last finished run."""
+    reasons: list[Reason] = []
+    if latest.version != version:
+        reasons.append(VersionRaised(latest.version, version))
+    # Keys that another version did not have yet are no change of the user's.
+    known = config.keys() & latest.config.keys() if latest.version != version else config.keys() | latest.config.keys()
+    keys = sorted(key for key in known if config.get(key) != latest.config.get(key))
+    if keys:
+        changes = tuple((key, latest.config.get(key), config.get(key)) for key in keys)
+        reasons.append(ConfigChanged(latest.stage, changes))
+    return reasons
+
+
+def _inputs_difference(stage: Stage, snapshot: Snapshot, latest: StageRecord) -> Reason:
+    """Which videos differ from those that the last finished run read."""
+    before = read_inputs(snapshot.workspace.stage(stage.name, latest.fingerprint[:KEY_LENGTH]))
+    if before is None:
+        return UpstreamChanged("extract")
+    now = snapshot.features_of(stage.videos(snapshot))
+    then = before["videos"]
+    change = InputsChanged(
+        added=tuple(sorted(now.keys() - then.keys())),
+        changed=tuple(sorted(video for video in now.keys() & then.keys() if now[video] != then[video])),
+        removed=tuple(sorted(then.keys() - now.keys())),
+    )
+    if "fit" not in stage.needs or change != InputsChanged():
+        return change
+    fit = snapshot.ledger.latest("fit")
+    same = fit is not None and before.get("fit") == fit.fingerprint[:KEY_LENGTH]
+    return DescriptionChanged() if same else UpstreamChanged("fit")
+
+
+def read_inputs(folder: Path) -> dict[str, Any] | None:
+    """What the output in a folder was made from: digests of features by id ("videos"), key of the fit ("fit")."""
+    try:
+        found: dict[str, Any] = json.loads((folder / INPUTS).read_text())
+        return found if isinstance(found["videos"], dict) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def videos_summary(snapshot: Snapshot, _record: StageRecord) -> str:
+    """Of a stage that reads all videos."""
+    return counted(len(snapshot.stored) + len(snapshot.todo), "video")
+
+
+def model_digests(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """sha256 of the model of the fit that is up to date, in a list; empty where there is none."""
+    record = snapshot.ledger.find("fit", plan["fit"].fingerprint or "")
+    outputs = record.outputs.items() if record else ()
+    return [state.sha256 for path, state in outputs if path.endswith("/model.safetensors")]

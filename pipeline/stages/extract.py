@@ -1,0 +1,161 @@
+"""Extract: its work is one video after another, so that its plan is of videos rather than of one output."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ...data.errors import StoreError
+from ...data.short_videos import ShortVideos
+from ...data.wording import counted
+from ...stages import versions
+from ..reasons import (
+    FirstRun,
+    Forced,
+    ImportLost,
+    InputsChanged,
+    OutputMissing,
+    Reason,
+    RetryFailed,
+    TimesBackwards,
+    Unfinished,
+    WeightsChanged,
+)
+from ..snapshot import Snapshot
+from ..stage import Action, Asked, Made, Plan, Stage, StagePlan, Work, difference
+
+if TYPE_CHECKING:
+    from ...cache.store import FeatureStore
+
+
+def plan_extract(_stage: Stage, snapshot: Snapshot, _plan: Plan, asked: Asked) -> StagePlan:
+    """Which videos are to be read; features that were imported can only be brought again."""
+    frames = sum(place.video.frames for place in snapshot.stored.values())
+    held = f"{counted(len(snapshot.stored), 'video')}, {counted(frames, 'frame')}"
+    times = (TimesBackwards(count),) if (count := len(snapshot.backward_videos())) else ()
+    if snapshot.catalog.digests is not None:
+        todo, reasons, summary = len(snapshot.todo), (*times, *_lost(snapshot)), f"imported: {held}"
+        forced = False
+    else:
+        forced, todo = asked.force, len(videos_to_extract(snapshot, asked))
+        reasons = _reasons(snapshot, asked) if todo else ()
+        reasons = reasons if forced else (*times, *reasons)
+        summary = held + _unread(snapshot)
+    action: Action = "skip" if not reasons else "partial" if snapshot.stored and not forced else "run"
+    config = snapshot.config.extract.identity()
+    return StagePlan("extract", action, reasons, todo, "videos", config, "", snapshot.store_key, summary)
+
+
+def videos_to_extract(snapshot: Snapshot, asked: Asked) -> list[str]:
+    """Ids of the videos that extraction will read, in the catalog's order."""
+    if asked.force:
+        return [video.id for video in snapshot.catalog.videos]
+    ids = {todo.video.id for todo in snapshot.todo} | (set(snapshot.failed) if asked.retry_failed else set())
+    return [video.id for video in snapshot.catalog.videos if video.id in ids]
+
+
+def _unread(snapshot: Snapshot) -> str:
+    soundtracks = sum(failure.is_no_video for failure in snapshot.failed.values())
+    unreadable = len(snapshot.failed) - soundtracks
+    failed = f"; {unreadable} could not be read" if unreadable else ""
+    return failed + (f"; {soundtracks} without pictures" if soundtracks else "")
+
+
+def _lost(snapshot: Snapshot) -> tuple[Reason, ...]:
+    """Imported features that are gone make a stage that says so and cannot run."""
+    if not snapshot.todo:
+        return ()
+    broken = (*snapshot.damaged, *snapshot.lost)
+    missing = (OutputMissing(broken),) if broken else ()
+    return (*missing, ImportLost(len(snapshot.todo), snapshot.import_command()))
+
+
+def _reasons(snapshot: Snapshot, asked: Asked) -> tuple[Reason, ...]:
+    reasons: list[Reason] = [Forced()] if asked.force else []
+    latest = snapshot.ledger.latest("extract")
+    broken = (*snapshot.damaged, *snapshot.lost)
+    if broken:
+        reasons.append(OutputMissing(broken))
+    if latest is None and not snapshot.stored:
+        reasons.append(FirstRun())
+    elif latest is not None and latest.fingerprint != snapshot.store_key and not snapshot.stored:
+        reasons.extend(difference(latest, snapshot.config.extract.identity(), versions.EXTRACT))
+        if not reasons:  # the same settings, but other local weights
+            reasons.append(WeightsChanged(snapshot.config.extract.weights))
+    elif snapshot.ledger.find("extract", snapshot.store_key) is None:
+        reasons.append(Unfinished(len(snapshot.stored), len(snapshot.catalog.videos), "videos"))
+    elif snapshot.todo and not broken:
+        by_why = {why: tuple(t.video.id for t in snapshot.todo if t.why == why) for why in ("added", "changed")}
+        reasons.append(InputsChanged(**by_why))
+    if asked.retry_failed and snapshot.failed:
+        reasons.append(RetryFailed(len(snapshot.failed)))
+    return tuple(reasons)
+
+
+def run_extract(work: Work) -> Made:
+    """Read what is to be read into the store, whose shards the ledger is told of one by one."""
+    from ...cache.store import FeatureStore
+
+    snapshot, forced = work.snapshot, work.asked.force
+    ids = videos_to_extract(snapshot, work.asked)
+    store = FeatureStore(snapshot.workspace.store(snapshot.store_key))
+    store.clean()
+    in_order = "" if forced else _repair_times(work, store)
+    if snapshot.catalog.digests is not None and ids:
+        raise StoreError("; ".join(map(str, work.chosen.reasons)))
+    if not ids:
+        return Made(in_order, None)
+    from ...stages.extract import stage as extract
+
+    begin = time.monotonic()
+    superseded = tuple(snapshot.shards) if forced else ()
+    inputs = extract.ExtractInputs(snapshot.catalog.root, snapshot.videos(ids), snapshot.weights, superseded)
+    result = extract.run(snapshot.config.extract, inputs, store=store, ledger=snapshot.ledger, progress=work.progress)
+    if work.last:  # a fit says so of its own videos
+        _say_short(work)
+    return Made(result.summary(time.monotonic() - begin))
+
+
+def _say_short(work: Work) -> None:
+    """Videos that are too short for the clips of the fit to come."""
+    snapshot, ids = work.snapshot, work.snapshot.catalog.ids()
+    stored = (video for shard in snapshot.ledger.shards.get(snapshot.store_key, {}).values() for video in shard.videos)
+    frames = {video.id: video.frames for video in stored if video.id in ids}
+    if frames and snapshot.config.fit.unit == "frames":
+        short = ShortVideos.of(list(frames.values()), snapshot.config.fit)
+        if not short.few:
+            work.progress.note(short.told())
+
+
+def _repair_times(work: Work, store: FeatureStore) -> str:
+    """Sort the times of shards that an earlier version wrote; each is replaced whole, so this may end anywhere."""
+    snapshot, progress = work.snapshot, work.progress
+    if not snapshot.backwards:
+        return ""
+    progress.start("sort", len(snapshot.backwards), "shards")
+    try:
+        for name in snapshot.backwards:
+            progress.pulse()
+            snapshot.ledger.add_shard(store.repair_times(store.folder / name))
+            progress.advance(1)
+    finally:
+        progress.finish()
+    summary = f"the times of {counted(len(snapshot.backward_videos()), 'video')} were sorted"
+    progress.note(summary)
+    return summary
+
+
+EXTRACT = Stage(
+    name="extract",
+    version=versions.EXTRACT,
+    what="Features of every frame of every video -> features/<encoder>/*.h5.",
+    needs=(),
+    config=lambda snapshot: snapshot.config.extract.identity(),
+    inputs=lambda _snapshot, _plan: "",
+    run=run_extract,
+    files=(),
+    unit="videos",
+    amount=lambda snapshot: len(snapshot.todo),
+    plan=plan_extract,
+    retries=True,
+)

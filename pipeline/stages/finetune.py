@@ -1,0 +1,128 @@
+"""Finetune, optional: pixels to another backbone.
+
+It reads a store and the fit on it, and makes weights for another encoder. `mofore run` never calls for it, so nothing
+goes in circles: whoever wants the result names it in ``extract.weights``, which is then an encoder like any other.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from ...cache.fingerprint import KEY_LENGTH, digest
+from ...cache.ledger import StageRecord
+from ...data.errors import UsageError
+from ...data.wording import counted
+from ...stages import versions
+from ..snapshot import Snapshot
+from ..stage import INPUTS, Asked, Made, Plan, Stage, StagePlan, Work, model_digests, plan_stage
+from .frames import load
+
+NAME = "finetune"
+
+
+def plan_finetune(stage: Stage, snapshot: Snapshot, plan: Plan, asked: Asked) -> StagePlan:
+    """As of any stage; but a result that extraction already uses is up to date, whatever it was made from."""
+    used = record_in_use(snapshot)
+    if used is None or asked.force:
+        return plan_stage(stage, snapshot, plan, asked)
+    config = stage.config(snapshot)
+    return StagePlan(NAME, "skip", (), 0, "steps", config, used.upstream, used.fingerprint, "extraction uses it")
+
+
+def begun(snapshot: Snapshot, plan: StagePlan) -> bool:
+    """Whether there is anything of this optional stage that `mofore status` should speak of."""
+    return plan.action == "skip" or (plan.fingerprint is not None and snapshot.checkpoint_step(plan.key, NAME) > 0)
+
+
+def record_in_use(snapshot: Snapshot) -> StageRecord | None:
+    """The finished run whose weights ``extract.weights`` names."""
+    path = snapshot.workspace.shorten(snapshot.weights) if snapshot.weights else ""
+    return next((one for one in snapshot.ledger.stages.get(NAME, {}).values() if path in one.outputs), None)
+
+
+def refuse_in_use(snapshot: Snapshot) -> None:
+    """Refuse to run while extraction uses a result that was made with other settings.
+
+    Raises:
+        UsageError: with both ways out.
+    """
+    used = record_in_use(snapshot)
+    if used and used.config != _config(snapshot):
+        raise UsageError(
+            f"extract.weights = '{snapshot.config.extract.weights}' is itself a result of finetune, made with other "
+            "settings: set extract.weights back to what it was before (see weights_before in the finetune.json beside "
+            "it) to tune the original anew, or give --force to tune this one further"
+        )
+
+
+def run_finetune(work: Work) -> Made:
+    """Train the last blocks of the backbone on the training videos; a run that was cut off goes on."""
+    from ...cache.store import FeatureStore
+    from ...stages.finetune import stage as finetune
+
+    snapshot, ids = work.snapshot, work.snapshot.train_ids()
+    if work.asked.force:
+        finetune.forget_checkpoint(work.folder)
+    encoder = FeatureStore(snapshot.workspace.store(snapshot.store_key)).encoder() or {}
+    by_id = {video.id: video for video in snapshot.videos(ids)}
+    inputs = finetune.FinetuneInputs(
+        extract=snapshot.config.extract,
+        weights=snapshot.weights,
+        weights_sha256=encoder.get("weights_sha256", ""),
+        fit_folder=snapshot.workspace.stage("fit", work.plan["fit"].key),
+        root=snapshot.catalog.root,
+        videos=tuple(by_id[video_id] for video_id in ids),
+        table=load(work, ids, snapshot.config.fit),
+        provenance={"store": snapshot.store_key, "fit": work.plan["fit"].key},
+    )
+    result = finetune.run(snapshot.config.finetune, inputs, work.folder, progress=work.progress)
+    return Made(result.summary(), finetune.OUTPUTS)
+
+
+def _finish(work: Work) -> None:
+    from ...stages.finetune.stage import forget_checkpoint
+
+    forget_checkpoint(work.folder)
+    work.progress.note(how_to_use(work.snapshot, work.chosen.fingerprint or ""))
+
+
+def how_to_use(snapshot: Snapshot, fingerprint: str) -> str:
+    """The next command."""
+    weights = f"{NAME}/{fingerprint[:KEY_LENGTH]}/backbone.safetensors"
+    root = shlex.quote(str(snapshot.workspace.root))
+    return (
+        f"use it with `mofore run -w {root} --set extract.weights={weights}`, "
+        f'and for good with weights = "{weights}" under [extract] in mofore.toml'
+    )
+
+
+def _config(snapshot: Snapshot) -> dict[str, Any]:
+    return {**snapshot.config.finetune.identity(), "data.split": snapshot.split.name}
+
+
+def _inputs(snapshot: Snapshot, plan: Plan) -> str:
+    """What is read: the store's encoder, the fit's model, and the training videos' files."""
+    files = [[video_id, snapshot.stored[video_id].video.source.sha256] for video_id in snapshot.train_ids()]
+    return digest({"store": snapshot.store_key, "model": model_digests(snapshot, plan), "videos": files})
+
+
+FINETUNE = Stage(
+    name=NAME,
+    version=versions.FINETUNE,
+    what="Optional: train the backbone's last blocks end to end -> finetune/<key>/backbone.safetensors.",
+    needs=("fit",),
+    config=_config,
+    inputs=_inputs,
+    run=run_finetune,
+    files=("backbone.safetensors", "finetune.json", "log.jsonl", "resume*.safetensors", INPUTS),
+    unit="steps",
+    amount=lambda snapshot: snapshot.config.finetune.steps,
+    videos=Snapshot.train_ids,
+    summary=lambda snapshot, record: (
+        f"{counted(snapshot.config.finetune.steps, 'step')}; {how_to_use(snapshot, record.fingerprint)}"
+    ),
+    resumes=True,
+    finish=_finish,
+    plan=plan_finetune,
+)

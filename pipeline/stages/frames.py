@@ -1,0 +1,37 @@
+"""The frames that a stage reads, loaded once for all stages of a run that read the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...data.settings import FitSettings
+from ..stage import Work
+
+if TYPE_CHECKING:
+    from ...cache.store import FrameTable
+
+
+def load(work: Work, ids: list[str], settings: FitSettings, *, keep: bool = False) -> FrameTable:
+    """The frames of some videos, in that order, in memory or left in their shards.
+
+    Args:
+        work: of the stage.
+        ids: of the videos.
+        settings: what memory there is for them (``fit.memory_gb``), and on which device.
+        keep: for stages of the same run that read the same.
+    """
+    from ...cache.store import FeatureStore
+    from ...stages.frames.loading import load_frames
+
+    snapshot = work.snapshot
+    asked = (snapshot.store_key, ids)
+    if keep and work.shared.get("frames of") == asked:
+        kept: FrameTable = work.shared["frames"]
+        return kept
+    places = [snapshot.stored[video_id] for video_id in ids]
+    wanted = [(place.shard, place.row, place.video) for place in places]
+    store = FeatureStore(snapshot.workspace.store(snapshot.store_key))
+    table = load_frames(store, wanted, settings, progress=work.progress)
+    if keep:
+        work.shared.update({"frames": table, "frames of": asked})
+    return table

@@ -1,0 +1,89 @@
+"""Index: a model to embeddings and indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ...cache.fingerprint import KEY_LENGTH, digest
+from ...data.wording import counted
+from ...stages import versions
+from ..snapshot import Snapshot, described_videos
+from ..stage import INPUTS, Made, Plan, Shortcut, Stage, Work, model_digests, videos_summary
+from .evaluate import provenance
+from .frames import load
+
+if TYPE_CHECKING:
+    from ...data.arrays import Float32
+
+
+def run_index(work: Work) -> Made:
+    """Index all videos that are there; what an earlier index or the evaluation has embedded is not embedded again."""
+    from ...cache.store import FeatureStore
+    from ...stages.index import stage as index
+
+    snapshot, ids = work.snapshot, work.snapshot.stored_ids()
+    latest = None if work.asked.force else snapshot.ledger.latest("index")
+    store = FeatureStore(snapshot.workspace.store(snapshot.store_key))
+    inputs = index.IndexInputs(
+        videos=snapshot.videos(ids),
+        digests=tuple(snapshot.features_of(ids).values()),
+        width=store.width(snapshot.stored[ids[0]].shard) if ids else 0,
+        frames=lambda: load(work, ids, replace(snapshot.config.fit, device="cpu", processes=1), keep=True),
+        split=snapshot.split,
+        fit_folder=snapshot.workspace.stage("fit", work.plan["fit"].key),
+        provenance=provenance(work),
+        previous=snapshot.workspace.stage("index", latest.fingerprint[:KEY_LENGTH]) if latest else None,
+        known=_known(work, ids),
+    )
+    index.run(snapshot.config.index, inputs, work.folder, progress=work.progress)
+    return Made(counted(len(ids), "video"), index.files(snapshot.config.index))
+
+
+def _known(work: Work, ids: list[str]) -> Mapping[str, Float32]:
+    """Embeddings that the evaluation of this run has made of the same videos."""
+    store_key, evaluated, vectors = work.shared.get("embeddings", ("", [], {}))
+    return vectors if (store_key, evaluated) == (work.snapshot.store_key, ids) else {}
+
+
+def _config(snapshot: Snapshot) -> dict[str, Any]:
+    return {**snapshot.config.index.identity(), "data.split": snapshot.split.name}
+
+
+def _inputs(snapshot: Snapshot, plan: Plan) -> str:
+    return digest({"model": model_digests(snapshot, plan), "videos": described_videos(snapshot)})
+
+
+INDEX = Stage(
+    name="index",
+    version=versions.INDEX,
+    what="Embeddings and FAISS indexes -> index/<key>/.",
+    needs=("extract", "fit"),
+    config=_config,
+    inputs=_inputs,
+    run=run_index,
+    files=(
+        "*.*/vectors.faiss",
+        "*.*/items.json",
+        "*.*/index.json",
+        "*.*/price.json",
+        "*.*/embeddings.safetensors",
+        INPUTS,
+        *("queries.json", "metrics.json"),  # until version 6
+        *("videos.faiss", "videos.json", "embeddings.safetensors"),  # until version 2
+    ),
+    unit="videos",
+    amount=lambda snapshot: len(snapshot.stored) + len(snapshot.todo),
+    summary=videos_summary,
+    shortcuts=(
+        Shortcut(
+            "--recall",
+            "index.recall",
+            float,
+            0,
+            1,
+            "Agreement with exact search that an approximate index is tuned to, as --set index.recall=SHARE.",
+        ),
+    ),
+)
