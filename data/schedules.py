@@ -3,38 +3,52 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from .settings import FinetuneSettings, FitSettings
 
 
-def learning_rate(step: int, settings: FitSettings) -> float:
-    """Learning rate of the step after ``step`` were done: a linear warm-up, then constant or half a cosine to zero."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How far a step goes.
+
+    Attributes:
+        lr: learning rate.
+        weight_decay: of the optimiser.
+        momentum: the teacher's m of eq. (6), after the step.
+    """
+
+    lr: float
+    weight_decay: float
+    momentum: float
+
+    @property
+    def toward(self) -> float:
+        """1 - m: the share of the way to the student that the teacher goes."""
+        return 1.0 - self.momentum
+
+
+def fit_pace(step: int, settings: FitSettings) -> Pace:
+    """Of the step of a fit after ``step`` were done; BYOL's schedule of the momentum reaches 1 at the end."""
+    share, decay, momentum = step / settings.steps, settings.weight_decay, settings.momentum
+    if settings.weight_decay_schedule != "constant":
+        decay = cosine(settings.weight_decay, settings.weight_decay_end, share)
+    if settings.momentum_schedule != "constant":
+        momentum = cosine(settings.momentum, 1.0, share)
+    return Pace(_rate(step, settings), decay, momentum)
+
+
+def finetune_pace(step: int, settings: FinetuneSettings, fit: FitSettings) -> Pace:
+    """Of the step end to end after ``step`` were done: the rate of the last block, and the fit's weight decay."""
+    return Pace(_rate(step, settings), fit.weight_decay, settings.momentum)
+
+
+def _rate(step: int, settings: FitSettings | FinetuneSettings) -> float:
+    """A linear warm-up, then constant or half a cosine to zero."""
     warm = min(1.0, (step + 1) / (settings.warmup_steps + 1))
     if settings.lr_schedule == "constant":
         return settings.lr * warm
     return warm * cosine(settings.lr, 0.0, step / settings.steps)
-
-
-def finetune_rate(step: int, settings: FinetuneSettings) -> float:
-    """Learning rate of the last block after ``step`` steps end to end: as :func:`learning_rate`."""
-    warm = min(1.0, (step + 1) / (settings.warmup_steps + 1))
-    if settings.lr_schedule == "constant":
-        return settings.lr * warm
-    return warm * cosine(settings.lr, 0.0, step / settings.steps)
-
-
-def weight_decay(step: int, settings: FitSettings) -> float:
-    """Weight decay of the step after ``step`` were done."""
-    if settings.weight_decay_schedule == "constant":
-        return settings.weight_decay
-    return cosine(settings.weight_decay, settings.weight_decay_end, step / settings.steps)
-
-
-def momentum(step: int, settings: FitSettings) -> float:
-    """Teacher's m of eq. (6) after the step that follows ``step`` done ones; BYOL's schedule reaches 1 at the end."""
-    if settings.momentum_schedule == "constant":
-        return settings.momentum
-    return cosine(settings.momentum, 1.0, step / settings.steps)
 
 
 def cosine(begin: float, end: float, share: float) -> float:

@@ -32,10 +32,11 @@ from ..decode.worker import Reader
 from ..frames.memory import FrameTensors
 from ..frames.sampler import make_sampler
 from ..machine.device import has_bfloat16, pick_device
+from ..model.loop import LOG
 from ..model.saved import load_forecaster
 from .end_to_end import EndToEnd
 from .pixel_batches import PixelSource
-from .tuning import LOG, Tuning
+from .tuning import Tuning
 
 WEIGHTS, DESCRIPTION = "backbone.safetensors", "finetune.json"
 OUTPUTS = (WEIGHTS, DESCRIPTION, LOG)

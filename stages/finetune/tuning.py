@@ -1,28 +1,23 @@
-"""The loop of training end to end: steps, what is written down of them, checkpoints from which it goes on exactly."""
+"""The steps of training end to end, from pixels."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...cache.checkpoint import load_latest, save_numbered
-from ...cache.metrics_log import MetricsLog
 from ...data.errors import StageError
 from ...data.progress import Progress
-from ...data.schedules import finetune_rate
+from ...data.schedules import finetune_pace
 from ...data.settings import FinetuneSettings, FitSettings
+from ..model.loop import Loop, LoopSettings
 from ..model.negatives_queue import NegativesQueue
 from ..model.objective import Objective
 from .end_to_end import EndToEnd
 from .pixel_batches import PixelBatch, PixelSource
 
-LOG = "log.jsonl"
 KEPT_CHECKPOINTS = 2
 LEAST_AGREEMENT = 0.9  # cosine of features made here to those stored; two ways of rounding to bf16 leave 0.98
 
@@ -42,7 +37,7 @@ class Tuning:
     def __init__(
         self, settings: FinetuneSettings, fit: FitSettings, source: PixelSource, networks: EndToEnd, folder: Path
     ) -> None:
-        self.settings, self.source, self.networks, self.folder = settings, source, networks, folder
+        self.settings, self.fit, self.source, self.networks = settings, fit, source, networks
         self.objective = Objective.of(fit)
         self.queue = NegativesQueue(fit.queue, networks.forecaster.width, networks.device)
         kind = torch.optim.AdamW if fit.optimizer == "adamw" else torch.optim.Adam
@@ -51,6 +46,9 @@ class Tuning:
         self.step, self.frames, self.passed_over = 0, 0, 0
         self.first, self.last = dict[str, float](), dict[str, float]()
         self.agreement: float | None = None
+        self.loop = Loop(
+            self, LoopSettings("finetune", settings.steps, 1, settings.checkpoint_seconds, KEPT_CHECKPOINTS), folder
+        )
 
     def train(self, progress: Progress) -> int:
         """Take the remaining steps; returns how many these were.
@@ -59,19 +57,22 @@ class Tuning:
             StageError: if the loss is no longer finite, or the stored features are not those of these pixels.
             TooManyFailures: if too many videos cannot be read.
         """
-        begun = self._resume(progress)
-        log = MetricsLog(self.folder / LOG)
-        log.keep_steps(self.step)
-        progress.start("finetune", self.settings.steps - begun, "steps")
-        try:
-            self._steps(self.source.batches(self.step, self.settings.steps), log, progress)
-        finally:
-            log.close()
-            progress.finish()
+        self.loop.resume(progress)
+        begun = self.step
+        self.loop.run(self.source.batches(begun, self.settings.steps), progress)
         return self.settings.steps - begun
 
-    def take_step(self, batch: PixelBatch) -> Tensor:
-        """One optimiser step and teacher update; returns the figures (4,): loss, eq. (9), eq. (11), cosine."""
+    def take_step(self, batch: PixelBatch) -> Tensor | None:
+        """One optimiser step and teacher update, if enough videos of the batch could be read."""
+        if batch.parts and self.agreement is None:
+            self._check_agreement(batch)
+        figures = self._learnt(batch) if batch.parts else None
+        self.passed_over += figures is None
+        self.step += 1
+        self.frames += sum(len(part.context.frames_FCHW) for part in batch.parts)
+        return figures
+
+    def _learnt(self, batch: PixelBatch) -> Tensor:
         target_RE = torch.cat([self.networks.target(part) for part in batch.parts])
         whole = len(batch.parts) == 1
         with torch.set_grad_enabled(whole):
@@ -90,30 +91,13 @@ class Tuning:
         return figures
 
     def _update(self, target_unit_RE: Tensor) -> None:
-        rate = finetune_rate(self.step, self.settings)
+        pace = finetune_pace(self.step, self.settings, self.fit)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"]
+            group["lr"] = pace.lr * group["share"]
+            group["weight_decay"] = pace.weight_decay
         self.optimizer.step()
-        self.networks.move_teacher(1.0 - self.settings.momentum)
+        self.networks.move_teacher(pace.toward)
         self.queue.push(target_unit_RE)
-
-    def _steps(self, batches: Iterable[PixelBatch], log: MetricsLog, progress: Progress) -> None:
-        saved = time.monotonic()
-        for batch in batches:
-            progress.pulse()
-            if not batch.parts:
-                self.passed_over += 1
-                self.step += 1
-                continue
-            if self.agreement is None:
-                self._check_agreement(batch)
-            self._report(self.take_step(batch), log, progress)
-            self.frames += sum(len(part.context.frames_FCHW) for part in batch.parts)
-            if self.step < self.settings.steps and time.monotonic() - saved < self.settings.checkpoint_seconds:
-                continue
-            log.sync()
-            self._save()
-            saved = time.monotonic()
 
     def _check_agreement(self, batch: PixelBatch) -> None:
         """Hold the first features against the stored ones: they are to be where the fit left off."""
@@ -129,48 +113,59 @@ class Tuning:
                 "were they extracted with another FFmpeg, or imported? `mofore extract --force` makes them anew"
             )
 
-    def _report(self, figures: Tensor, log: MetricsLog, progress: Progress) -> None:
-        """Write the figures of the step, and stop if one is not finite."""
-        named = dict(zip(("loss", "forecast", "contrast", "cosine"), figures.tolist(), strict=True))
-        self.step += 1
-        if not all(math.isfinite(value) for value in named.values()):
-            raise StageError(
-                f"the loss is not finite at step {self.step} (eq. 9: {named['forecast']}, eq. 11: "
-                f"{named['contrast']}): lower finetune.lr = {self.settings.lr:g}, or set finetune.precision to fp32"
-            )
-        self.last = {"step": self.step, **named, "lr": finetune_rate(self.step - 1, self.settings)}
-        self.first = self.first or self.last
-        log.write([self.last])
-        progress.advance(1, loss=named["loss"], cosine=named["cosine"], failed=len(self.source.failed))
+    def columns(self, step: int) -> dict[str, float]:
+        """The learning rate of the last block."""
+        return {"lr": finetune_pace(step, self.settings, self.fit).lr}
 
-    def _resume(self, progress: Progress) -> int:
-        """Go on from the latest sound checkpoint if there is one; return the number of steps already done."""
-        found = load_latest(self.folder)
-        if found is None:
-            return 0
-        tensors, meta = found
-        for name, tensor in (*self.networks.state().items(), ("queue", self.queue.rows_QE)):
-            tensor.copy_(tensors[name])
+    def diverged(self, row: dict[str, float]) -> StageError:
+        """What would keep the loss finite."""
+        return StageError(
+            f"the loss is not finite at step {row['step']} (eq. 9: {row['forecast']}, eq. 11: {row['contrast']}): "
+            f"lower finetune.lr = {self.settings.lr:g}, or set finetune.precision to fp32"
+        )
+
+    def measured(self) -> dict[str, float]:
+        """Nothing beside."""
+        return {}
+
+    def begin(self, progress: Progress) -> None:
+        """Nothing has to be opened."""
+
+    def pauses(self) -> bool:
+        """Every step is written anyway."""
+        return False
+
+    def pause(self, rows: list[dict[str, float]], progress: Progress) -> None:
+        """Show the figures."""
+        self.first, row = self.first or self.last, rows[-1]
+        progress.advance(len(rows), loss=row["loss"], cosine=row["cosine"], failed=len(self.source.failed))
+
+    def sync(self) -> None:
+        """It writes nothing of its own."""
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any], progress: Progress) -> None:  # noqa: ARG002
+        """The optimiser, and what a checkpoint holds beside tensors."""
         self._load_adam(tensors)
-        self.step, self.first, self.last = meta["step"], meta["first"], meta["last"]
+        self.first = meta["first"]
         self.agreement, self.passed_over, self.queue.pushed = meta["agreement"], meta["passed_over"], meta["pushed"]
         self.source.failed.update(meta["failed"])
-        progress.note(f"resuming at step {self.step:,} of {self.settings.steps:,}")
-        return self.step
 
-    def _save(self) -> None:
-        meta: dict[str, Any] = {
-            "step": self.step,
-            "steps": self.settings.steps,
+    def meta(self) -> dict[str, Any]:
+        """Figures of the first step, what the features agree to, and what could not be read."""
+        return {
             "first": self.first,
-            "last": self.last,
             "agreement": self.agreement,
             "passed_over": self.passed_over,
             "pushed": self.queue.pushed,
             "failed": self.source.failed,
         }
-        tensors = {**self.networks.state(), "queue": self.queue.rows_QE, **self._adam()}
-        save_numbered(self.folder, self.step, tensors, meta, keep=KEPT_CHECKPOINTS)
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor that a step depends on or changes."""
+        return {**self.networks.state(), "queue": self.queue.rows_QE, **self._adam()}
 
     def _adam(self) -> dict[str, Tensor]:
         state: dict[int, dict[str, Tensor]] = self.optimizer.state_dict()["state"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...data.schedules import Pace
 from ...data.settings import FitSettings
 from ..frames.memory import Clips
 from ..frames.sampler import Batch
@@ -20,14 +21,14 @@ WARM_UP = 3  # eager steps before the capture, as torch asks for
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Scalars:
     """What changes from step to step, as scalars on the device."""
 
     lr: Tensor
     toward: Tensor
 
     @classmethod
-    def on(cls, device: torch.device) -> Pace:
+    def on(cls, device: torch.device) -> Scalars:
         """Not set yet."""
         return cls(torch.zeros((), device=device), torch.zeros((), device=device))
 
@@ -52,15 +53,15 @@ class GraphedStep:
     """
 
     def __init__(self, step: Callable[[Batch, Tensor, Tensor], Tensor], device: torch.device) -> None:
-        self.step, self.pace, self.taken = step, Pace.on(device), 0
+        self.step, self.scalars, self.taken = step, Scalars.on(device), 0
         self.stream = torch.cuda.Stream(device)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.batch: Batch | None = None
         self.figures = torch.empty(0)
 
-    def __call__(self, batch: Batch, lr: float, toward: float) -> Tensor:
+    def __call__(self, batch: Batch, pace: Pace) -> Tensor:
         """Take one step."""
-        self.pace.set(lr, toward)
+        self.scalars.set(pace.lr, pace.toward)
         self.taken += 1
         if self.taken <= WARM_UP:
             return self._aside(batch)
@@ -76,7 +77,7 @@ class GraphedStep:
         """An eager step on the stream of the capture."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            figures = self.step(batch, self.pace.lr, self.pace.toward)
+            figures = self.step(batch, self.scalars.lr, self.scalars.toward)
         torch.cuda.current_stream().wait_stream(self.stream)
         return figures
 
@@ -85,7 +86,7 @@ class GraphedStep:
         self.batch = _cloned(batch)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, stream=self.stream):
-            self.figures = self.step(self.batch, self.pace.lr, self.pace.toward)
+            self.figures = self.step(self.batch, self.scalars.lr, self.scalars.toward)
 
 
 def _cloned(batch: Batch) -> Batch:

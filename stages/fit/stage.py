@@ -28,8 +28,9 @@ from ..frames.memory import FrameTensors
 from ..frames.sampler import Sampler, make_sampler
 from ..machine.device import pick_device
 from ..model.forecaster import Forecaster, make_forecaster
+from ..model.loop import LOG
 from ..model.saved import DESCRIPTION, MODEL
-from .training import BEST, LOG, LOOKS, Training
+from .training import BEST, LOOKS, Training
 from .validation import Watch
 
 OUTPUTS = (MODEL, DESCRIPTION, LOG, LOOKS)

@@ -1,9 +1,8 @@
-"""The loop of a fit: steps, what is written down of them, and checkpoints from which it goes on exactly."""
+"""The steps of a fit, and looks at what they make of the networks."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,26 +11,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...cache.checkpoint import load_checkpoint, load_latest, save_checkpoint, save_numbered
+from ...cache.checkpoint import load_checkpoint, save_checkpoint
 from ...cache.metrics_log import MetricsLog
 from ...data.errors import StageError
 from ...data.progress import Progress
-from ...data.schedules import learning_rate, momentum, weight_decay
+from ...data.schedules import fit_pace
 from ...data.settings import FitSettings
 from ..distributed.process_group import ProcessGroup
 from ..frames.sampler import Batch, Sampler
 from ..machine.allocator import keep_freed_memory
 from ..machine.device import has_bfloat16
 from ..model.forecaster import Forecaster
+from ..model.loop import Loop, LoopSettings
 from ..model.negatives_queue import NegativesQueue
 from ..model.objective import Objective
 from .cuda_graph import GraphedStep, can_be_graphed
 from .flat_parameters import FlatParameters
 from .networks import Learner
-from .tensorboard import Curves, make_curves
+from .tensorboard import make_curves
 from .validation import Look, Watch
 
-LOG, LOOKS, BEST = "log.jsonl", "validation.jsonl", "best.safetensors"
+LOOKS, BEST = "validation.jsonl", "best.safetensors"
 FLUSH_STEPS = 100  # steps whose figures are fetched from the device and written together
 
 
@@ -67,6 +67,8 @@ class Training:
         self.looked: Look | None = None
         self.best: dict[str, float] | None = None
         self.look_every = math.ceil(settings.steps / settings.validations) if settings.validations else 0
+        paced = LoopSettings("fit", settings.steps, FLUSH_STEPS, settings.checkpoint_seconds, settings.checkpoints)
+        self.loop = Loop(self, paced, folder)
 
     def train(self, progress: Progress) -> int:
         """Take the remaining steps; returns how many these were.
@@ -78,7 +80,7 @@ class Training:
         begun = self._resume(progress)
         with torch.no_grad(), matrix_products(self.settings.precision, self.flat.trained.device):
             if self.process_group.writes:
-                self._lead(progress)
+                self.loop.run(self._batches(), progress)
             else:
                 for batch in self._batches():
                     self.take_step(batch)
@@ -86,8 +88,8 @@ class Training:
 
     def take_step(self, batch: Batch) -> Tensor:
         """One optimiser step and teacher update; returns the figures (4,) of the step, on the device."""
-        lr, toward = learning_rate(self.step, self.settings), 1.0 - momentum(self.step, self.settings)
-        figures = self.graphed(batch, lr, toward) if self.graphed else self._computed(batch, lr, toward)
+        pace = fit_pace(self.step, self.settings)
+        figures = self.graphed(batch, pace) if self.graphed else self._computed(batch, pace.lr, pace.toward)
         self.step += 1
         return figures
 
@@ -95,7 +97,7 @@ class Training:
         """The arithmetic of a step; its scalars are tensors where it becomes part of a graph."""
         forecast_RE, target_RE = self.learner.forward(batch)
         gradient_RE, figures, target_unit_RE = self._valued(forecast_RE, target_RE, batch.group_R)
-        self.learner.learn(gradient_RE, lr, weight_decay(self.step, self.settings), toward)
+        self.learner.learn(gradient_RE, lr, fit_pace(self.step, self.settings).weight_decay, toward)
         self.queue.push(target_unit_RE)
         return figures
 
@@ -105,21 +107,6 @@ class Training:
             tensors, _ = load_checkpoint(self.folder / BEST)
             self.flat.trained.copy_(tensors["trained"])
             self.flat.teacher.copy_(tensors["teacher"])
-
-    def _lead(self, progress: Progress) -> None:
-        """Take the steps, and write down what comes of them."""
-        log, looks = (MetricsLog(self.folder / name) for name in (LOG, LOOKS))
-        curves = make_curves(self.settings.tensorboard, self.folder, progress)
-        for each in (log, looks):
-            each.keep_steps(self.step or -1)  # a run that begins anew looks at step 0 again
-        progress.start("fit", self.settings.steps - self.step, "steps")
-        try:
-            self._steps(_Record(log, looks, curves, progress))
-        finally:
-            log.close()
-            looks.close()
-            curves.close()
-            progress.finish()
 
     def _batches(self) -> Iterator[Batch]:
         """This process's contexts of the batches that are left."""
@@ -137,50 +124,41 @@ class Training:
         whole = self.objective(forecasts_RE, targets_RE, group_R, queue_QE)
         return whole[0][process_group.rank * rows : (process_group.rank + 1) * rows], whole[1], whole[2]
 
-    def _steps(self, record: _Record) -> None:
+    def begin(self, progress: Progress) -> None:
+        """Open the further files of the run, and look at the untrained networks."""
+        self.record = _Record(self.settings, self.folder, self.step, progress)
         if self.step == 0 and self.look_every:
-            self._look(record)
-        figures: list[Tensor] = []
-        saved = time.monotonic()
-        for batch in self._batches():
-            record.progress.pulse()
-            figures.append(self.take_step(batch))
-            if not self._pauses():
-                continue
-            self._report(record, figures)
-            figures = []
-            if self.look_every and self._due(self.look_every):
-                self._look(record)
-            if self._due(0) or time.monotonic() - saved >= self.settings.checkpoint_seconds:
-                record.sync()
-                self._save()
-                saved = time.monotonic()
+            self._look()
 
-    def _pauses(self) -> bool:
-        """Whether figures are due; a function of the step alone, so that a resumed run pauses where another does."""
-        return self._due(FLUSH_STEPS) or bool(self.look_every and self._due(self.look_every))
+    def pauses(self) -> bool:
+        """At every look."""
+        return bool(self.look_every and self.step % self.look_every == 0)
 
-    def _due(self, every: int) -> bool:
-        return self.step == self.settings.steps or bool(every and self.step % every == 0)
+    def columns(self, step: int) -> dict[str, float]:
+        """The learning rate."""
+        return {"lr": fit_pace(step, self.settings).lr}
 
-    def _report(self, record: _Record, figures: list[Tensor]) -> None:
-        """Write the figures of the latest steps, and stop if one is not finite."""
-        first = self.step - len(figures)
-        drift = float(self.flat.teacher_drift())
-        rows = []
-        for number, values in enumerate(torch.stack(figures).tolist(), first):
-            named = dict(zip(("loss", "forecast", "contrast", "cosine"), values, strict=True))
-            row = {"step": number + 1, **named, "lr": learning_rate(number, self.settings)}
-            if not all(math.isfinite(value) for value in values):
-                raise self._diverged(row)
-            rows.append(row)
-        rows[-1]["teacher_drift"] = drift
-        self.last = rows[-1]
-        record.steps(rows, self.looked)
+    def measured(self) -> dict[str, float]:
+        """How far the teacher is from the student."""
+        return {"teacher_drift": float(self.flat.teacher_drift())}
 
-    def _look(self, record: _Record) -> None:
+    def pause(self, rows: list[dict[str, float]], progress: Progress) -> None:  # noqa: ARG002 - it is the record's
+        """Show the figures, and look if it is time."""
+        self.record.steps(rows, self.looked)
+        if self.look_every and (self.pauses() or self.step == self.settings.steps):
+            self._look()
+
+    def sync(self) -> None:
+        """The looks, too, survive a power cut."""
+        self.record.sync()
+
+    def close(self) -> None:
+        """Close the further files."""
+        self.record.close()
+
+    def _look(self) -> None:
         self.looked = look = self.watch.look(self.forecaster, self.step, float(self.flat.teacher_drift()))
-        record.look(look)
+        self.record.look(look)
         worth = look.worth
         if self.step and worth is not None and (self.best is None or worth > self.best["worth"]):
             self.best = {"step": self.step, "worth": worth}
@@ -188,9 +166,9 @@ class Training:
                 tensors = {"trained": self.flat.trained, "teacher": self.flat.teacher}
                 save_checkpoint(self.folder / BEST, tensors, self.best)
         if look.alarms and self.settings.alarm != "off":
-            self._sound(record, look)
+            self._sound(look)
 
-    def _sound(self, record: _Record, look: Look) -> None:
+    def _sound(self, look: Look) -> None:
         message = (
             f"the embeddings are collapsing at step {look.step} ({'; '.join(look.alarms)}): raise "
             f"fit.contrast_weight = {self.settings.contrast_weight:g} or fit.momentum = {self.settings.momentum:g}, "
@@ -198,9 +176,10 @@ class Training:
         )
         if self.settings.alarm == "stop":
             raise StageError(f'{message}; fit.alarm = "warn" goes on')
-        record.progress.note(message)
+        self.record.progress.note(message)
 
-    def _diverged(self, row: dict[str, float]) -> StageError:
+    def diverged(self, row: dict[str, float]) -> StageError:
+        """What made the loss infinite, or what would keep it finite."""
         place = self.sampler.memory.unsound_frame()
         if place is not None:
             video, frame = place
@@ -218,33 +197,24 @@ class Training:
 
         The first process reads it, and the others take what they need from there: they cannot find another one.
         """
-        found = load_latest(self.folder) if self.process_group.writes else None
-        if found is not None:
-            tensors, meta = found
-            for name, tensor in self._state().items():
-                tensor.copy_(tensors[name])
-            self.step, self.last, self.best = meta["step"], meta["last"], meta["best"]
-            self.queue.pushed, self.watch.first = meta["pushed"], meta["first_look"]
-            progress.note(f"resuming at step {self.step:,} of {self.settings.steps:,}")
-            if meta.get("code", "torch") != "torch":  # earlier versions had steps in compiled C
-                progress.note("begun in compiled code, goes on in torch: the same but for the last digits")
+        if self.process_group.writes:
+            self.loop.resume(progress)
         self.step, self.queue.pushed = self.process_group.first(lambda: (self.step, self.queue.pushed))
-        for tensor in self._state().values():
+        for tensor in self.state().values():
             self.process_group.copy_first(tensor)
         return self.step
 
-    def _save(self) -> None:
-        meta: dict[str, Any] = {
-            "step": self.step,
-            "steps": self.settings.steps,
-            "last": self.last,
-            "best": self.best,
-            "pushed": self.queue.pushed,
-            "first_look": self.watch.first,
-        }
-        save_numbered(self.folder, self.step, self._state(), meta, keep=self.settings.checkpoints)
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any], progress: Progress) -> None:  # noqa: ARG002
+        """What a checkpoint holds beside tensors."""
+        self.best, self.queue.pushed, self.watch.first = meta["best"], meta["pushed"], meta["first_look"]
+        if meta.get("code", "torch") != "torch":  # earlier versions had steps in compiled C
+            progress.note("begun in compiled code, goes on in torch: the same but for the last digits")
 
-    def _state(self) -> dict[str, Tensor]:
+    def meta(self) -> dict[str, Any]:
+        """The best look, the queue's place, and the first look, which later ones are held against."""
+        return {"best": self.best, "pushed": self.queue.pushed, "first_look": self.watch.first}
+
+    def state(self) -> dict[str, Tensor]:
         """Every tensor that a step depends on or changes."""
         return {
             "trained": self.flat.trained,
@@ -257,14 +227,15 @@ class Training:
 
 
 class _Record:
-    """Where the figures of a run go."""
+    """Where the figures of a run go beside its log: looks, curves, and the user."""
 
-    def __init__(self, log: MetricsLog, looks: MetricsLog, curves: Curves, progress: Progress) -> None:
-        self.log, self.looks, self.curves, self.progress = log, looks, curves, progress
+    def __init__(self, settings: FitSettings, folder: Path, step: int, progress: Progress) -> None:
+        self.looks, self.progress = MetricsLog(folder / LOOKS), progress
+        self.looks.keep_steps(step or -1)  # a run that begins anew looks at step 0 again
+        self.curves = make_curves(settings.tensorboard, folder, progress)
 
     def steps(self, rows: list[dict[str, float]], look: Look | None) -> None:
         """Figures of steps."""
-        self.log.write(rows)
         self.curves.add("step", rows[-1])
         shown: dict[str, float] = {"loss": rows[-1]["loss"], "cosine": rows[-1]["cosine"]}
         if look is not None:
@@ -281,8 +252,12 @@ class _Record:
 
     def sync(self) -> None:
         """Make sure that the figures up to here survive a power cut."""
-        self.log.sync()
         self.looks.sync()
+
+    def close(self) -> None:
+        """No further figures come."""
+        self.looks.close()
+        self.curves.close()
 
 
 @contextmanager

@@ -48,10 +48,10 @@ def test_the_result_is_an_encoder_that_the_road_follows(mofore: Command, work: P
     assert len(list((work / "features").iterdir())) == 2, "a store beside the old one"
     after = stages(mofore, work, *use)
     assert {stage: found["action"] for stage, found in after.items()} == dict.fromkeys(
-        ("extract", "fit", "index", "finetune"), "skip"
+        ("extract", "fit", "evaluate", "index", "finetune"), "skip"
     ), "the result that is used is not asked for again"
     assert "extraction uses it" in mofore("finetune", "-w", work, *SHORT, *use).stderr
-    assert gone(mofore, work, *use) == ["features", "fit", "index"], "the result that is used stays"
+    assert gone(mofore, work, *use) == ["evaluate", "features", "fit", "index"], "the result that is used stays"
     metrics = json.loads((work / "metrics.json").read_text())
     assert metrics["provenance"]["encoder"]["weights"] == "backbone.safetensors"
     assert stages(mofore, work)["index"]["reasons"][0].startswith("metrics.json"), "and the old road is still there"  # type: ignore[index]

@@ -188,13 +188,13 @@ def test_a_changed_video_is_the_only_one_stored(
     brought.changed(number).write(work / "mine.h5")
     assert actions(mofore, work) == ALL_SKIP, "the file itself is of no more interest"
     assert "stored 1 of 15 videos;" in mofore("import", work / "mine.h5", "-w", work).stderr
-    assert actions(mofore, work) == {"extract": "skip", "fit": fit, "index": "run"}
+    assert actions(mofore, work) == {"extract": "skip", "fit": fit, "evaluate": "run", "index": "run"}
     assert reasons(mofore, work, "fit" if role == "train" else "index") == f"1 video changed ({brought.ids[number]})"
     assert mofore("run", "-w", work).exit_code == 0
     assert check(mofore, work)["sound"]
     brought.write(work / "mine.h5")
     assert "stored 0 of 15 videos;" in mofore("import", work / "mine.h5", "-w", work).stderr, "its features are there"
-    assert actions(mofore, work) == {"extract": "skip", "fit": "skip", "index": "partial"}
+    assert actions(mofore, work) == {"extract": "skip", "fit": "skip", "evaluate": "partial", "index": "skip"}
     assert "metrics.json put back" in mofore("run", "-w", work).stderr
     assert check(mofore, work)["sound"]
 
@@ -211,7 +211,7 @@ def test_a_removed_video_is_no_longer_of_the_work_folder(mofore: Command, work: 
 def test_other_classes_run_the_index_alone(mofore: Command, work: Path, brought: Brought) -> None:
     brought.write(work / "mine.h5", labels=np.array(["same"] * 15))
     assert "stored 0 of 15 videos;" in mofore("import", work / "mine.h5", "-w", work).stderr
-    assert actions(mofore, work) == {"extract": "skip", "fit": "skip", "index": "run"}
+    assert actions(mofore, work) == {"extract": "skip", "fit": "skip", "evaluate": "run", "index": "run"}
 
 
 def test_features_of_another_width_take_the_place_of_all(mofore: Command, work: Path, brought: Brought) -> None:
@@ -220,7 +220,7 @@ def test_features_of_another_width_take_the_place_of_all(mofore: Command, work: 
     assert "stored 15 of 15" in mofore("import", work / "mine.h5", "-w", work).stderr
     assert mofore("run", "-w", work).exit_code == 0
     listing = json.loads(mofore("gc", "--delete", "--json", "-w", work).stdout)
-    assert {item["kind"] for item in listing["items"]} == {"rows", "fit", "index"}
+    assert {item["kind"] for item in listing["items"]} == {"rows", "fit", "evaluate", "index"}
     assert check(mofore, work)["sound"]
     assert actions(mofore, work) == ALL_SKIP
 
@@ -487,7 +487,7 @@ def test_a_lost_record_is_missed(mofore: Command, work: Path) -> None:
 
 def test_a_lost_ledger_costs_no_features(mofore: Command, work: Path) -> None:
     (work / "ledger.jsonl").unlink()
-    assert actions(mofore, work) == {"extract": "skip", "fit": "run", "index": "run"}
+    assert actions(mofore, work) == {"extract": "skip", "fit": "run", "evaluate": "run", "index": "run"}
 
 
 def test_a_moved_folder_stays_up_to_date(mofore: Command, work: Path, tmp_path: Path) -> None:
@@ -504,7 +504,7 @@ def test_superseded_features_are_reclaimed(mofore: Command, work: Path, brought:
     assert mofore("import", work / "mine.h5", "-w", work, "--set", "data.split=auto").exit_code == 0
     assert mofore("run", "-w", work).exit_code == 0
     listing = json.loads(mofore("gc", "--delete", "--json", "-w", work).stdout)
-    assert {item["kind"] for item in listing["items"]} == {"rows", "fit", "index"}
+    assert {item["kind"] for item in listing["items"]} == {"rows", "fit", "evaluate", "index"}
     assert len(features(work)) == 5
     assert actions(mofore, work) == ALL_SKIP
     assert check(mofore, work)["sound"]

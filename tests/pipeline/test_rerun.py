@@ -4,19 +4,23 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
 
+from mofore.cache.checkpoint import load_arrays
 from mofore.cache.ledger import Ledger
 from mofore.pipeline.config import load_config
+from mofore.pipeline.road import ROAD
 from mofore.pipeline.snapshot import observe
 from mofore.pipeline.workspace import Workspace
 
 Command = Callable[..., Result]
-ALL_SKIP = {"extract": "skip", "fit": "skip", "index": "skip"}
+ALL_SKIP = {"extract": "skip", "fit": "skip", "evaluate": "skip", "index": "skip"}
 
 
 def plan_of(mofore: Command, work: Path, *args: str) -> dict[str, dict[str, object]]:
@@ -85,7 +89,7 @@ def test_a_replaced_video_is_one_extracted(mofore: Command, work: Path) -> None:
 def test_a_removed_video_extracts_nothing_and_updates_what_read_it(mofore: Command, work: Path) -> None:
     train = next(row["id"] for row in indexed(work) if row["role"] == "train")
     (work / "videos" / train).unlink()
-    assert actions(mofore, work) == {"extract": "skip", "fit": "run", "index": "run"}
+    assert actions(mofore, work) == {"extract": "skip", "fit": "run", "evaluate": "run", "index": "run"}
     assert reasons(mofore, work, "fit") == f"1 video removed ({train})"
     assert mofore("run", "-w", work).exit_code == 0
     newest = max(work.glob("index/*/mofore.video/items.json"), key=os.path.getmtime)
@@ -96,16 +100,67 @@ def test_a_removed_video_extracts_nothing_and_updates_what_read_it(mofore: Comma
 def test_a_removed_test_video_does_not_train_again(mofore: Command, work: Path) -> None:
     test = next(row["id"] for row in indexed(work) if row["role"] == "test")
     (work / "videos" / test).unlink()
-    assert actions(mofore, work) == {"extract": "skip", "fit": "skip", "index": "run"}
+    assert actions(mofore, work) == {"extract": "skip", "fit": "skip", "evaluate": "run", "index": "run"}
 
 
-def test_an_index_setting_runs_the_index_alone(mofore: Command, work: Path) -> None:
-    assert actions(mofore, work, "--set", "index.views=2") == {"extract": "skip", "fit": "skip", "index": "run"}
-    assert reasons(mofore, work, "index", "--set", "index.views=2") == "config changed: index.views 3 -> 2"
+def test_what_is_embedded_runs_evaluate_and_index(mofore: Command, work: Path) -> None:
+    views = ("--set", "index.views=2")
+    assert actions(mofore, work, *views) == {"extract": "skip", "fit": "skip", "evaluate": "run", "index": "run"}
+    for stage in ("evaluate", "index"):
+        assert reasons(mofore, work, stage, *views) == "config changed: index.views 3 -> 2"
+
+
+@pytest.mark.parametrize(
+    ("setting", "stage"),
+    [
+        ("index.kind=hnsw", "index"),
+        ("index.recall=0.5", "index"),
+        ("index.latency_ms=1", "index"),
+        ("index.levels=video, clip", "index"),
+        ("index.seed=1", "index"),
+        ("evaluate.resamples=30", "evaluate"),
+        ("evaluate.seed=1", "evaluate"),
+    ],
+)
+def test_metrics_and_indexes_are_made_apart(mofore: Command, work: Path, setting: str, stage: str) -> None:
+    assert actions(mofore, work, "--set", setting) == {**ALL_SKIP, stage: "run"}
+
+
+def test_another_kind_of_index_takes_the_embeddings_that_are_there(
+    mofore: Command, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (before,) = work.glob("index/*/mofore.video/embeddings.safetensors")
+    monkeypatch.setattr("mofore.stages.model.spaces.Space.of_videos", None)
+    monkeypatch.setattr("mofore.pipeline.stages.index.load", None)  # frames are not even read
+    assert mofore("run", "-w", work, "--set", "index.kind=IVF2,Flat").exit_code == 0
+    after = next(path for path in work.glob("index/*/mofore.video/embeddings.safetensors") if path != before)
+    arrays = [load_arrays(path, ["embeddings_NE", "mean_E", "video_N"]) for path in (before, after)]
+    for name, array in arrays[0].items():
+        np.testing.assert_array_equal(array, arrays[1][name])
+
+
+def test_embeddings_are_the_same_whoever_makes_them(mofore: Command, work: Path) -> None:
+    """Of the evaluation of the same run (``work``), and of the index itself: whole videos, and clips of them."""
+    (evaluated,) = work.glob("index/*/mofore.video/embeddings.safetensors")
+    first = evaluated.read_bytes()
+    assert mofore("index", "--force", "-w", work).exit_code == 0
+    assert evaluated.read_bytes() == first
+    levels = ("--set", "index.levels=video, clip")
+    assert mofore("index", *levels, "-w", work).exit_code == 0
+    (clips,) = work.glob("index/*/mofore.clip/embeddings.safetensors")
+    once = clips.read_bytes()
+    assert mofore("index", *levels, "--set", "index.recall=0.5", "-w", work).exit_code == 0
+    again = next(path for path in work.glob("index/*/mofore.clip/embeddings.safetensors") if path != clips)
+    assert again.read_bytes() == once
 
 
 def test_a_fit_setting_runs_fit_and_index(mofore: Command, work: Path) -> None:
-    assert actions(mofore, work, "--set", "fit.lr=0.01") == {"extract": "skip", "fit": "run", "index": "run"}
+    assert actions(mofore, work, "--set", "fit.lr=0.01") == {
+        "extract": "skip",
+        "fit": "run",
+        "evaluate": "run",
+        "index": "run",
+    }
     assert reasons(mofore, work, "fit", "--set", "fit.lr=0.01") == "config changed: fit.lr 0.001 -> 0.01"
 
 
@@ -115,7 +170,7 @@ def test_going_back_to_an_earlier_setting_runs_nothing_but_shows_its_metrics(mof
     assert (work / "metrics.json").read_text() != first
     plan = plan_of(mofore, work)
     assert plan["fit"]["action"] == "skip"
-    assert plan["index"]["action"] == "partial"
+    assert plan["evaluate"]["action"] == "partial"
     assert mofore("run", "-w", work).exit_code == 0
     assert (work / "metrics.json").read_text() == first
 
@@ -141,7 +196,7 @@ def test_a_moved_and_copied_work_folder_stays_up_to_date(mofore: Command, work: 
 
 def test_a_lost_ledger_costs_no_features(mofore: Command, work: Path) -> None:
     (work / "ledger.jsonl").unlink()
-    assert actions(mofore, work) == {"extract": "skip", "fit": "run", "index": "run"}
+    assert actions(mofore, work) == {"extract": "skip", "fit": "run", "evaluate": "run", "index": "run"}
 
 
 def test_a_missing_output_is_made_again_with_the_reason(mofore: Command, work: Path) -> None:
@@ -191,13 +246,14 @@ def test_unreadable_videos_make_exit_code_3_now_and_on_every_later_run(mofore: C
     assert "v_Bounce_g01_c05.avi: not a readable video" in first.stderr
     assert actions(mofore, work) == ALL_SKIP, "what failed and did not change is not tried again"
     again = mofore("run", "-w", work)
-    assert (again.exit_code, again.stderr.count("up to date")) == (3, 3)
+    assert (again.exit_code, again.stderr.count("up to date")) == (3, 4)
     assert plan_of(mofore, work)["extract"]["todo"] == 0
     assert "1 video: retry of 1 failed video" in mofore("extract", "--retry-failed", "-w", work).stderr
 
 
 def test_a_raised_version_runs_the_stage(mofore: Command, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mofore.stages.versions.FIT", 99)
+    raised = tuple(replace(stage, version=99) if stage.name == "fit" else stage for stage in ROAD)
+    monkeypatch.setattr("mofore.pipeline.road.ROAD", raised)
     assert "version raised: 2 -> 99" in reasons(mofore, work, "fit")
 
 

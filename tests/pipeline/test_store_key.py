@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from mofore.data.settings import DataSettings, ExtractSettings, FinetuneSettings, FitSettings, IndexSettings
+from mofore.data.settings import (
+    DataSettings,
+    EvaluateSettings,
+    ExtractSettings,
+    FinetuneSettings,
+    FitSettings,
+    IndexSettings,
+)
 from mofore.pipeline import snapshot as snapshot
 from mofore.pipeline.config import Config
 from mofore.pipeline.workspace import Workspace
@@ -14,7 +21,7 @@ from mofore.pipeline.workspace import Workspace
 
 def config(device: str) -> Config:
     extract = ExtractSettings(backbone="random:test_vit", device=device)
-    return Config(DataSettings(), extract, FitSettings(), FinetuneSettings(), IndexSettings())
+    return Config(DataSettings(), extract, FitSettings(), FinetuneSettings(), EvaluateSettings(), IndexSettings())
 
 
 def key_of(device: str, root: Path) -> str:

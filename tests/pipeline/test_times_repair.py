@@ -84,7 +84,7 @@ def test_only_the_order_of_times_changes(mofore: Command, old: Path, monkeypatch
         assert sorted_s.tolist() == np.sort(times_s).tolist()
         assert features_TD.tobytes() == features_after_TD.tobytes()
         assert (digest == digest_after) == (times_s.tolist() == sorted_s.tolist())
-    assert actions(mofore, old) == {"extract": "skip", "fit": "skip", "index": "skip"}
+    assert actions(mofore, old) == {"extract": "skip", "fit": "skip", "evaluate": "skip", "index": "skip"}
 
 
 def test_fits_are_of_the_sorted_times(mofore: Command, old: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_repair_that_is_killed_is_taken_up(mofore: Command, old: Path) -> None
     FeatureStore(path.parent).repair_times(path)  # replaced, and the ledger was never told
     assert actions(mofore, old)["extract"] == "skip"
     assert mofore("run", "-w", old).exit_code == 0
-    assert actions(mofore, old) == {"extract": "skip", "fit": "skip", "index": "skip"}
+    assert actions(mofore, old) == {"extract": "skip", "fit": "skip", "evaluate": "skip", "index": "skip"}
 
 
 def test_sound_shards_of_an_earlier_version_are_looked_at_once(

@@ -11,17 +11,18 @@ import pytest
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.errors import StageError
 from mofore.data.progress import Silent
-from mofore.data.settings import FitSettings, IndexSettings
+from mofore.data.settings import EvaluateSettings, FitSettings, IndexSettings
 from mofore.data.types import Split, Video
+from mofore.stages.evaluate import stage as evaluate
 from mofore.stages.evaluate.report import SCHEMA
 from mofore.stages.fit import stage as fit
-from mofore.stages.index import stage as index
 
 FRAMES, WIDTH = 12, 8
 FIT = FitSettings(
     clip_length=4, gap_max=2, steps=5, embedding_width=6, hidden_width=6, validations=0, tensorboard="off"
 )
-INDEX = IndexSettings(views=3, resamples=20, pairs=50)
+INDEX = IndexSettings(views=3)
+MEASURED = EvaluateSettings(resamples=20, pairs=50)
 
 
 def video(number: int, label: str | None, group: str | None = None) -> Video:
@@ -42,13 +43,20 @@ def table(videos: tuple[Video, ...]) -> FrameTable:
     return FrameTable(np.concatenate(features).astype(np.float16), times_s, offsets, tuple(v.id for v in videos))
 
 
+def given(
+    tmp_path: Path, videos: tuple[Video, ...], frames: FrameTable, split: Split, embedding: IndexSettings = INDEX
+) -> evaluate.EvaluateInputs:
+    folder, of = tmp_path / "fit" / "0a", {"store": "s", "fit": "0a"}
+    return evaluate.EvaluateInputs(videos, frames, split, (), folder, embedding, of)
+
+
 def measure(tmp_path: Path, videos: tuple[Video, ...], split: Split, **changes: Any) -> dict[str, Any]:
     frames = table(videos)
     if not (tmp_path / "fit" / "0a").exists():
         fit.run(FIT, frames, tmp_path / "fit" / "0a", progress=Silent())
-    inputs = index.IndexInputs(videos, frames, split, tmp_path / "fit" / "0a", {"store": "s", "fit": "0a"})
-    metrics = index.run(replace(INDEX, **changes), inputs, tmp_path / "index", progress=Silent())
-    assert json.loads((tmp_path / "index" / "metrics.json").read_text()) == metrics, "all of it is JSON"
+    inputs = given(tmp_path, videos, frames, split, replace(INDEX, **changes))
+    metrics, _ = evaluate.run(MEASURED, inputs, tmp_path / "evaluate", progress=Silent())
+    assert json.loads((tmp_path / "evaluate" / "metrics.json").read_text()) == metrics, "all of it is JSON"
     assert metrics["schema"] == SCHEMA
     return metrics
 
@@ -65,7 +73,7 @@ def test_every_row_has_every_figure(tmp_path: Path) -> None:
     low, high = metrics["retrieval"]["mofore"]["intervals"]["mAP"]["interval"]
     assert low <= metrics["retrieval"]["mofore"]["mAP"] <= high
     assert metrics["protocols"]["groups"]["rows"]["mofore"]["queries_that_the_fit_saw"] == 0
-    queries = json.loads((tmp_path / "index" / "queries.json").read_text())
+    queries = json.loads((tmp_path / "evaluate" / "queries.json").read_text())
     assert queries["ids"] == [v.id for v in VIDEOS[12:]]
     mean_ap = 100 * float(np.mean(queries["rows"]["mofore"]["AP"]))
     assert mean_ap == pytest.approx(metrics["retrieval"]["mofore"]["mAP"])
@@ -189,11 +197,12 @@ def test_classes_of_other_names_have_the_same_figures(same: bool, tmp_path: Path
         moved = [video(int(v.id[3:5]), names[str(v.label)], v.group) for v in VIDEOS]
         order = sorted(range(18), key=lambda row: moved[row].id)
         ids = tuple(moved[row].id for row in order)
-        given = replace(frames, features_ND=features[order].reshape(-1, WIDTH), ids=ids)
+        moved_frames = replace(frames, features_ND=features[order].reshape(-1, WIDTH), ids=ids)
         split = Split("groups", frozenset(v.id for v in moved[:12]), frozenset(v.id for v in moved[12:]))
         videos = tuple(moved[row] for row in order)
-        inputs = index.IndexInputs(videos, given, split, tmp_path / "fit" / "0a", {"store": "s", "fit": "0a"})
-        found.append(comparable(index.run(INDEX, inputs, tmp_path / names["A"], progress=Silent()), names))
+        inputs = given(tmp_path, videos, moved_frames, split)
+        metrics, _ = evaluate.run(MEASURED, inputs, tmp_path / names["A"], progress=Silent())
+        found.append(comparable(metrics, names))
     assert flat(found[0]) == pytest.approx(flat(found[1]), rel=1e-5, abs=1e-6)
     if same:
         raw = found[0]["rows"]["raw_mean_pool"]

@@ -20,7 +20,7 @@ from mofore.data.errors import BackboneError, ConfigError, StageError
 from mofore.data.pictures import rgb
 from mofore.data.progress import Silent
 from mofore.data.sampling import Picked, Sampling
-from mofore.data.schedules import finetune_rate
+from mofore.data.schedules import finetune_pace
 from mofore.data.settings import ExtractSettings, FinetuneSettings, FitSettings
 from mofore.stages.backbone.blocks import blocks_of, last_blocks
 from mofore.stages.backbone.encoder import load_encoder, open_clip
@@ -282,10 +282,10 @@ def test_earlier_blocks_learn_more_slowly() -> None:
 
 def test_the_rate_rises_and_then_falls_to_zero() -> None:
     settings = FinetuneSettings(lr=1.0, steps=10, warmup_steps=1)
-    rates = [finetune_rate(step, settings) for step in range(10)]
+    rates = [finetune_pace(step, settings, FIT).lr for step in range(10)]
     assert rates[0] == 0.5
     assert rates[1] > rates[5] > rates[9] > 0
-    assert finetune_rate(5, replace(settings, lr_schedule="constant")) == 1.0
+    assert finetune_pace(5, replace(settings, lr_schedule="constant"), FIT).lr == 1.0
     with pytest.raises(ConfigError, match="accumulation"):
         FinetuneSettings(batch_size=8, accumulation=3)
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mofore.data.schedules import Pace
 from mofore.data.settings import FitSettings
 from mofore.stages.fit.cuda_graph import GraphedStep, _cloned, _copy, can_be_graphed
 from mofore.stages.frames.memory import Clips
@@ -44,7 +45,7 @@ def test_a_graph_gives_what_the_eager_step_gives() -> None:
 
     graphed = GraphedStep(step, torch.device("cuda"))
     on_gpu = [batch(float(n)) for n in range(8)]
-    seen = [float(graphed(_moved(b), 0.5, 1.0)) for b in on_gpu]
+    seen = [float(graphed(_moved(b), Pace(0.5, 0.0, 0.0))) for b in on_gpu]
     expected = torch.tensor([b.context.features.sum() * 0.5 + 1.0 for b in on_gpu]).cumsum(0)
     assert seen == pytest.approx(expected.tolist())
 
