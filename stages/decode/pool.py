@@ -21,6 +21,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...data.planes import PlaneLayout
@@ -149,17 +150,13 @@ class _Turn:
         return self._all > 0 and filling > 0 and (not self._first_s or elapsed_s < 2 * self._first_s)
 
 
-class DecodePool:
-    """Iterate over the events of ``videos``; leaving the ``with`` block ends every worker.
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """How a pool's workers are run, whatever they read.
 
-    Args:
-        root: folder that the videos' ids are relative to.
-        videos: to read, each exactly once (or twice, see above).
-        more: asked for further videos when few are waiting; none means that there will be none.
-        reading: how.
-        workers: number of processes.
-        stall_s: a worker without a sign of life for so long is killed.
-        resume: frames of some videos that are known already, by id.
+    Attributes:
+        workers: number of processes; fewer are started for fewer videos.
+        stall_s: a worker without a sign of life for so many seconds is killed.
         read: reads one video; it must be importable by the workers.
         pinned: whether a GPU is going to copy from the frames' memory.
         take_turns: whether the consumer computes on the same cores. Then workers fill all their slots, and wait
@@ -167,25 +164,45 @@ class DecodePool:
             forward pass halves its speed, for all of its threads wait for each other at every layer.
     """
 
+    workers: int
+    stall_s: float
+    read: Reader = read_video
+    pinned: bool = False
+    take_turns: bool = False
+
+    @classmethod
+    def feeding(cls, device: torch.device, *, workers: int, stall_s: float, read: Reader) -> PoolSettings:
+        """Those for a consumer that computes on ``device``."""
+        on_gpu = device.type == "cuda"
+        return cls(workers, stall_s, read, pinned=on_gpu, take_turns=not on_gpu)
+
+
+class DecodePool:
+    """Iterate over the events of ``videos``; leaving the ``with`` block ends every worker.
+
+    Args:
+        root: folder that the videos' ids are relative to.
+        videos: to read, each exactly once (or twice, see above).
+        reading: what is read of each.
+        settings: how the workers are run.
+        more: asked for further videos when few are waiting; none means that there will be none.
+        resume: frames of some videos that are known already, by id.
+    """
+
     def __init__(
         self,
         root: Path,
         videos: Sequence[Video],
         reading: Reading,
+        settings: PoolSettings,
         *,
-        workers: int,
-        stall_s: float,
         more: Callable[[], Sequence[Video]] = tuple,
         resume: Callable[[str], Resume | None] = lambda _video_id: None,
-        read: Reader = read_video,
-        pinned: bool = False,
-        take_turns: bool = False,
     ) -> None:
-        self._root, self._reading, self._read, self._resume = root, reading, read, resume
-        self._stall_s = stall_s
+        self._root, self._settings, self._resume = root, settings, resume
         self._waiting = deque((video, 1) for video in videos)
         self._more: Callable[[], Sequence[Video]] | None = more
-        self._workers = max(1, workers)
+        self._workers = max(1, settings.workers)
         self._ask_for_more()
         self._workers = max(1, min(self._workers, len(self._waiting)))
         self._keys = count()
@@ -196,7 +213,6 @@ class DecodePool:
         frames = min(reading.piece_frames, slot_bytes // frame_bytes)
         self._layout = SlotLayout(SLOTS, slot_bytes)
         self._reading = replace(reading, piece_frames=frames, piece_bytes=slot_bytes)
-        self._pinned, self._take_turns = pinned, take_turns
 
     def __enter__(self) -> DecodePool:
         self._lanes = [self._start() for _ in range(self._workers)]
@@ -222,18 +238,18 @@ class DecodePool:
 
     def _await(self) -> Iterator[PoolEvent]:
         """Wait for something to do; taking turns, for as much as there is room for."""
-        turn = _Turn(len(self._filling())) if self._take_turns else None
+        turn = _Turn(len(self._filling())) if self._settings.take_turns else None
         while True:
             ready = connection.wait([lane.connection for lane in self._lanes], POLL_S)
             for lane in self._lanes:
                 if lane.connection in ready:
                     lane.receive()
-            stuck = [lane for lane in self._lanes if lane.is_stuck(self._stall_s)]
+            stuck = [lane for lane in self._lanes if lane.is_stuck(self._settings.stall_s)]
             for lane in stuck:
                 lane.process.kill()
                 lane.receive()
                 yield from self._said(lane)
-                yield from self._replace(lane, f"the decoder hung: no frame for {self._stall_s:g} s")
+                yield from self._replace(lane, f"the decoder hung: no frame for {self._settings.stall_s:g} s")
             if stuck:
                 return  # what they had to do is to be handed out again
             if any(lane.inbox or lane.is_dead for lane in self._lanes) and not (
@@ -249,9 +265,9 @@ class DecodePool:
     def _start(self) -> _Lane:
         ours, theirs = self._context.Pipe()
         slots = FrameSlots(self._layout)
-        if self._pinned:
+        if self._settings.pinned:
             slots.pin()
-        arguments = (theirs, slots, self._read, self._reading)
+        arguments = (theirs, slots, self._settings.read, self._reading)
         process = self._context.Process(target=serve, args=arguments, daemon=True, name="mofore-decode")  # type: ignore[attr-defined]
         process.start()
         theirs.close()
@@ -303,7 +319,7 @@ class DecodePool:
                 yield VideoFrames(key, pixels, content.layout, content.times_s, content.decode_s, content.preprocess_s)
                 del pixels
                 lane.emptied.append(content.slot)
-                if not self._take_turns:
+                if not self._settings.take_turns:
                     _give_back(lane)
             case Finished():
                 lane.attempts.popleft()

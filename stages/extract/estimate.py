@@ -16,7 +16,7 @@ from ...data.types import Video
 from ..backbone.encoder import Encoder, load_encoder
 from ..backbone.network import ComputeMode
 from ..backbone.precision import choose
-from ..decode.pool import DecodePool, VideoFinished, VideoFrames, VideoStarted
+from ..decode.pool import DecodePool, PoolSettings, VideoFinished, VideoFrames, VideoStarted
 from ..decode.source import Reading
 from ..machine.allocator import keep_freed_memory
 from ..machine.device import pick_places, usable_cores
@@ -115,7 +115,7 @@ def _read(settings: ExtractSettings, root: Path, videos: Sequence[Video], encode
     reading = Reading(encoder.preprocess, settings.sampling(), settings.image_fps)
     silent: dict[int, Video] = {}  # whose containers promise nothing: what came of them counts, if they end in time
     came: dict[int, int] = {}
-    with DecodePool(root, spread, reading, workers=1, stall_s=settings.stall_seconds) as pool:
+    with DecodePool(root, spread, reading, PoolSettings(1, settings.stall_seconds)) as pool:
         for event in pool:
             if isinstance(event, VideoStarted) and event.start.expected_frames:
                 sample.expect(event.start.expected_frames, event.video)

@@ -18,15 +18,12 @@ from pickle import UnpicklingError
 from typing import Any
 
 from ...cache.ledger import Ledger, ShardRecord
-from ...cache.store import FeatureStore
 from ...data.errors import MoforeError, StageError
 from ...data.progress import Progress
-from ...data.settings import ExtractSettings
 from ...data.types import Failure, Video
-from ..decode.worker import Reader
 from ..machine.device import Place
 from ..machine.processes import end_with_parent
-from .one_device import ExtractInputs, Share, extract_on
+from .one_device import ExtractJob, Share, extract_on
 from .shard_writer import ExtractResult
 
 POLL_S = 0.5
@@ -52,35 +49,29 @@ class Handout:
 
 def extract_in_parts(
     places: Sequence[Place],
-    settings: ExtractSettings,
-    inputs: ExtractInputs,
+    job: ExtractJob,
     begun: ExtractResult,
     *,
-    store: FeatureStore,
     ledger: Ledger,
     progress: Progress,
-    read: Reader,
 ) -> ExtractResult:
     """Extract in all ``places`` at once, into a store whose arithmetic is settled.
 
     Args:
         places: one for each process.
-        settings: of the stage.
-        inputs: what is still to do.
+        job: what is still to do.
         begun: what was done before; the result includes it.
-        store: where to.
         ledger: told of every shard and failure.
         progress: told how it goes.
-        read: reads one video in a worker process.
 
     Raises:
         StageError: if a process dies. What was published stays.
         MoforeError: what a process raises; the others are stopped first.
     """
-    team = _Team(places, begun, Handout(inputs.videos, len(places)), store, ledger, progress)
+    team = _Team(job, begun, len(places), ledger, progress)
     try:
         for place in places:
-            team.start(place, settings, inputs, len(places), read)
+            team.start(place)
         while team.parts:
             team.listen()
     finally:  # nobody may go on writing once the work folder is free again
@@ -102,26 +93,18 @@ class _Part:
 class _Team:
     """The processes at work, and what they have told."""
 
-    def __init__(
-        self,
-        places: Sequence[Place],
-        begun: ExtractResult,
-        handout: Handout,
-        store: FeatureStore,
-        ledger: Ledger,
-        progress: Progress,
-    ) -> None:
+    def __init__(self, job: ExtractJob, begun: ExtractResult, count: int, ledger: Ledger, progress: Progress) -> None:
         self.parts: list[_Part] = []
         self.error: BaseException | None = None
-        self._count = len(places)
+        self._count = count
         self._ended: list[_Part] = []
-        self._begun, self._handout = begun, handout
-        self._store, self._ledger, self._progress = store, ledger, progress
+        self._job, self._begun, self._handout = job, begun, Handout(job.inputs.videos, count)
+        self._ledger, self._progress = ledger, progress
 
-    def start(self, place: Place, settings: ExtractSettings, inputs: ExtractInputs, parts: int, read: Reader) -> None:
+    def start(self, place: Place) -> None:
         """Start the process of one place."""
         ours, theirs = get_context("spawn").Pipe()
-        arguments = (theirs, place, settings, inputs, parts, self._store, read)
+        arguments = (theirs, place, self._job, self._count)
         process = get_context("spawn").Process(target=_work, args=arguments, name=f"mofore-{place.device}")
         process.start()
         theirs.close()
@@ -173,7 +156,7 @@ class _Team:
             case ShardRecord() as record:
                 self._ledger.add_shard(record)
             case Failure() as failure:
-                self._ledger.add_failure(self._store.key, failure)
+                self._ledger.add_failure(self._job.store.key, failure)
             case ("advance", int(done), dict(figures)):
                 part.figures = figures
                 self._show(done)
@@ -254,25 +237,13 @@ class _Link:
         """The parent will."""
 
 
-def _work(
-    link: connection.Connection,
-    place: Place,
-    settings: ExtractSettings,
-    inputs: ExtractInputs,
-    parts: int,
-    store: FeatureStore,
-    read: Reader,
-) -> None:
+def _work(link: connection.Connection, place: Place, job: ExtractJob, parts: int) -> None:
     end_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group it is the parent's to answer
     place.occupy()
     told = _Link(link)
     share = Share(parts, told.more)
     try:
-        link.send(
-            extract_on(
-                place.device, settings, inputs, store=store, recorder=told, progress=told, read=read, share=share
-            )
-        )
+        link.send(extract_on(place.device, job, recorder=told, progress=told, share=share))
     except (MoforeError, OSError, KeyboardInterrupt) as error:
         link.send(error)

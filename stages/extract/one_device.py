@@ -27,7 +27,16 @@ from ..backbone.encoder import Encoder, load_encoder
 from ..backbone.made_alike import difference, pixel_difference
 from ..backbone.network import ComputeMode
 from ..backbone.precision import adopt, choose
-from ..decode.pool import DecodePool, Idle, PoolEvent, VideoFailed, VideoFinished, VideoFrames, VideoStarted
+from ..decode.pool import (
+    DecodePool,
+    Idle,
+    PoolEvent,
+    PoolSettings,
+    VideoFailed,
+    VideoFinished,
+    VideoFrames,
+    VideoStarted,
+)
 from ..decode.source import Reading, Resume
 from ..decode.worker import Reader
 from ..machine.allocator import keep_freed_memory
@@ -61,6 +70,23 @@ class ExtractInputs:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtractJob:
+    """What every process that extracts has to know; it can be sent to one.
+
+    Attributes:
+        settings: of the stage.
+        inputs: what to extract.
+        store: where to.
+        read: reads one video in a worker process.
+    """
+
+    settings: ExtractSettings
+    inputs: ExtractInputs
+    store: FeatureStore
+    read: Reader
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """A process's part of a job that several processes share.
 
@@ -75,62 +101,50 @@ class Share:
 
 def extract_on(
     device: torch.device,
-    settings: ExtractSettings,
-    inputs: ExtractInputs,
+    job: ExtractJob,
     *,
-    store: FeatureStore,
     recorder: Recorder,
     progress: Progress,
-    read: Reader,
     share: Share | None = None,
     leave_when: Callable[[float], bool] = lambda _seconds: False,
 ) -> ExtractResult:
-    """Extract ``inputs.videos`` on ``device`` into ``store``.
+    """Extract the job's videos on ``device`` into its store.
 
     Args:
         device: where the backbone runs.
-        settings: of the stage.
-        inputs: the whole job.
-        store: where to.
+        job: the whole of it, whoever does parts of it.
         recorder: told of every shard and failure.
         progress: told how it goes.
-        read: reads one video in a worker process.
         share: which of the videos, if other processes do the rest.
         leave_when: asked once, after :data:`KNOWN_AFTER_S` of work, with the seconds that the rest would take;
             if so, the rest is left.
     """
     keep_freed_memory()
-    encoder = load_encoder(settings, inputs.weights, device)
-    check_same_encoder(store, encoder)
+    encoder = load_encoder(job.settings, job.inputs.weights, device)
+    check_same_encoder(job.store, encoder)
     if share is None:  # else the process that shares out has said it
         for note in encoder.notes:
             progress.note(note)
-    writer = ShardWriter(store, recorder, settings)
-    meter = Meter(inputs.bytes() // (share.parts if share else 1))
+    writer = ShardWriter(job.store, recorder, job.settings)
+    meter = Meter(job.inputs.bytes() // (share.parts if share else 1))
     try:
-        with _pool(settings, inputs, encoder, store, read, share) as pool:
-            _Extraction(encoder, settings, meter, store, writer, progress, leave_when).consume(pool)
+        with _pool(job, encoder, share) as pool:
+            _Extraction(job, encoder, meter, writer, progress, leave_when).consume(pool)
     finally:  # also on Ctrl-C: what is finished is kept
         writer.close()
     return writer.result
 
 
-def _pool(
-    settings: ExtractSettings,
-    inputs: ExtractInputs,
-    encoder: Encoder,
-    store: FeatureStore,
-    read: Reader,
-    share: Share | None,
-) -> DecodePool:
+def _pool(job: ExtractJob, encoder: Encoder, share: Share | None) -> DecodePool:
     def resume(video_id: str) -> Resume | None:
-        commit = PartialVideo(store.partial_folder, video_id).committed()
+        commit = PartialVideo(job.store.partial_folder, video_id).committed()
         return Resume(commit.frames, commit.sha256) if commit else None
 
-    on_gpu = encoder.device.type == "cuda"
+    settings, on_gpu = job.settings, encoder.device.type == "cuda"
+    workers = settings.workers or max(1, len(usable_cores()) // (share.parts if share and on_gpu else 1))
     return DecodePool(
-        inputs.root,
-        () if share else inputs.videos,
+        job.inputs.root,
+        () if share else job.inputs.videos,
         Reading(
             encoder.preprocess,
             settings.sampling(),
@@ -138,13 +152,9 @@ def _pool(
             planes=on_gpu,
             keep_damaged=settings.damaged == "keep",
         ),
-        workers=settings.workers or max(1, len(usable_cores()) // (share.parts if share and on_gpu else 1)),
-        stall_s=settings.stall_seconds,
+        PoolSettings.feeding(encoder.device, workers=workers, stall_s=settings.stall_seconds, read=job.read),
         more=share.more if share else tuple,
         resume=resume,
-        read=read,
-        pinned=on_gpu,
-        take_turns=not on_gpu,
     )
 
 
@@ -180,23 +190,22 @@ class _Extraction:
 
     def __init__(
         self,
+        job: ExtractJob,
         encoder: Encoder,
-        settings: ExtractSettings,
         meter: Meter,
-        store: FeatureStore,
         writer: ShardWriter,
         progress: Progress,
         leave_when: Callable[[float], bool],
     ) -> None:
-        self._settings, self._store = settings, store
+        self._settings, self._store = job.settings, job.store
         self._writer, self._progress, self._meter = writer, progress, meter
         # Also of a shard whose frames were all known before.
-        writer.provenance = writer.result.encoder = store.encoder() or {}
+        writer.provenance = writer.result.encoder = job.store.encoder() or {}
         self._leave_when: Callable[[float], bool] | None = leave_when
         self._settled = False
         self._pending: dict[int, PendingVideo] = {}
         self._tries: dict[str, int] = {}  # video -> key of the try whose frames count
-        self._batches = Batches(encoder, settings.batch_size)
+        self._batches = Batches(encoder, job.settings.batch_size)
         self._void: set[int] = set()  # tries that were given up here, though their worker went on
 
     def consume(self, events: Iterable[PoolEvent]) -> None:

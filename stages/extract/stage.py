@@ -19,7 +19,7 @@ from ..decode.source import read_video
 from ..decode.worker import Reader
 from ..machine.device import Place, pick_device, pick_places
 from .many_devices import extract_in_parts
-from .one_device import ExtractInputs, extract_on
+from .one_device import ExtractInputs, ExtractJob, extract_on
 from .segment_ends import overrun_note
 from .shard_writer import ExtractResult, damage_note, drop_shards, failure_table, merge_small_shards
 
@@ -54,7 +54,7 @@ def run(
     """
     progress.start("extract", len(inputs.videos), "videos")
     try:
-        result = _extract(settings, inputs, store, ledger, progress, read)
+        result = _extract(ExtractJob(settings, inputs, store, read), ledger, progress)
     finally:
         progress.finish()
     if result.failures and not ledger.shards.get(store.key):
@@ -70,32 +70,23 @@ def run(
     return result
 
 
-def _extract(
-    settings: ExtractSettings,
-    inputs: ExtractInputs,
-    store: FeatureStore,
-    ledger: Ledger,
-    progress: Progress,
-    read: Reader,
-) -> ExtractResult:
+def _extract(job: ExtractJob, ledger: Ledger, progress: Progress) -> ExtractResult:
     """Begin here, and share the rest out once it is known to take long."""
+    settings, inputs = job.settings, job.inputs
     places = _worthwhile(pick_places(settings.device, settings.processes), inputs)
 
     def is_long(seconds: float) -> bool:
         return len(places) > 1 and seconds > SHARING_REPAYS_S
 
     device = pick_device(settings.device)
-    begun = extract_on(
-        device, settings, inputs, store=store, recorder=ledger, progress=progress, read=read, leave_when=is_long
-    )
+    begun = extract_on(device, job, recorder=ledger, progress=progress, leave_when=is_long)
     tried = begun.tried()
     rest = tuple(video for video in inputs.videos if video.id not in tried)
     if not rest:
         return begun
     progress.note(f"long enough to be shared by {len(places)} processes: {'; '.join(map(str, places))}")
-    return extract_in_parts(
-        places, settings, replace(inputs, videos=rest), begun, store=store, ledger=ledger, progress=progress, read=read
-    )
+    left = replace(job, inputs=replace(inputs, videos=rest))
+    return extract_in_parts(places, left, begun, ledger=ledger, progress=progress)
 
 
 def _held(shards: tuple[str, ...], store: FeatureStore, ledger: Ledger) -> set[str]:

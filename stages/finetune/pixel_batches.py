@@ -19,7 +19,16 @@ from torch import Tensor
 from ...data.errors import TooManyFailures
 from ...data.types import Video
 from ..decode.device_preprocess import preprocess_planes
-from ..decode.pool import DecodePool, Idle, PoolEvent, VideoFailed, VideoFinished, VideoFrames, VideoStarted
+from ..decode.pool import (
+    DecodePool,
+    Idle,
+    PoolEvent,
+    PoolSettings,
+    VideoFailed,
+    VideoFinished,
+    VideoFrames,
+    VideoStarted,
+)
 from ..decode.source import Reading
 from ..decode.wanted import WantedFrames, read_wanted
 from ..decode.worker import Reader
@@ -160,19 +169,9 @@ class PixelSource:
             TooManyFailures: if more than a tenth of the videos (and more than ten) cannot be read.
         """
         self._coming = picks(self.sampler, first, last, frames=self.frames)
-        on_gpu = self.device.type == "cuda"
-        pool = DecodePool(
-            self.root,
-            (),
-            self.reading,
-            workers=self.workers or len(usable_cores()),
-            stall_s=STALL_S,
-            more=self._more,
-            read=self.read,
-            pinned=on_gpu,
-            take_turns=not on_gpu,
-        )
-        with pool:
+        workers = self.workers or len(usable_cores())
+        settings = PoolSettings.feeding(self.device, workers=workers, stall_s=STALL_S, read=self.read)
+        with DecodePool(self.root, (), self.reading, settings, more=self._more) as pool:
             for event in pool:
                 self.tick()
                 self._take(event)

@@ -13,7 +13,7 @@ from mofore.data.decode import decode
 from mofore.data.pictures import rgb
 from mofore.data.types import Failure
 from mofore.stages.decode.device_preprocess import preprocess_planes
-from mofore.stages.decode.pool import DecodePool, VideoFailed, VideoFinished, VideoFrames, VideoStarted
+from mofore.stages.decode.pool import DecodePool, PoolSettings, VideoFailed, VideoFinished, VideoFrames, VideoStarted
 from mofore.stages.decode.preprocess import Preprocess
 from mofore.stages.decode.source import Reading, Resume, read_video
 from mofore.stages.decode.worker import Reader
@@ -42,7 +42,7 @@ class Seen:
         names: dict[int, str] = {}
         reading = Reading(PREPROCESS, planes=planes)
         videos = scan(root).videos
-        with DecodePool(root, videos, reading, workers=workers, stall_s=stall_s, read=read, **options) as pool:
+        with DecodePool(root, videos, reading, PoolSettings(workers, stall_s, read), **options) as pool:
             for event in pool:
                 self.processes = [lane.process for lane in pool._lanes]
                 match event:
@@ -134,7 +134,7 @@ def test_a_decoder_that_hangs_is_stopped(trouble: Path, drawn: Path) -> None:
 def test_a_consumer_that_takes_its_time_is_no_hang(trouble: Path) -> None:
     reading = Reading(PREPROCESS, piece_frames=2)
     finished = 0
-    with DecodePool(trouble, scan(trouble).videos, reading, workers=2, stall_s=0.3) as pool:
+    with DecodePool(trouble, scan(trouble).videos, reading, PoolSettings(2, 0.3)) as pool:
         for number, event in enumerate(pool):
             if number in (3, 20):
                 time.sleep(0.8)
@@ -169,7 +169,7 @@ def test_files_that_are_no_videos_fail_at_the_first_try(trouble: Path) -> None:
 
 
 def test_leaving_early_ends_every_worker(drawn: Path) -> None:
-    with DecodePool(drawn, scan(drawn).videos, Reading(PREPROCESS), workers=2, stall_s=60.0) as pool:
+    with DecodePool(drawn, scan(drawn).videos, Reading(PREPROCESS), PoolSettings(2, 60.0)) as pool:
         next(iter(pool))
         processes = [lane.process for lane in pool._lanes]
         assert all(process.is_alive() for process in processes)
