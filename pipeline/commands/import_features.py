@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..._version import __version__
 from ...cache.atomic import remove_leftovers, write_bytes
@@ -26,16 +26,14 @@ from ...data.wording import counted
 from ...stages import versions
 from ...stages.import_features.options import Reading, listed
 from .. import console
-from ..config import Config, load_config, make_config, parse_override, present_names, render
+from ..config import Config, load_config, make_config, present_names, render
 from ..run import remember
 from ..snapshot import in_tables, lists_folder, observe, store_key
 from ..workspace import Workspace
-from .init import say_catalog, splits_folder, tables_of
+from .init import Values, say_catalog, splits_folder, tables_of, with_overrides
 
 if TYPE_CHECKING:
     from ...stages.import_features.source import FeatureSource
-
-Values = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,52 @@ class Change:
     stored: int
     removed: int
     anything: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """What is to be imported, and what the user says of it.
+
+    Attributes:
+        features: a file of flat arrays or with an array for each video, or a folder of files for each video.
+        splits: folder of the official lists.
+        tables: files that describe the videos.
+        fps: frames a second, where the features have no times.
+        asked_name: of the features; None for that of their file.
+        overrides: settings to write, as ``section.key=value``.
+        reading: what the arrays do not say themselves: streams, axes, crops, names.
+    """
+
+    features: Path
+    splits: Path | None = None
+    tables: Sequence[Path] = ()
+    fps: float | None = None
+    asked_name: str | None = None
+    overrides: tuple[str, ...] = ()
+    reading: Reading = field(default_factory=Reading)
+
+    @property
+    def name(self) -> str:
+        """What the features are called, and their backbone ``import:NAME``."""
+        return self.asked_name or self.features.resolve().stem
+
+    def values(self, workspace: Workspace) -> Values:
+        """What the command sets, by section; what is outside the work folder is named by its absolute path.
+
+        Raises:
+            CatalogError: if the lists or a table are not there.
+            ConfigError: if an override names another backbone, or has no section, key and value.
+        """
+        backbone = f"import:{self.name}"
+        values: Values = {"extract": {"backbone": backbone}}
+        if self.splits is not None:
+            values["data"] = {"splits": splits_folder(workspace, self.splits)}
+        if self.tables:
+            values.setdefault("data", {})["table"] = tables_of(workspace, self.tables)
+        asked = with_overrides(values, self.overrides)["extract"]["backbone"]
+        if asked != backbone:
+            raise ConfigError(f"--set extract.backbone={asked}: it is {backbone}; see --name")
+        return values
 
 
 def import_features(
@@ -60,19 +104,19 @@ def import_features(
     replace: bool = False,
     reading: Reading | None = None,
 ) -> Change:
-    """Bring ``features`` into the work folder ``root``, which is made if it is not there.
+    """As :func:`import_into`, from the options of the command."""
+    request = ImportRequest(features, splits, tables, fps, name, overrides, reading or Reading())
+    return import_into(root, request, watcher, replace=replace)
+
+
+def import_into(root: Path, request: ImportRequest, watcher: console.Console, *, replace: bool = False) -> Change:
+    """Bring features into the work folder ``root``, which is made if it is not there.
 
     Args:
         root: the work folder.
-        features: a file of flat arrays or with an array for each video, or a folder of files for each video.
+        request: which features, and how they are to be taken.
         watcher: told how it goes.
-        splits: folder of the official lists.
-        tables: files that describe the videos.
-        fps: frames a second, where the features have no times.
-        name: of the features; by default that of their file.
-        overrides: settings to write, as ``section.key=value``.
         replace: a ``mofore.toml`` with other settings.
-        reading: what the arrays do not say themselves: streams, axes, crops, names.
 
     Raises:
         WorkspaceError: if the folder has other settings, or a run holds it.
@@ -84,12 +128,11 @@ def import_features(
     from ...stages.import_features.stage import check
 
     workspace = Workspace(root)
-    name = name or features.resolve().stem
-    values = _values(workspace, name, splits, tables, overrides)
+    values = request.values(workspace)
     config = _settings(workspace, values, replace=replace)
-    with open_source(features, fps, reading) as source:
+    with open_source(request.features, request.fps, request.reading) as source:
         _say_notes(source)
-        record = _record(workspace, source, name, check(source, watcher))
+        record = _record(workspace, source, request.name, check(source, watcher))
         catalog = in_tables(workspace, config, record.catalog(root, config.data))
         split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
         root.mkdir(parents=True, exist_ok=True)
@@ -109,23 +152,6 @@ def _say_notes(source: FeatureSource) -> None:
         console.say(f"note: {note}")
     if source.unused:
         console.say(f"note: not used of '{source.path}': {listed(source.unused)}")
-
-
-def _values(
-    workspace: Workspace, name: str, splits: Path | None, tables: Sequence[Path], overrides: tuple[str, ...]
-) -> Values:
-    """What the command sets; what is outside the work folder is named by its absolute path."""
-    backbone = f"import:{name}"
-    values: Values = {"extract": {"backbone": backbone}}
-    if splits is not None:
-        values["data"] = {"splits": splits_folder(workspace, splits)}
-    if tables:
-        values.setdefault("data", {})["table"] = tables_of(workspace, tables)
-    for section, key, value in map(parse_override, overrides):
-        values.setdefault(section, {})[key] = value
-    if values["extract"]["backbone"] != backbone:
-        raise ConfigError(f"--set extract.backbone={values['extract']['backbone']}: it is {backbone}; see --name")
-    return values
 
 
 def _settings(workspace: Workspace, values: Values, *, replace: bool) -> Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,49 @@ from ..workspace import Workspace
 MOST_CLASSES = 12  # that are listed by name
 
 
+Values = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorkspace:
+    """What a work folder is to be about.
+
+    Attributes:
+        videos: folders of videos, or one list of files.
+        splits: folder of UCF101's official lists.
+        tables: files that describe the videos.
+        backbone: its name; None for the default one.
+        weights: file of local weights, if any.
+        overrides: settings to write, as ``section.key=value``; they count most.
+    """
+
+    videos: Sequence[Path]
+    splits: Path | None = None
+    tables: Sequence[Path] = ()
+    backbone: str | None = None
+    weights: Path | None = None
+    overrides: tuple[str, ...] = ()
+
+    def values(self, workspace: Workspace) -> Values:
+        """What the new file sets, by section; what is outside the work folder is named by its absolute path.
+
+        Raises:
+            CatalogError: if the lists or a table are not there.
+            ConfigError: if an override has no section, key and value.
+        """
+        roots = [workspace.shorten(each) for each in self.videos]
+        values: Values = {"data": {"root": roots[0] if len(roots) == 1 else roots}, "extract": {}}
+        if self.splits is not None:
+            values["data"]["splits"] = splits_folder(workspace, self.splits)
+        if self.tables:
+            values["data"]["table"] = tables_of(workspace, self.tables)
+        if self.backbone is not None:
+            values["extract"]["backbone"] = self.backbone
+        if self.weights is not None:
+            values["extract"]["weights"] = workspace.shorten(self.weights)
+        return with_overrides(values, self.overrides)
+
+
 def init_workspace(
     root: Path,
     videos: Sequence[Path],
@@ -36,10 +80,20 @@ def init_workspace(
     replace: bool = False,
     estimating: bool = True,
 ) -> Config:
+    """As :func:`make_workspace`, from the options of the command."""
+    new = NewWorkspace(videos, splits, tables, backbone, weights, overrides)
+    return make_workspace(root, new, replace=replace, estimating=estimating)
+
+
+def make_workspace(root: Path, new: NewWorkspace, *, replace: bool = False, estimating: bool = True) -> Config:
     """Write ``mofore.toml`` into ``root``, having checked that a run could begin with it.
 
-    With ``estimating``, a few frames of a few videos are taken through the backbone to say how long extraction
-    would take here.
+    Args:
+        root: the work folder.
+        new: what it is about.
+        replace: a ``mofore.toml`` that is there.
+        estimating: whether to take a few frames of a few videos through the backbone, and say how long extraction
+            would take here.
 
     Raises:
         WorkspaceError: if there is one already.
@@ -50,16 +104,15 @@ def init_workspace(
     workspace = Workspace(root)
     if workspace.config.exists() and not replace:
         raise WorkspaceError(f"'{workspace.config}' is there already: change it, or replace it with --force")
-    values = _values(workspace, videos, splits, tables)
-    _set(values, workspace, backbone, weights, overrides)
+    values = new.values(workspace)
     config = make_config(values)
     if parse_backbone(config.extract.backbone).imported:
         raise BackboneError(f"{config.extract.backbone} is for features without videos: see `mofore import --help`")
     catalog = look_up(workspace, config)
-    split = make_split(catalog.videos, config.data, splits, catalog.divisions)
-    _check_backbone(config, weights)
+    split = make_split(catalog.videos, config.data, new.splits, catalog.divisions)
+    _check_backbone(config, new.weights)
     if estimating:
-        _say_estimate(config, catalog, weights)
+        _say_estimate(config, catalog, new.weights)
     write_bytes(workspace.config, render(values).encode("utf-8"))
     say_catalog(catalog, split)
     if config.extract.backbone.startswith("random:"):
@@ -131,33 +184,15 @@ def tables_of(workspace: Workspace, tables: Sequence[Path]) -> list[str]:
     return [workspace.shorten(table) for table in tables]
 
 
-def _values(
-    workspace: Workspace, videos: Sequence[Path], splits: Path | None, tables: Sequence[Path]
-) -> dict[str, dict[str, Any]]:
-    """What the new file sets of the data; what is outside the work folder is named by its absolute path."""
-    roots = [workspace.shorten(each) for each in videos]
-    values: dict[str, dict[str, Any]] = {"data": {"root": roots[0] if len(roots) == 1 else roots}, "extract": {}}
-    if splits is not None:
-        values["data"]["splits"] = splits_folder(workspace, splits)
-    if tables:
-        values["data"]["table"] = tables_of(workspace, tables)
-    return values
+def with_overrides(values: Values, overrides: tuple[str, ...]) -> Values:
+    """The values with those of ``section.key=value`` in their places.
 
-
-def _set(
-    values: dict[str, dict[str, Any]],
-    workspace: Workspace,
-    backbone: str | None,
-    weights: Path | None,
-    overrides: tuple[str, ...],
-) -> None:
-    """What the new file sets of the rest; overrides count most."""
-    if backbone is not None:
-        values["extract"]["backbone"] = backbone
-    if weights is not None:
-        values["extract"]["weights"] = workspace.shorten(weights)
+    Raises:
+        ConfigError: if an override has another form.
+    """
     for section, key, value in map(parse_override, overrides):
         values.setdefault(section, {})[key] = value
+    return values
 
 
 def _check_backbone(config: Config, weights: Path | None) -> None:

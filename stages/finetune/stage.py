@@ -131,9 +131,8 @@ def run(
         progress.note(f"left out: '{video_id}': {reason}")
     if not tuning.last:
         raise StageError(f"no video could be read: {next(iter(source.failed.items()))}")
-    videos = len(source.sampler.usable_V)
-    _publish(settings, inputs, encoder, tuning, folder, _rates(settings, blocks), videos)
-    return FinetuneResult(steps_run, videos, source.failed, tuning.first, tuning.last, rate)
+    _publish(inputs, encoder, tuning, _rates(settings, blocks))
+    return FinetuneResult(steps_run, tuning.videos, source.failed, tuning.first, tuning.last, rate)
 
 
 def forget_checkpoint(folder: Path) -> None:
@@ -191,16 +190,9 @@ def _rates(settings: FinetuneSettings, blocks: Sequence[Block]) -> list[dict[str
     return [{"first": block.names[0], "tensors": len(block.names), "lr": settings.lr * block.share} for block in blocks]
 
 
-def _publish(
-    settings: FinetuneSettings,
-    inputs: FinetuneInputs,
-    encoder: Encoder,
-    tuning: Tuning,
-    folder: Path,
-    rates: list[dict[str, Any]],
-    videos: int,
-) -> None:
+def _publish(inputs: FinetuneInputs, encoder: Encoder, tuning: Tuning, rates: list[dict[str, Any]]) -> None:
     """The weights under the names that the backbone's library gives them, and how they were made."""
+    settings, folder = tuning.settings, tuning.folder
     chosen = tuning.networks.teacher_model if settings.publish == "teacher" else tuning.networks.model
     described = {
         "method": "MoFore end to end, arXiv 2606.14765",
@@ -214,7 +206,7 @@ def _publish(
         "rates": rates,
         "batch_norm": "statistics frozen, scales and shifts of trained blocks trained",
         "precision": "bf16" if tuning.networks.bfloat16 else "fp32",
-        "videos": videos,
+        "videos": tuning.videos,
         "left_out": tuning.source.failed,
         "steps_passed_over": tuning.passed_over,
         "agreement": tuning.agreement,

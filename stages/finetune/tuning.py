@@ -50,6 +50,11 @@ class Tuning:
             self, LoopSettings("finetune", settings.steps, 1, settings.checkpoint_seconds, KEPT_CHECKPOINTS), folder
         )
 
+    @property
+    def videos(self) -> int:
+        """Number of videos that pairs are drawn from."""
+        return len(self.source.sampler.usable_V)
+
     def train(self, progress: Progress) -> int:
         """Take the remaining steps; returns how many these were.
 

@@ -14,7 +14,7 @@ from .arrays import TIME_LAST, Part, Table, find_axes
 from .dataset_names import Dataset, find_videos
 from .flat_arrays import ZippedTable, open_arrays, selectable
 from .options import Reading, listed, shown
-from .separate_arrays import SeparateArrays
+from .separate_arrays import SeparateArrays, Timing
 from .source import FPS, BroughtVideo, FeatureSource, check_ids, with_frames
 
 NEEDED, OPTIONAL = ("features", "lengths", "ids"), ("times_s", "labels", "groups")
@@ -49,7 +49,7 @@ def _keyed_source(path: Path, arrays: Mapping[str, Table], fps: float | None, re
         return Part(f"'{path}': {shown(dataset.path)}", dataset.shape, dataset.dtype, lambda: arrays[dataset.path])
 
     parts = {video: (part(dataset),) for video, dataset in found.videos.items()}
-    return SeparateArrays(path, parts, reading).source(fps, unused=found.unused, notes=found.notes)
+    return SeparateArrays(path, parts, reading).source(Timing(fps), unused=found.unused, notes=found.notes)
 
 
 def _flat_source(path: Path, arrays: Mapping[str, Table], fps: float | None, reading: Reading) -> FeatureSource:

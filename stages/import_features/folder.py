@@ -17,7 +17,7 @@ from .dataset_names import only_features
 from .file import datasets_of
 from .flat_arrays import ZippedTable, open_arrays, read_header
 from .options import EACH, Reading, listed, shown
-from .separate_arrays import SeparateArrays, joined
+from .separate_arrays import SeparateArrays, Timing, joined
 from .source import SUFFIXES, BroughtVideo, FeatureSource, check_ids
 from .stream_names import PAIR, StreamNames, common_ending, find_streams, paired
 
@@ -59,16 +59,13 @@ def _arrays(root: Path, names: Sequence[str], fps: float | None, reading: Readin
     unused = _others(root, names)
     if found is None:
         arrays = SeparateArrays(root, {stem: (part(stem),) for stem in stems}, reading)
-        return arrays.source(fps, unused=unused, notes=_possible_streams(stems), files=tuple(names))
+        return arrays.source(Timing(fps), unused=unused, notes=_possible_streams(stems), files=tuple(names))
     arrays = SeparateArrays(
         root, {video: tuple(map(part, parts)) for video, parts in found.files.items()}, joined(reading, found.streams)
     )
     clocks = Clocks(root, found, files, headers)
     return arrays.source(
-        fps,
-        times=clocks.times_s,
-        timed=clocks.check(fps),
-        rates={} if fps else clocks.rates(),
+        clocks.timing(fps),
         unused=(*(files[stem] for stem in found.unused), *unused),
         notes=(*_streams_note(found, asked=bool(reading.streams)), *clocks.notes(fps)),
         files=tuple(names),
@@ -82,6 +79,14 @@ class Clocks:
         self, root: Path, streams: StreamNames, files: Mapping[str, str], headers: Mapping[str, Header]
     ) -> None:
         self._root, self._streams, self._files, self._headers = root, streams, files, headers
+
+    def timing(self, fps: float | None) -> Timing:
+        """When the frames of the videos are; ``fps`` counts more than rates, and times more than ``fps``.
+
+        Raises:
+            FeaturesError: as :meth:`check` and :meth:`rates` say.
+        """
+        return Timing(fps, self.times_s, self.check(fps), {} if fps else self.rates())
 
     def check(self, fps: float | None) -> frozenset[str]:
         """The videos with times.
@@ -203,7 +208,7 @@ def _files(root: Path, names: Sequence[str], fps: float | None, reading: Reading
         unused |= {one.path for one in datasets if one is not found}
         parts[video] = (_file_part(path, found.path, found.shape, found.dtype),)
     beside = (*sorted(unused), *_others(root, names))
-    return SeparateArrays(root, parts, reading).source(fps, unused=beside, files=tuple(names))
+    return SeparateArrays(root, parts, reading).source(Timing(fps), unused=beside, files=tuple(names))
 
 
 def _file_part(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Part:

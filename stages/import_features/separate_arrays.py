@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,27 @@ from .source import FPS, BroughtVideo, FeatureSource, check_ids, with_frames
 
 WIDEST_STEP = 64  # widths of features are multiples of it, as a rule
 LEAST_WIDTH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When the frames of videos are, as far as it is said; frames of the others are :data:`.source.FPS` a second.
+
+    Attributes:
+        fps: frames a second, as the command said.
+        times: times (T,) of a video in seconds; None for a video that is not in ``timed``.
+        timed: videos with times of their own.
+        rates: frames a second of videos that have a rate of their own.
+    """
+
+    fps: float | None
+    times: Callable[[BroughtVideo], NDArray[Any] | None] | None = None
+    timed: frozenset[str] = frozenset()
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+    def common_fps(self) -> float | None:
+        """The rate that all videos share; None where some say their own."""
+        return self.fps or (None if self.timed or self.rates else FPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +57,8 @@ class SeparateArrays:
 
     def source(
         self,
-        fps: float | None,
+        timing: Timing,
         *,
-        times: Callable[[BroughtVideo], NDArray[Any] | None] | None = None,
-        timed: frozenset[str] = frozenset(),
-        rates: Mapping[str, float] | None = None,
         unused: tuple[str, ...] = (),
         notes: tuple[str, ...] = (),
         files: tuple[str, ...] = (),
@@ -48,10 +66,7 @@ class SeparateArrays:
         """The features, their shapes checked against each other.
 
         Args:
-            fps: as the command said.
-            times: of the videos in ``timed``, in seconds.
-            timed: videos with times of their own.
-            rates: of videos that have a rate of their own.
+            timing: when their frames are.
             unused: names that mean nothing here.
             notes: how the arrays were found.
             files: of a folder, those that were read.
@@ -64,17 +79,16 @@ class SeparateArrays:
         frames = {video: self._frames(video, axes) for video in self.parts}
         videos, left_out = with_frames(self.path, [BroughtVideo(video, 0, frames[video]) for video in self.parts])
         width = self._width(videos, axes)
-        own = bool(timed or rates)
         return FeatureSource(
             self.path,
             videos,
             (sum(video.frames for video in videos), width),
             self._dtype(videos[0], axes),
-            fps or (None if own else FPS),
+            timing.common_fps(),
             lambda video: self._table(video.id, axes),
-            times,
+            timing.times,
             "timestamps_ms",
-            rates=rates or {},
+            rates=timing.rates,
             unused=unused,
             notes=(*notes, *left_out, *self._doubt(videos, axes)),
             options=self.reading.arguments(),
