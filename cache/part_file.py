@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from .atomic import write_json
+from .atomic import sync, write_json
 
 COMMIT_BYTES = 64 << 20  # a kill loses at most that
 
@@ -78,7 +78,7 @@ class PartFile:
         self._commit()
         self._path.replace(self.target)
         self._record.unlink(missing_ok=True)
-        _sync(self.target.parent)
+        sync(self.target.parent)
 
     def discard(self) -> None:
         """Delete what has come."""
@@ -111,7 +111,7 @@ class PartFile:
 
     def _commit(self) -> None:
         self._close()
-        _sync(self._path)
+        sync(self._path)
         if self.origin is not None:
             write_json(self._record, {"bytes": self.size, "origin": asdict(self.origin)})
         self._committed = self.size
@@ -120,11 +120,3 @@ class PartFile:
         handle, self._handle = self._handle, None
         if handle is not None:
             handle.close()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

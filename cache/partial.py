@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..data.arrays import Float16, Float64
-from .atomic import write_json
+from .atomic import sync, write_json
 
 READ_BYTES = 8 << 20
 SPILL_BYTES = 32 << 20  # features of an unfinished video that may be in memory
@@ -87,8 +87,7 @@ class PartialVideo:
 
     def commit(self, sha256: str) -> None:
         """Make the rows appended so far safe; ``sha256`` is that of the video's file."""
-        with self._rows_path.open("rb") as handle:
-            os.fsync(handle.fileno())
+        sync(self._rows_path)
         commit: dict[str, Any] = {
             "video_id": self.video_id,
             "sha256": sha256,

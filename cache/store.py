@@ -31,6 +31,7 @@ import h5py
 import numpy as np
 
 from ..data.arrays import Float16, Float64, Int64
+from ..data.blocks import blocks
 from ..data.errors import StoreError
 from ..data.frame_times import is_rising, repaired
 from ..data.types import FileState
@@ -68,8 +69,8 @@ class VideoFeatures:
 
     def digest(self) -> str:
         """sha256 of the features and times."""
-        starts = range(0, len(self.features_TD), ROWS_AT_ONCE)
-        return features_digest((self.features_TD[row : row + ROWS_AT_ONCE] for row in starts), self.times_s_T)
+        pieces = (self.features_TD[rows] for rows in blocks(len(self.features_TD), ROWS_AT_ONCE))
+        return features_digest(pieces, self.times_s_T)
 
     def record(self) -> StoredVideo:
         """What the ledger keeps of it."""
@@ -91,11 +92,6 @@ class FrameTable:
     times_s_N: Float64
     offsets: Int64
     ids: tuple[str, ...]
-
-    @property
-    def lengths_V(self) -> Int64:
-        """Frames of each video."""
-        return np.diff(self.offsets)
 
 
 class FeatureStore:
@@ -366,8 +362,8 @@ def features_digest(pieces: Iterable[Float16], times_s_T: Float64) -> str:
     total = hashlib.sha256()
     for piece_TD in pieces:
         total.update(np.ascontiguousarray(piece_TD, "<f2").tobytes())
-    for row in range(0, len(times_s_T), ROWS_AT_ONCE):
-        total.update(np.ascontiguousarray(times_s_T[row : row + ROWS_AT_ONCE], "<f8").tobytes())
+    for rows in blocks(len(times_s_T), ROWS_AT_ONCE):
+        total.update(np.ascontiguousarray(times_s_T[rows], "<f8").tobytes())
     return total.hexdigest()
 
 
@@ -407,10 +403,9 @@ def _write_shard(
         times = file.create_dataset("times_s", (int(offsets[-1]),), "<f8")
         features = file.create_dataset("features", (len(times), width), "<f2")
         for video, (start, end) in zip(chain([first], waiting), pairwise(offsets), strict=True):
-            for row in range(start, end, ROWS_AT_ONCE):  # the rows of a long film are views of a file
-                rows = slice(row - start, min(row + ROWS_AT_ONCE, end) - start)
-                features[row : start + rows.stop] = video.features_TD[rows]
-                times[row : start + rows.stop] = video.times_s_T[rows]
+            for rows in blocks(end - start, ROWS_AT_ONCE):  # the rows of a long film are views of a file
+                features[start + rows.start : start + rows.stop] = video.features_TD[rows]
+                times[start + rows.start : start + rows.stop] = video.times_s_T[rows]
         file["offsets"] = offsets
         # A file name need not be UTF-8; its odd bytes travel as they are.
         names = [record.id.encode("utf-8", "surrogateescape") for record in records]

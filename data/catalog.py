@@ -55,8 +55,20 @@ class Catalog:
         return video.path(self.root)
 
     def ids(self) -> frozenset[str]:
-        """Of all videos."""
+        """The ids of all videos, without their order."""
         return frozenset(video.id for video in self.videos)
+
+    @property
+    def imported(self) -> bool:
+        """Whether its videos are features alone: there is no file to read, cut or take pictures of."""
+        return self.digests is not None
+
+    def content_of(self, video: Video) -> str | None:
+        """What tells another content of ``video`` from this one, where no file has to be read for it.
+
+        That is the digest of its features where these were imported, and None where ``video`` is a file.
+        """
+        return None if self.digests is None else self.digests[video.id]
 
 
 def scan(root: Path, layout: str = "auto", images: str = "auto", *, class_depth: int = 0) -> Catalog:

@@ -28,12 +28,12 @@ def with_tables(catalog: Catalog, paths: Sequence[Path]) -> Catalog:
     numbers = splits_of(paths)
     table = read_tables(paths, numbers[0] if numbers else 1)
     found = VideoNames(video.id for video in catalog.videos)
-    where = "the data folder" if catalog.digests is None else "the imported features"
+    where = "the imported features" if catalog.imported else "the data folder"
     matched = _match(found, table, where)
     rows_by_id, notes = matched.rows, matched.notes
     if table.rows and not rows_by_id:
         raise CatalogError(_none_named(catalog, table))
-    if catalog.digests is not None and any(row.span for rows in rows_by_id.values() for row in rows):
+    if catalog.imported and any(row.span for rows in rows_by_id.values() for row in rows):
         raise CatalogError(
             f"the table names segments ({table.what}: start_s, end_s), which imported features cannot be cut into: "
             "import features of each segment under a name of its own, give a table without these columns (one class "

@@ -12,6 +12,16 @@ def few(names: Collection[str], most: int = FEW) -> str:
     return ", ".join(f"'{name}'" for name in list(names)[:most]) + (", ..." if len(names) > most else "")
 
 
+def size_text(count: int) -> str:
+    """``count`` bytes in decimal units, as servers list them, to three digits: "6.93 GB", "114 kB", "12 bytes"."""
+    value, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:  # more would be shown as 1e+03
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"
+
+
 def counted(count: int, one: str, more: str = "") -> str:
     """A number with its noun: ``1 video``, ``1,234 videos``; ``more`` is the plural where it is not ``one`` + s."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..data.types import Failure
-from ..data.wording import counted
+from ..data.wording import counted, size_text
 from .show.metric_tables import metric_tables, price_table
 from .show.table_layout import TableText, fitted
 from .stage import Plan, StagePlan
@@ -321,7 +321,7 @@ def show_estimate(estimate: Estimate) -> None:
     say(
         f"extraction on {where}: about {estimate.frames:,} frames at about {estimate.frames_per_s:,.0f} frames/s "
         f"({estimate.arithmetic}, measured on {estimate.measured_frames}), that is {_duration(seconds)}; "
-        f"the features take {_size(estimate.store_bytes)}"
+        f"the features take {size_text(estimate.store_bytes)}"
     )
     if seconds > LONG_S:
         say(
@@ -390,10 +390,10 @@ def findings_as_json(findings: Findings, repair: str) -> str:
 def show_listing(listing: Listing, *, deleted: bool) -> None:
     """`mofore gc`."""
     for item in listing.items:
-        click.echo(f"{item.kind:<9} {_size(item.bytes):>9}  {_printable(item.path)}: {_printable(item.why)}")
+        click.echo(f"{item.kind:<9} {size_text(item.bytes):>9}  {_printable(item.path)}: {_printable(item.why)}")
     for remark in listing.remarks:
         click.echo(f"note: {_printable(remark)}")
-    total = f"{_size(listing.bytes)} in {len(listing.items):,} places"
+    total = f"{size_text(listing.bytes)} in {len(listing.items):,} places"
     if not listing.items:
         click.echo("nothing to reclaim")
     else:
@@ -408,12 +408,3 @@ def listing_as_json(listing: Listing, *, deleted: bool) -> str:
     ]
     found = {"items": items, "bytes": listing.bytes, "remarks": listing.remarks, "missing": listing.missing}
     return json.dumps({**found, "deleted": deleted}, indent=2)
-
-
-def _size(count: int) -> str:
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"

@@ -330,8 +330,8 @@ def _locate(snapshot: Snapshot, video: Video, candidates: list[Located], failure
 
 def _content(snapshot: Snapshot, video: Video, sources: list[FileState]) -> str | None:
     """sha256 of the video's file, read only if a recorded size matches under another time."""
-    if snapshot.catalog.digests is not None:
-        return snapshot.catalog.digests[video.id]
+    if snapshot.catalog.imported:
+        return snapshot.catalog.content_of(video)
     known = [*sources, *filter(None, [snapshot.ledger.files.get(video.id)])]
     for state in known:
         if state.looks_like(video.size, video.mtime_ns):

@@ -13,8 +13,7 @@ from ...cache.lock import exclusive
 from ...data.catalog import scan
 from ...data.errors import UsageError
 from ...data.ucf101 import CLASS_COUNT, SPLITS_FOLDER, SPLITS_URL, VIDEO_COUNT, VIDEOS_FOLDER, VIDEOS_URL, Archive
-from ...data.wording import counted
-from ...stages.download.byte_meter import size_text
+from ...data.wording import counted, size_text
 from ...stages.download.fetch import fetch
 from ...stages.download.unpack import RAR_HINT, is_unpacked, rar_programs, unpack
 from .. import console

@@ -227,7 +227,7 @@ def _survey(workspace: Workspace, ledger: Ledger, worlds: Sequence[Snapshot]) ->
         present = {video.id for snapshot in same for video in snapshot.catalog.videos}
         known = {video.id for shard in same[0].shards.values() for video in shard.videos}
         stored += len(known)
-        if same[0].catalog.digests is None:  # imported features need no file: what was left out is meant to go
+        if not same[0].catalog.imported:  # imported features need no file: what was left out is meant to go
             missing += len(known - present)
     folders, remarks = _folders(workspace, ledger)
     items, further = choose(folders, references(worlds), rows)

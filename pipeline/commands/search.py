@@ -180,7 +180,7 @@ class Session:
             from ...stages.search.encoder import QueryEncoder
 
             snapshot = self.snapshot
-            if snapshot.catalog.digests is not None:
+            if snapshot.catalog.imported:
                 raise UsageError(
                     "files cannot be searched for, videos of the index can (by id or name): these features were "
                     f"imported ({snapshot.config.extract.backbone}), the encoder that made them is not here"

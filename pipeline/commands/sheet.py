@@ -19,7 +19,7 @@ def refuse_sheet(snapshot: Snapshot, path: Path) -> None:
         UsageError: if there are no videos to take pictures of, or the suffix is of no known format.
     """
     format_of(path)
-    if snapshot.catalog.digests is not None:
+    if snapshot.catalog.imported:
         raise UsageError("--sheet: these features were imported; there are no videos to take pictures of")
 
 

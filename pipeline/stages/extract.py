@@ -33,7 +33,7 @@ def plan_extract(_stage: Stage, snapshot: Snapshot, _plan: Plan, asked: Asked) -
     frames = sum(place.video.frames for place in snapshot.stored.values())
     held = f"{counted(len(snapshot.stored), 'video')}, {counted(frames, 'frame')}"
     times = (TimesBackwards(count),) if (count := len(snapshot.backward_videos())) else ()
-    if snapshot.catalog.digests is not None:
+    if snapshot.catalog.imported:
         todo, reasons, summary = len(snapshot.todo), (*times, *_lost(snapshot)), f"imported: {held}"
         forced = False
     else:
@@ -101,7 +101,7 @@ def run_extract(work: Work) -> Made:
     store = FeatureStore(snapshot.workspace.store(snapshot.store_key))
     store.clean()
     in_order = "" if forced else _repair_times(work, store)
-    if snapshot.catalog.digests is not None and ids:
+    if snapshot.catalog.imported and ids:
         raise StoreError("; ".join(map(str, work.chosen.reasons)))
     if not ids:
         return Made(in_order, None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import mmap
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.reduction import DupFd
@@ -17,6 +16,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from ..machine.shared_memory import nameless_file
 
 TICK_BYTES = mmap.PAGESIZE  # the first page holds the worker's tick
 
@@ -39,7 +40,7 @@ class FrameSlots:
 
     def __init__(self, layout: SlotLayout, descriptor: int | None = None) -> None:
         self.layout = layout
-        self._descriptor = _anonymous_file(layout.total_bytes) if descriptor is None else descriptor
+        self._descriptor = nameless_file(layout.total_bytes) if descriptor is None else descriptor
         self._memory = mmap.mmap(self._descriptor, layout.total_bytes)
         self._tick = memoryview(self._memory)[:8].cast("Q")
         self._pinned: int | None = None  # address
@@ -77,13 +78,3 @@ class FrameSlots:
 
 def _attach(layout: SlotLayout, descriptor: Any) -> FrameSlots:
     return FrameSlots(layout, descriptor.detach())
-
-
-def _anonymous_file(size: int) -> int:
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("mofore-frames")
-    else:  # macOS: a file that is unlinked at once
-        with tempfile.TemporaryFile() as handle:
-            descriptor = os.dup(handle.fileno())
-    os.ftruncate(descriptor, size)
-    return descriptor

@@ -7,16 +7,9 @@ from pathlib import Path
 
 from ...data.errors import StageError
 from ...data.progress import Progress
+from ...data.wording import size_text
 
 MEGABYTE = 1_000_000
-
-
-def size_text(count: int) -> str:
-    """``count`` bytes for a reader: "6.93 GB", "114 kB"."""
-    for unit, name in ((1_000_000_000, "GB"), (MEGABYTE, "MB"), (1_000, "kB")):
-        if count >= unit:
-            return f"{count / unit:.3g} {name}"
-    return f"{count} bytes"
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:

@@ -23,7 +23,8 @@ from ...cache.part_file import Origin, PartFile
 from ...data.errors import StageError
 from ...data.progress import Progress
 from ...data.ucf101 import Archive
-from .byte_meter import ByteMeter, check_space, size_text
+from ...data.wording import size_text
+from .byte_meter import ByteMeter, check_space
 
 ATTEMPTS = 6  # in a row that bring nothing new
 LONGEST_WAIT_S = 60.0

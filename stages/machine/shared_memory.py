@@ -17,19 +17,31 @@ from pathlib import Path
 from typing import Any
 
 ALIGNED = 64  # bytes; arrays begin at multiples
+DESCRIPTORS = Path("/proc/self/fd")  # where it is, a process's open files have paths for others
+
+
+def nameless_file(size: int) -> int:
+    """The descriptor of a file of ``size`` zeroed bytes in no folder: it ends with the last process that has it."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("mofore")
+    else:  # macOS: a file that is unlinked at once
+        with tempfile.TemporaryFile() as handle:
+            descriptor = os.dup(handle.fileno())
+    os.ftruncate(descriptor, size)
+    return descriptor
 
 
 class SharedMemory:
     """Zeroed memory of ``size`` bytes that others may map while it is open."""
 
     def __init__(self, size: int) -> None:
-        if hasattr(os, "memfd_create"):
-            self._handle: Any = os.fdopen(os.memfd_create("mofore-common"), "r+b")
+        if DESCRIPTORS.is_dir():
+            self._handle: Any = os.fdopen(nameless_file(max(size, 1)), "r+b")
             self.path = f"/proc/{os.getpid()}/fd/{self._handle.fileno()}"
-        else:  # macOS: a file that is deleted when it is closed
+        else:  # macOS: nobody else reaches a file without a name; this one is deleted when it is closed
             self._handle = tempfile.NamedTemporaryFile(prefix="mofore-")  # noqa: SIM115 - closed by `close`
             self.path = self._handle.name
-        os.ftruncate(self._handle.fileno(), max(size, 1))
+            os.ftruncate(self._handle.fileno(), max(size, 1))
 
     def close(self) -> None:
         """Let nobody else map it; whoever has done so keeps it."""

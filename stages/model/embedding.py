@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.arrays import Float32
+from ...data.blocks import blocks
 from ...data.clips import Windows, spread_views
 from ...data.settings import FitSettings
 from ..frames.memory import Clips, FrameTensors
@@ -43,7 +44,7 @@ def embed_clips(
     """Unit embeddings (B, E) of any number of clips, in blocks of bounded memory; ``means`` as :func:`take_clips`."""
     block = max(1, BLOCK_BYTES // (4 * settings.clip_length * memory.width))
     clips = (
-        take_clips(memory, video_B[rows], windows[rows], settings, means=means) for rows in _blocks(len(video_B), block)
+        take_clips(memory, video_B[rows], windows[rows], settings, means=means) for rows in blocks(len(video_B), block)
     )
     return functional.normalize(torch.cat([embedder(part) for part in memory.ahead(clips)]), dim=1)
 
@@ -83,7 +84,7 @@ def embed_videos(
     """Evenly spread windows of each video through every embedder: frames are read once, in blocks of bounded memory."""
     video_B, windows = spread_views(memory.extent_V(settings.unit), span=settings.span, views=views)
     size = views * max(1, BLOCK_BYTES // (4 * settings.clip_length * memory.width * views))  # whole videos
-    clips = (take_clips(memory, video_B[rows], windows[rows], settings) for rows in _blocks(len(video_B), size))
+    clips = (take_clips(memory, video_B[rows], windows[rows], settings) for rows in blocks(len(video_B), size))
     parts: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in embedders}
     for part in memory.ahead(clips):
         for name, embedder in embedders.items():
@@ -130,7 +131,3 @@ def random_projection(embeddings_VD: Float32, width: int, seed: int) -> Float32:
 def _joined(parts: list[tuple[Tensor, ...]], views: int) -> Views:
     mean_VE, first_VE, last_VE = (torch.cat(blocks) for blocks in zip(*parts, strict=True))
     return Views(mean_VE, first_VE, last_VE, views)
-
-
-def _blocks(total: int, size: int) -> Iterator[slice]:
-    return (slice(start, start + size) for start in range(0, total, size))

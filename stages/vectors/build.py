@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from ...data.arrays import Float32, Int64
+from ...data.blocks import blocks
 from ...data.errors import StageError
 from ...data.settings import INDEX_KINDS, IndexSettings
 from ..machine.memory import machine_bytes
 from .device import Place, on_gpu, to_cpu, to_gpu
-from .exact import Propose, blocks, core, is_exact, selects
+from .exact import Propose, core, is_exact, selects
 from .faiss_library import faiss
 from .kinds import Limits, choose
 from .tuning import QUERIES, Trial, Tuned, held_out, tune

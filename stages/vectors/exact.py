@@ -12,12 +12,13 @@ To compute every similarity anew takes longer than FAISS takes to find them. Whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ...data.arrays import Bool, Float32, Int64
+from ...data.blocks import blocks
 from .faiss_library import faiss
 
 Found = tuple[Float32, Int64]  # similarities (Q, K) and rows (Q, K), best first
@@ -140,11 +141,6 @@ def selects(index: Any) -> bool:
 def selection(index: Any, allowed_N: Bool) -> Any:
     """FAISS's parameters for a search among some labels; nprobe and efSearch stay as they are set."""
     return _parameters(index, faiss().IDSelectorBitmap(np.packbits(allowed_N, bitorder="little")))
-
-
-def blocks(total: int, size: int) -> Iterator[slice]:
-    """Slices that cover a range."""
-    return (slice(start, min(start + size, total)) for start in range(0, total, size))
 
 
 def _settled(propose: Propose, vectors_of: VectorsOf, queries_QE: Float32, k: int, asked: int, count: int) -> Found:

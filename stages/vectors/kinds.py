@@ -9,7 +9,6 @@ from ...data.settings import INDEX_KINDS
 
 LINKS = 32  # of a node of HNSW; twice as many on its ground floor
 LINK_BYTES = 4 * 2 * LINKS + 16  # of a vector of HNSW, beside the vector
-ID_BYTES = 8
 POINTS_PER_CENTROID = 39  # FAISS's own least for a sound k-means
 LEAST_BITS, MOST_BITS = 4, 8  # of a code of product quantisation
 DIMENSIONS_PER_CODE = 8

@@ -49,7 +49,7 @@ def test_features_come_back_in_the_order_asked_for(store: FeatureStore) -> None:
     wanted = [(second.name, 0, second.videos[0]), (first.name, 1, first.videos[1]), (first.name, 0, first.videos[0])]
     table = store.load(wanted)
     assert table.ids == ("c", "b", "a")
-    assert table.lengths_V.tolist() == [6, 1, 3]
+    assert table.offsets.tolist() == [0, 6, 7, 10]
     assert np.array_equal(table.features_ND, np.concatenate([videos[i].features_TD for i in (2, 1, 0)]))
     assert np.array_equal(table.times_s_N[:6], videos[2].times_s_T)
 
