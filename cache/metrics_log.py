@@ -36,5 +36,5 @@ class MetricsLog:
         os.fsync(self._handle.fileno())
 
     def close(self) -> None:
-        """Close the file."""
+        """Let the file go; what was written but not synced is left to the system."""
         self._handle.close()

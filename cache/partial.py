@@ -104,7 +104,7 @@ class PartialVideo:
         return rows["feature"], rows["time_s"]
 
     def discard(self) -> None:
-        """Delete it."""
+        """Delete rows and commit; a later :meth:`begin` starts at frame 0."""
         self._commit_path.unlink(missing_ok=True)
         self._rows_path.unlink(missing_ok=True)
         self.frames, self._hash = 0, hashlib.sha256()

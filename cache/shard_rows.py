@@ -72,7 +72,7 @@ class ShardFeatures:
 
     @property
     def row_bytes(self) -> int:
-        """Of float16."""
+        """Bytes from one row to the next: ``width`` numbers of float16."""
         return 2 * self.width
 
     @contextmanager
@@ -117,7 +117,7 @@ class ShardRows:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(N, D)."""
+        """(N, D), over all shards, as of one array."""
         return len(self), self.shards[0].width
 
     def __len__(self) -> int:

@@ -53,12 +53,12 @@ class Pairs:
 
     @property
     def context(self) -> Windows:
-        """The context clips."""
+        """Where the B context clips lie, with the span that they share with their futures."""
         return Windows(self.context_B, self.span_B)
 
     @property
     def future(self) -> Windows:
-        """The future clips."""
+        """Where the B future clips lie, gap included."""
         return Windows(self.future_B, self.span_B)
 
 

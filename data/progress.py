@@ -34,16 +34,16 @@ class Silent:
     """A progress sink that shows nothing."""
 
     def start(self, stage: str, total: int, unit: str) -> None:
-        """Show nothing."""
+        """The work that begins is not shown."""
 
     def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
-        """Show nothing."""
+        """What is done is not shown."""
 
     def pulse(self) -> None:
-        """Go on."""
+        """Never stop: there is nobody who could ask for it."""
 
     def note(self, message: str) -> None:
-        """Show nothing."""
+        """The line is dropped."""
 
     def finish(self) -> None:
-        """Show nothing."""
+        """There is nothing to take away from a screen."""

@@ -65,7 +65,7 @@ class Console:
         self.note("stopping at the next safe point (once more: at once)")
 
     def pulse(self) -> None:
-        """A safe point."""
+        """Stop here, at a safe point, if the user asked to: raises KeyboardInterrupt."""
         if self._stopping:
             raise KeyboardInterrupt
 
@@ -80,7 +80,7 @@ class Console:
         _line(plan.stage, plan.action, todo + "; ".join(map(str, plan.reasons)))
 
     def done(self, plan: StagePlan, seconds: float, summary: str) -> None:
-        """A stage finished."""
+        """A stage finished: what it made, in so many seconds."""
         _line(plan.stage, "done", f"{summary} in {seconds:.1f} s")
 
     def start(self, stage: str, total: int, unit: str) -> None:
@@ -168,7 +168,7 @@ def _units(plan: StagePlan) -> str:
 
 
 def show_plan(plan: Plan, failures: Sequence[Failure]) -> None:
-    """`mofore status`."""
+    """What ``mofore status`` says: what each stage would do and why, and which videos could not be read."""
     for stage in plan.values():
         if stage.action == "skip":
             click.echo(f"{stage.stage:<8} {'skip':<8} up to date ({stage.summary})")
@@ -181,7 +181,7 @@ def show_plan(plan: Plan, failures: Sequence[Failure]) -> None:
 
 
 def plan_as_json(plan: Plan, failures: Sequence[Failure]) -> str:
-    """`mofore status --json`."""
+    """The same for a program, as ``mofore status --json`` prints it."""
     stages = {
         name: {"action": stage.action, "reasons": [str(reason) for reason in stage.reasons], "todo": stage.todo}
         for name, stage in plan.items()
@@ -382,13 +382,13 @@ def show_findings(findings: Findings, repair: str) -> None:
 
 
 def findings_as_json(findings: Findings, repair: str) -> str:
-    """`mofore verify --json`."""
+    """What ``mofore verify --json`` prints: the damage, and the command that mends it."""
     sound = not findings.damage
     return json.dumps({"sound": sound, **asdict(findings), "next": None if sound else repair}, indent=2)
 
 
 def show_listing(listing: Listing, *, deleted: bool) -> None:
-    """`mofore gc`."""
+    """What ``mofore gc`` says: each thing that could go, its size and why; and what was deleted."""
     for item in listing.items:
         click.echo(f"{item.kind:<9} {size_text(item.bytes):>9}  {_printable(item.path)}: {_printable(item.why)}")
     for remark in listing.remarks:
@@ -401,7 +401,7 @@ def show_listing(listing: Listing, *, deleted: bool) -> None:
 
 
 def listing_as_json(listing: Listing, *, deleted: bool) -> str:
-    """`mofore gc --json`."""
+    """The same for a program, as ``mofore gc --json`` prints it; sizes in bytes."""
     items = [
         {"kind": item.kind, "path": item.path, "bytes": item.bytes, "why": item.why, "videos": item.videos}
         for item in listing.items

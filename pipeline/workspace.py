@@ -32,7 +32,7 @@ class Workspace:
 
     @property
     def config(self) -> Path:
-        """The settings."""
+        """The settings that the user may change; there is no work folder without them."""
         return self.root / "mofore.toml"
 
     @property

@@ -234,17 +234,17 @@ def _over(intervals: Mapping[str, Any]) -> str:
 
 
 def interval_text(interval: list[float] | None) -> str:
-    """``81.0-88.1``."""
+    """Both ends of an interval in percent, ``81.0-88.1``; a dash where there is none."""
     return "-" if interval is None else f"{interval[0]:.1f}-{interval[1]:.1f}"
 
 
 def percent(value: float | None) -> str:
-    """One digit."""
+    """A value in percent with one digit after the point; a dash where there is none."""
     return "-" if value is None else f"{value:.1f}"
 
 
 def number(value: float | None, digits: int) -> str:
-    """So many digits."""
+    """A value with so many digits after the point; a dash where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 

@@ -3,7 +3,7 @@
 A worker that dies or hangs takes its video down once more at most: the video is tried again by a fresh
 worker, and after the second time it is recorded as failed, with the reason. The videos that were only waiting
 for that worker lose nothing. Which worker does what, and in which order frames come, is left to chance;
-that no feature depends on it is the business of the forward pass (:func:`.arithmetic.row_drift`).
+that no feature depends on it is the business of the forward pass (:func:`..backbone.precision.row_drift`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class VideoStarted:
 
 @dataclass(frozen=True, slots=True)
 class VideoFrames:
-    """Frames of the try ``key``, as in :class:`.frame_source.Frames`.
+    """Frames of the try ``key``, as in :class:`.source.Frames`.
 
     ``pixels`` is shared memory, valid until the next event is asked for.
     """
@@ -65,7 +65,7 @@ class VideoFrames:
 
 @dataclass(frozen=True, slots=True)
 class VideoFinished:
-    """All frames of the try ``key`` have come; ``damage`` as in :class:`.frame_source.Finished`."""
+    """All frames of the try ``key`` have come; ``damage`` as in :class:`.source.Finished`."""
 
     key: int
     damage: str = ""

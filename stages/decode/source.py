@@ -1,6 +1,6 @@
 """One video as a stream of events: it starts, pieces of preprocessed frames, then its end or why it failed.
 
-This is what a worker process (:mod:`.decode_worker`) runs for each video. Nothing here knows of processes.
+This is what a worker process (:mod:`.worker`) runs for each video. Nothing here knows of processes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The worker process: reads one video after another and writes frames into shared slots.
 
 It is a process because a decoder can crash or hang, and Python cannot stop a thread. It talks to its parent
-(:mod:`.decode_pool`) over one connection: jobs and emptied slots come in, events go out.
+(:mod:`.pool`) over one connection: jobs and emptied slots come in, events go out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Emptied:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A slot was filled with pixels of that shape; the rest as in :class:`.frame_source.Frames`."""
+    """A slot was filled with pixels of that shape; the rest as in :class:`.source.Frames`."""
 
     slot: int
     shape: tuple[int, ...]

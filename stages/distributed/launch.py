@@ -67,7 +67,7 @@ class Team(Protocol):
 
 
 class Alone:
-    """This process only."""
+    """A team of this process only: it does the whole job, in its own memory."""
 
     size = 1
 

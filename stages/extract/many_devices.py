@@ -221,7 +221,7 @@ class _Link:
         self._link.send(failure)
 
     def start(self, stage: str, total: int, unit: str) -> None:
-        """The parent has."""
+        """Nothing: the parent has announced the whole job."""
 
     def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
         self._link.send(("advance", done, {"share": share, **figures}))
@@ -234,7 +234,7 @@ class _Link:
         self._link.send(("note", message))
 
     def finish(self) -> None:
-        """The parent will."""
+        """Nothing: the parent's view ends with the last part."""
 
 
 def _work(link: connection.Connection, place: Place, job: ExtractJob, parts: int) -> None:

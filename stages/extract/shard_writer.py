@@ -119,7 +119,7 @@ class PendingVideo:
         return VideoFeatures(self.video_id, self.source, features_TD, times_s_T)
 
     def discard(self) -> None:
-        """Forget it."""
+        """Delete what of it is on disk: it failed, or its shard is published."""
         self._partial.discard()
 
     def _take_up(self, skipped: int) -> bool:

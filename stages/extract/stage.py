@@ -1,8 +1,8 @@
 """Extract: the features of every frame of every video, in shards of the feature store.
 
-Worker processes decode and resize ahead (:mod:`.decode_pool`), the backbone runs on batches filled across videos
-(:mod:`.device_extraction`), a thread publishes what is finished (:mod:`.shard_writer`). A job that turns out to be
-long is shared by several processes (:mod:`.extract_parts`), one for each GPU or processor core.
+Worker processes decode and resize ahead (:mod:`..decode.pool`), the backbone runs on batches filled across videos
+(:mod:`.one_device`), a thread publishes what is finished (:mod:`.shard_writer`). A job that turns out to be
+long is shared by several processes (:mod:`.many_devices`), one for each GPU or processor core.
 """
 
 from __future__ import annotations

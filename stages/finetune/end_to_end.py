@@ -117,7 +117,7 @@ class EndToEnd:
 
 
 def _mean_of_different(features_BLD: Tensor, rows_BL: Tensor) -> Tensor:
-    """The means (B, D) of clips, each frame counted once, as :meth:`.frame_memory.FrameTensors.means`."""
+    """The means (B, D) of clips, each frame counted once, as :meth:`..frames.memory.FrameTensors.means`."""
     new_BL = torch.ones_like(rows_BL, dtype=torch.float32)
     new_BL[:, 1:] = (rows_BL[:, 1:] > rows_BL[:, :-1]).float()
     return torch.einsum("bl,bld->bd", new_BL / new_BL.sum(dim=1, keepdim=True), features_BLD)

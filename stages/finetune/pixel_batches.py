@@ -1,7 +1,7 @@
-"""Batches of clips as pixels, decoded ahead: the pairs of :mod:`.epochs`, with frames where that has features.
+"""Batches of clips as pixels, decoded ahead: the pairs of :mod:`..frames.sampler`, with frames where that has features.
 
 Which frames a step sees follows from the frames' numbers and times in the store, by the same arithmetic as in a
-fit; worker processes (:mod:`.decode_pool`) bring their pixels. A video that cannot be read is left out of its batch,
+fit; worker processes (:mod:`..decode.pool`) bring their pixels. A video that cannot be read is left out of its batch,
 and of every later one.
 """
 
@@ -69,7 +69,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class PixelBatch:
-    """What one step sees, as :class:`.epochs.Batch`, in parts; no part where fewer than two videos could be read."""
+    """What one step sees, as a batch of :mod:`..frames.sampler`, in parts; none where fewer than two videos were read."""
 
     step: int
     parts: tuple[Part, ...]

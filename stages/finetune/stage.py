@@ -79,7 +79,7 @@ class FinetuneResult:
     frames_per_s: float
 
     def summary(self) -> str:
-        """For the console."""
+        """One line for the console: steps, videos, how loss and cosine changed, and the rate."""
         failed = f", {len(self.failed)} could not be read" if self.failed else ""
         changes = ", ".join(f"{name} {self.first[name]:.3f} -> {self.last[name]:.3f}" for name in ("loss", "cosine"))
         made = f"{counted(self.steps_run, 'step')} on {counted(self.videos, 'video')}{failed}"

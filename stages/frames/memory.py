@@ -78,12 +78,12 @@ class FrameTensors:
 
     @property
     def device(self) -> torch.device:
-        """Where clips are."""
+        """Where the clips that are taken come to lie."""
         return self.frames.device
 
     @property
     def width(self) -> int:
-        """D."""
+        """D, numbers in a frame's feature."""
         return self.frames.width
 
     def some(self, video_B: Tensor) -> FrameTensors:

@@ -26,7 +26,7 @@ class FrameRows(Protocol):
 
     @property
     def width(self) -> int:
-        """D."""
+        """D, numbers in a row."""
 
     def __len__(self) -> int: ...
 
@@ -48,12 +48,12 @@ class ResidentRows:
 
     @property
     def device(self) -> torch.device:
-        """Where they are."""
+        """Where the rows lie, which is where those that are taken stay."""
         return self.features_ND.device
 
     @property
     def width(self) -> int:
-        """D."""
+        """D, numbers in a row."""
         return int(self.features_ND.shape[1])
 
     def __len__(self) -> int:
@@ -81,7 +81,7 @@ class FiledRows:
 
     @property
     def width(self) -> int:
-        """D."""
+        """D, numbers in a row, as the store has them."""
         return self.rows.shape[1]
 
     def __len__(self) -> int:

@@ -27,7 +27,7 @@ class Table(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its shape."""
+        """Lengths of its axes, whatever these mean."""
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -45,7 +45,7 @@ def folder_source(root: Path, fps: float | None, reading: Reading) -> FeatureSou
 
 
 def _arrays(root: Path, names: Sequence[str], fps: float | None, reading: Reading) -> FeatureSource:
-    """Of .npy files."""
+    """The features of .npy files: one for each video, or for each of its streams."""
     stems = [name[: -len(".npy")] for name in names]
     check_ids(root, stems)
     files = dict(zip(stems, names, strict=True))
@@ -194,7 +194,7 @@ def _possible_streams(stems: Sequence[str]) -> tuple[str, ...]:
 
 
 def _files(root: Path, names: Sequence[str], fps: float | None, reading: Reading) -> FeatureSource:
-    """Of an .npz or HDF5 file for each video."""
+    """The features of .npz or HDF5 files, one for each video."""
     if reading.dataset == EACH:
         raise FeaturesError(f"--dataset '{EACH}' is for one file of many videos: in '{root}' a file is a video")
     ids = [name.rpartition(".")[0] for name in names]

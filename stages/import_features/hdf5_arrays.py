@@ -67,7 +67,7 @@ class Hdf5Arrays(Mapping[str, Table]):
                     groups.append((f"{prefix}{name}/", item))
 
     def _at(self, group: h5py.Group, name: str) -> Any:
-        """What is there."""
+        """The group or dataset of that name; a link that leads nowhere is refused by name."""
         try:
             found = group.get(name)
             link = None if found is not None else group.get(name, getlink=True)

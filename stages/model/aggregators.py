@@ -38,7 +38,7 @@ class Mean(Aggregator):
         self.width = width
 
     def forward(self, clips_BLD: Tensor, times_s_BL: Tensor) -> Tensor:
-        """Average over L."""
+        """Average over the L frames, whatever their times: (B, D)."""
         return clips_BLD.mean(dim=1)
 
 

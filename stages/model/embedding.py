@@ -97,7 +97,7 @@ class FramesMean(nn.Module):
     """The mean of a clip's frames: an embedder that nothing has trained."""
 
     def forward(self, clips: Clips) -> Tensor:
-        """(B, D)."""
+        """The means (B, D) of clips; those that come as means already are passed on."""
         return clips.features if clips.times_s_BL is None else clips.features.mean(dim=1)
 
 

@@ -159,7 +159,7 @@ class Forecaster(nn.Module):
 
     @property
     def width(self) -> int:
-        """E."""
+        """E, the width of embeddings and forecasts."""
         return self.student.width
 
     def forecast(self, context: Clips, gap_BH: Tensor) -> Tensor:
@@ -182,7 +182,7 @@ class ForecastEmbedder(nn.Module):
         self.forecaster, self.gap = forecaster, gap
 
     def forward(self, clips: Clips) -> Tensor:
-        """Forecasts (B, E)."""
+        """The forecasts (B, E) of B context clips, each for the same gap; not normalised."""
         gap_B1 = torch.full((len(clips), 1), self.gap, device=clips.features.device)
         return self.forecaster.forecast(clips, gap_B1)
 

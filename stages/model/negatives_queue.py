@@ -19,7 +19,7 @@ class NegativesQueue:
         return self.rows_QE[:count] if count else None
 
     def push(self, unit_RE: Tensor) -> None:
-        """Put targets in."""
+        """Put the R newest targets in, in the place of the oldest; of more than Q, the last Q."""
         size = len(self.rows_QE)
         if not size:
             return

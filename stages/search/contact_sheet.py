@@ -53,7 +53,7 @@ class Strip:
 
     @property
     def colour(self) -> tuple[int, int, int]:
-        """Of the border."""
+        """RGB of the border, which tells queries, and neighbours of the right class from others."""
         return BLUE if self.asked else VERDICTS[self.right][1]
 
 

@@ -42,7 +42,7 @@ class QueryEmbedding:
 
     @cached_property
     def encoder(self) -> QueryEncoder:
-        """The backbone."""
+        """The backbone, loaded when it is first asked for: stored videos need none."""
         return self.open_encoder()
 
     def vector(self, query: Query) -> Float32:

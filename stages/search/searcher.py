@@ -74,7 +74,7 @@ class Neighbour:
 
     @property
     def span(self) -> Span | None:
-        """The clip."""
+        """The clip that was found, where an index of clips says which; None for whole videos."""
         return None if self.start_s is None or self.end_s is None else Span(self.start_s, self.end_s)
 
 
@@ -165,12 +165,12 @@ class Searcher:
 
     @cached_property
     def names(self) -> Names:
-        """Of the videos."""
+        """Whom a query may mean: the videos of the index, by what they may be called."""
         return Names(str(video["id"]) for video in self.index.items.videos)
 
     @cached_property
     def embedding(self) -> Embedding:
-        """The networks."""
+        """What makes vectors of queries, opened when it is first asked for."""
         return self.open_embedding()
 
     def answer(self, queries: Sequence[Query], request: Request) -> Answer:

@@ -71,7 +71,7 @@ class Tuned:
 
 
 def held_out(count: int, seed: int) -> Int64:
-    """Rows to try an index with; :func:`.build_index.training_rows` are others, where there are enough."""
+    """Rows to try an index with; :func:`.build.training_rows` are others, where there are enough."""
     return np.sort(np.random.default_rng(seed).permutation(count)[:QUERIES])
 
 

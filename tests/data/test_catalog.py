@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from mofore.cache.fingerprint import stat_of
-from mofore.data.catalog import describe, files_below, scan
+from mofore.data.catalog import Catalog, describe, files_below, scan
 from mofore.data.errors import CatalogError
+from mofore.data.types import Video
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -213,3 +214,13 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "scandir", refuse)  # not chmod, which does not stop root
     with pytest.raises(CatalogError, match="closed' cannot be read: Permission denied"):
         scan(tmp_path)
+
+
+def test_a_catalog_knows_the_content_of_imported_features_alone(tmp_path: Path) -> None:
+    video = Video("a", None, None, 1, 0)
+    imported = Catalog(tmp_path, (video,), "none", {"a": "digest of a"})
+    assert imported.imported
+    assert imported.content_of(video) == "digest of a"
+    files = Catalog(tmp_path, (video,), "none")
+    assert not files.imported
+    assert files.content_of(video) is None
