@@ -69,7 +69,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class PixelBatch:
-    """What one step sees, as a batch of :mod:`..frames.sampler`, in parts; none where fewer than two videos were read."""
+    """What one step sees, as a batch of :mod:`..frames.sampler`, in parts; none if fewer than two videos were read."""
 
     step: int
     parts: tuple[Part, ...]
