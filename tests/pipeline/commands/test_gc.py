@@ -208,10 +208,12 @@ def test_a_kill_between_any_steps_leaves_nothing_to_do(
         path.unlink()
     assert mofore("run", "-w", work).exit_code == 0
     assert len(kinds(mofore, work)) == 6
-    parts = step.split(".")
-    owner: Any = importlib.import_module(f"mofore.{parts[0]}.{parts[1]}")
-    owner = getattr(owner, parts[2]) if len(parts) == 4 else owner
-    original, calls = getattr(owner, parts[-1]), [0]
+    module, _, name = step.rpartition(".")
+    outer, _, last = module.rpartition(".")
+    is_class = last[0].isupper()
+    owner: Any = importlib.import_module(f"mofore.{outer if is_class else module}")
+    owner = getattr(owner, last) if is_class else owner
+    original, calls = getattr(owner, name), [0]
 
     def killed(*args: Any, **kwargs: Any) -> Any:
         if calls[0] == times:
@@ -220,7 +222,7 @@ def test_a_kill_between_any_steps_leaves_nothing_to_do(
         return original(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(owner, parts[-1], killed)
+        patch.setattr(owner, name, killed)
         with contextlib.suppress(RuntimeError):
             mofore("gc", "--delete", "-w", work)
     assert nothing_to_do(mofore, work)
