@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mofore.pipeline.commands.init import NewWorkspace, make_workspace
+from mofore.pipeline.commands.init import NewWorkspace, init_workspace
 from mofore.pipeline.config import load_config
 from mofore.pipeline.console import Console
 from mofore.pipeline.road import upto
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not workspace.config.exists():
         backbone = "timm:mobilenetv2_100"
         new = NewWorkspace([given.work / "videos"], given.splits, backbone=backbone, weights=given.weights)
-        make_workspace(given.work, new, estimating=False)
+        init_workspace(given.work, new, estimating=False)
     before = _walk(workspace, settings)
     begin = time.monotonic()
     execute(workspace, load_config(workspace.config, settings), Request(upto("finetune")), Console())

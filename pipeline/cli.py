@@ -124,19 +124,10 @@ def init(
 
     VIDEOS is a folder, several folders, or a list of files (.txt, a path in every line).
     """
-    from .commands.init import init_workspace
+    from .commands.init import NewWorkspace, init_workspace
 
-    init_workspace(
-        workdir,
-        videos,
-        splits=splits,
-        tables=tables,
-        backbone=backbone,
-        weights=weights,
-        overrides=overrides,
-        replace=force,
-        estimating=not no_estimate,
-    )
+    new = NewWorkspace(videos, splits, tables, backbone, weights, overrides)
+    init_workspace(workdir, new, replace=force, estimating=not no_estimate)
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -205,20 +196,11 @@ def import_(
     a label -1 or none is no class. Arrays (T, 1, D) and (1, T, D) are taken for (T, D).
     Running it again stores only what changed.
     """  # noqa: D301 - click wants the control character that backslash b stands for
-    from .commands.import_features import import_features
+    from .commands.import_features import ImportRequest, import_features
 
-    import_features(
-        workdir,
-        features,
-        console.Console(),
-        splits=splits,
-        tables=tables,
-        fps=fps,
-        name=name,
-        overrides=overrides,
-        replace=force,
-        reading=Reading(parse_streams(streams), axis, average_crops, dataset),
-    )
+    reading = Reading(parse_streams(streams), axis, average_crops, dataset)
+    request = ImportRequest(features, splits, tables, fps, name, overrides, reading)
+    import_features(workdir, request, console.Console(), replace=force)
 
 
 def stage_command(stage: Stage) -> click.Command:

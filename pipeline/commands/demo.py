@@ -9,7 +9,7 @@ from .. import console
 from ..config import load_config
 from ..run import Outcome, Request, execute
 from ..workspace import Workspace
-from .init import NewWorkspace, make_workspace
+from .init import NewWorkspace, init_workspace
 
 BACKBONE = "random:test_efficientnet"
 GROUPS, CLIPS, FRAMES = 10, 2, 48
@@ -33,7 +33,7 @@ def run_demo(root: Path, watcher: console.Console) -> Outcome:
     workspace = Workspace(root)
     if not workspace.config.exists():
         _draw(root / "videos", watcher, len(MOTIONS) * GROUPS * CLIPS)
-        make_workspace(root, NewWorkspace([root / "videos"], backbone=BACKBONE), estimating=False)
+        init_workspace(root, NewWorkspace([root / "videos"], backbone=BACKBONE), estimating=False)
     outcome = execute(workspace, load_config(workspace.config), Request(), watcher)
     console.show_metrics(json.loads(workspace.metrics.read_text()))
     console.say(EXPLANATION.format(chance=100 / len(MOTIONS)))

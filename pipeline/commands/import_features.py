@@ -91,25 +91,7 @@ class ImportRequest:
         return values
 
 
-def import_features(
-    root: Path,
-    features: Path,
-    watcher: console.Console,
-    *,
-    splits: Path | None = None,
-    tables: Sequence[Path] = (),
-    fps: float | None = None,
-    name: str | None = None,
-    overrides: tuple[str, ...] = (),
-    replace: bool = False,
-    reading: Reading | None = None,
-) -> Change:
-    """As :func:`import_into`, from the options of the command."""
-    request = ImportRequest(features, splits, tables, fps, name, overrides, reading or Reading())
-    return import_into(root, request, watcher, replace=replace)
-
-
-def import_into(root: Path, request: ImportRequest, watcher: console.Console, *, replace: bool = False) -> Change:
+def import_features(root: Path, request: ImportRequest, watcher: console.Console, *, replace: bool = False) -> Change:
     """Bring features into the work folder ``root``, which is made if it is not there.
 
     Args:

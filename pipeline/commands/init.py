@@ -68,24 +68,7 @@ class NewWorkspace:
         return with_overrides(values, self.overrides)
 
 
-def init_workspace(
-    root: Path,
-    videos: Sequence[Path],
-    *,
-    splits: Path | None = None,
-    tables: Sequence[Path] = (),
-    backbone: str | None = None,
-    weights: Path | None = None,
-    overrides: tuple[str, ...] = (),
-    replace: bool = False,
-    estimating: bool = True,
-) -> Config:
-    """As :func:`make_workspace`, from the options of the command."""
-    new = NewWorkspace(videos, splits, tables, backbone, weights, overrides)
-    return make_workspace(root, new, replace=replace, estimating=estimating)
-
-
-def make_workspace(root: Path, new: NewWorkspace, *, replace: bool = False, estimating: bool = True) -> Config:
+def init_workspace(root: Path, new: NewWorkspace, *, replace: bool = False, estimating: bool = True) -> Config:
     """Write ``mofore.toml`` into ``root``, having checked that a run could begin with it.
 
     Args:

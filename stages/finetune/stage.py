@@ -192,7 +192,7 @@ def _rates(settings: FinetuneSettings, blocks: Sequence[Block]) -> list[dict[str
 
 def _publish(inputs: FinetuneInputs, encoder: Encoder, tuning: Tuning, rates: list[dict[str, Any]]) -> None:
     """The weights under the names that the backbone's library gives them, and how they were made."""
-    settings, folder = tuning.settings, tuning.folder
+    settings, folder = tuning.settings, tuning.loop.folder
     chosen = tuning.networks.teacher_model if settings.publish == "teacher" else tuning.networks.model
     described = {
         "method": "MoFore end to end, arXiv 2606.14765",
