@@ -54,7 +54,7 @@ def test_the_result_is_an_encoder_that_the_road_follows(mofore: Command, work: P
     assert gone(mofore, work, *use) == ["evaluate", "features", "fit", "index"], "the result that is used stays"
     metrics = json.loads((work / "metrics.json").read_text())
     assert metrics["provenance"]["encoder"]["weights"] == "backbone.safetensors"
-    assert stages(mofore, work)["index"]["reasons"][0].startswith("metrics.json"), "and the old road is still there"  # type: ignore[index]
+    assert stages(mofore, work)["evaluate"]["reasons"][0].startswith("metrics.json"), "and the old road is still there"  # type: ignore[index]
 
     other = mofore("finetune", "-w", work, *SHORT, *use, "--set", "finetune.lr=0.5")
     assert other.exit_code == 2

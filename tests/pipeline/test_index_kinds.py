@@ -39,7 +39,7 @@ def test_a_kind_that_faiss_does_not_know_is_refused_before_anything_is_made(mofo
     result = mofore("index", "-w", work, "--set", "index.kind=IVF8,PQ7")
     assert result.exit_code == 1
     assert "index.kind = 'IVF8,PQ7' cannot be built for vectors of width" in result.stderr
-    assert len(list(work.glob("index/*/metrics.json"))) == 1
+    assert len(list(work.glob("index/*/mofore.video/index.json"))) == 1
 
 
 def test_a_new_video_is_added_to_what_was_trained(mofore: Command, work: Path) -> None:

@@ -30,7 +30,7 @@ def test_differences_are_paired_over_the_shared_queries(mofore: Command, two: tu
     result = mofore("compare", *two, "--json")
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
-    newest = [max(run.glob("index/*/queries.json"), key=lambda p: p.stat().st_mtime_ns) for run in two]
+    newest = [max(run.glob("evaluate/*/queries.json"), key=lambda p: p.stat().st_mtime_ns) for run in two]
     queries = [json.loads(path.read_text()) for path in newest]
     ap = [np.array(of_run["rows"]["mofore"]["AP"], float) for of_run in queries]
     tested = found["differences"]["second"]["mofore"]["mAP"]
@@ -66,13 +66,13 @@ def test_one_run_or_none_indexed_is_refused(mofore: Command, two: tuple[Path, Pa
     shutil.copy(first / "mofore.toml", bare)
     refused = mofore("compare", first, bare)
     assert refused.exit_code != 0
-    assert "nothing is indexed" in refused.stderr
+    assert "nothing is measured" in refused.stderr
 
 
 def test_an_older_run_is_compared_by_its_first_hits(mofore: Command, two: tuple[Path, Path]) -> None:
     means = []
     for run in two:
-        path = max(run.glob("index/*/queries.json"), key=lambda p: p.stat().st_mtime_ns)
+        path = max(run.glob("evaluate/*/queries.json"), key=lambda p: p.stat().st_mtime_ns)
         queries = json.loads(path.read_text())
         for row in queries["rows"].values():
             del row["R@1"]

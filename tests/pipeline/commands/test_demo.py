@@ -15,4 +15,4 @@ def test_the_demo_goes_down_the_whole_road_and_says_what_it_shows(
     assert "raw_mean_pool" in result.stdout
     assert "What this shows" in result.stderr
     again = mofore("demo", "-w", tmp_path / "demo")
-    assert again.stderr.count("up to date") == 3
+    assert again.stderr.count("up to date") == 4

@@ -117,7 +117,7 @@ def test_an_index_that_is_out_of_date_is_asked_by_its_own_fit(mofore: Command, w
     span = ("search", "v_Orbit_g01_c01", "-w", work, "--from", "0.2", "--to", "0.6", "--json")
     there = json.loads(mofore(*span).stdout)["neighbours"]
     assert mofore("fit", "-w", work, "--set", "fit.seed=7").exit_code == 0
-    result = mofore(*span, "--set", "evaluate.pairs=77")
+    result = mofore(*span, "--set", "index.seed=77")
     assert "the index is out of date" in result.stderr
     assert json.loads(result.stdout)["neighbours"] == there
 

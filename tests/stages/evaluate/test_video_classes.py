@@ -154,6 +154,6 @@ def test_what_needs_one_class_a_video_is_left_out_and_said(tmp_path: Path) -> No
     assert metrics["clustering"]["mofore"]["nmi"] is None
     assert "group_probe" not in metrics["health"]["mofore"]
     assert metrics["protocol"]["classes"] == 4
-    queries = json.loads((tmp_path / "index" / "queries.json").read_text())
+    queries = json.loads((tmp_path / "evaluate" / "queries.json").read_text())
     assert queries["labels"] == ["A", "B", "C", ["A", "X"], "B", "C"]
     assert "left_out" not in measure(tmp_path, VIDEOS, split)
