@@ -28,7 +28,7 @@ from .forecast_trials import FeatureSet, embedding, retrieval
 SEEDS = (0, 1, 2)
 FIGURES = ("told_apart", "r2", "cosine", "skill", "effective_rank", "uniformity", "alignment")
 SMALLER_IS_BETTER = ("told_apart", "uniformity", "alignment")
-COARSE: dict[str, Any] = {"clip_length": 4, "gap_max": 8.0, "validation": 0.1, "validations": 8, "alarm": "off"}
+COARSE: dict[str, Any] = {"clip_length": 4, "gap_max": 8.0, "holdout": 0.1, "validations": 8, "alarm": "off"}
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": {**COARSE, "steps": 1600},
     "paper, lr 1e-3": {**COARSE, "steps": 1600, "lr": 1e-3},

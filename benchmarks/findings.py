@@ -23,7 +23,7 @@ SEEDS = (0, 1, 2)
 COARSE: dict[str, Any] = {"clip_length": 4, "gap_max": 8.0, "validations": 0}  # 25 frames of 7 s: 4 are about a second
 WHOLE: dict[str, Any] = {**COARSE}  # the paper's recipe, 5,000 steps
 PAPER: dict[str, Any] = {**COARSE, "steps": 2000}  # the same for 2,000 steps, where one choice at a time is changed
-DEFAULT: dict[str, Any] = {**PRESETS["default"], **COARSE, "validation": 0.0}
+DEFAULT: dict[str, Any] = {**PRESETS["default"], **COARSE, "holdout": 0.0}
 TEACHERS = (0.0, 0.5, 0.7, 0.9, 0.99, 1.0)
 
 

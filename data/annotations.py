@@ -81,7 +81,7 @@ def _read_folder(path: Path, number: int) -> list[Table]:
     if lists:
         return [_hmdb51({each: match for each, match in lists.items() if int(match["number"]) == number})]
     if any(re.fullmatch(r"(train|test)list0[123]\.txt", each.name) for each in path.iterdir()):
-        raise CatalogError(f"data.table = '{path}' holds UCF101's lists: give it as data.splits (--splits)")
+        raise CatalogError(f"data.table = '{path}' holds UCF101's lists: give it as data.lists (--splits)")
     files = [each for each in sorted(path.iterdir()) if each.suffix.lower() in TABLE_SUFFIXES - {".txt"}]
     files = [each for each in files if "vocab" not in each.stem.lower() and each.stem.lower() != "labels"]
     if not files:

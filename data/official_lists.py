@@ -55,7 +55,7 @@ def _entries(path: Path, names: VideoNames) -> list[str]:
     """The names in a list: a line, or what precedes the class number at its end; names may hold spaces."""
     what = "the split list"
     if not path.exists():
-        raise CatalogError(f"{what} '{path}' cannot be read (No such file or directory): see data.splits")
+        raise CatalogError(f"{what} '{path}' cannot be read (No such file or directory): see data.lists")
     if is_utf8(path):
         return [_entry(line, names) for line in read_text(path, what).splitlines() if line.strip()]
     try:  # Windows' own encoding has no mark; that it was meant shows in names that are there

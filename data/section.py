@@ -16,9 +16,13 @@ def setting(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     identity: bool = True,
+    known_as: str = "",
 ) -> Any:
-    """A field with its documentation, its range (both ends included) or choices, and its weight in reruns."""
-    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "identity": identity}
+    """A field with its documentation, its range (both ends included) or choices, and its weight in reruns.
+
+    ``known_as`` is an earlier name, under which it goes on to decide what is made: renaming makes nothing anew.
+    """
+    metadata = {"known_as": known_as, "doc": doc, "low": low, "high": high, "choices": choices, "identity": identity}
     return field(default=default, metadata=metadata)
 
 
@@ -36,7 +40,7 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide what the stage makes."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["identity"]}
+        return {f.metadata["known_as"] or f.name: getattr(self, f.name) for f in fields(self) if f.metadata["identity"]}
 
 
 TEXTS = tuple[str, ...]  # one text, or a list of them

@@ -54,9 +54,7 @@ class DataSettings(Settings):
         "ship; or several such files",
         identity=False,
     )
-    splits: str = setting(
-        "", "folder of UCF101's official lists (trainlist01.txt, testlist01.txt, ...)", identity=False
-    )
+    lists: str = setting("", "folder of UCF101's official lists (trainlist01.txt, testlist01.txt, ...)", identity=False)
     split: str = setting(
         "auto",
         "table (its column split); official1..3; folders (train, val, test); groups (no group in both); random (80/20 "
@@ -124,7 +122,7 @@ class ExtractSettings(Settings):
         choices=("refuse", "keep"),
         identity=False,
     )
-    workers: int = setting(
+    decoders: int = setting(
         0, "processes that decode and resize ahead; 0 = one for each processor core", low=0, high=512, identity=False
     )
     processes: int = setting(
@@ -299,11 +297,12 @@ class FitSettings(Settings):
         choices=("auto", "fp32", "bf16"),
     )
 
-    validation: float = setting(
+    holdout: float = setting(
         0.0,
         "share of the training videos held out to watch the run, whole groups where there are any",
         low=0.0,
         high=0.9,
+        known_as="validation",
     )
     validations: int = setting(10, "how often the run is looked at", low=0)
     keep: str = setting(
@@ -315,7 +314,7 @@ class FitSettings(Settings):
     checkpoint_seconds: float = setting(
         20.0, "write a checkpoint to resume from at least this often (s)", low=0.0, identity=False
     )
-    checkpoints: int = setting(2, "checkpoints kept while the run lasts", low=1, identity=False)
+    keep_checkpoints: int = setting(2, "checkpoints kept while the run lasts", low=1, identity=False)
     memory_gb: float = setting(
         0.0,
         "features held in memory (GiB), 0 = half of what the machine has; a larger store is read from its files",
@@ -427,13 +426,13 @@ class FinetuneSettings(Settings):
         "of the backbone's passes: fp32, bf16 (weights, sums and the loss stay fp32), auto (bf16 where there is any)",
         choices=("auto", "fp32", "bf16"),
     )
-    checkpointing: bool = setting(
+    recompute: bool = setting(
         False,
         "keep of each trained block its input only and compute it twice: less memory, a third more time",
         identity=False,
     )
     seed: int = setting(0, "seed of the sampling", low=0)
-    workers: int = setting(0, "processes that decode ahead; 0 = one for each core", low=0, high=512, identity=False)
+    decoders: int = setting(0, "processes that decode ahead; 0 = one for each core", low=0, high=512, identity=False)
     checkpoint_seconds: float = setting(
         60.0, "write a checkpoint to resume from at least this often (s)", low=0.0, identity=False
     )
@@ -467,7 +466,7 @@ class IndexSettings(Settings):
         low=0.0,
         high=1.0,
     )
-    memory_mb: int = setting(0, "most memory of an index in MB, for auto; 0 = half of the machine's", low=0)
+    size_mb: int = setting(0, "most memory of an index in MB, for auto; 0 = half of the machine's", low=0)
     latency_ms: float = setting(10.0, "longest time of one query in ms, for auto", low=0.001)
     spaces: str = setting(
         "mofore, frames, predict",
@@ -549,8 +548,24 @@ def _another_fit(name: str) -> bool:
 REMOVED = {"fit.compile": "every step is torch's"}
 """Settings of earlier versions, each with what holds in its place: a file that still names one is read, with a note."""
 
-RENAMED = {"index.pairs": "evaluate.pairs", "index.resamples": "evaluate.resamples"}
+RENAMED = {
+    "data.splits": "data.lists",
+    "extract.workers": "extract.decoders",
+    "fit.validation": "fit.holdout",
+    "fit.checkpoints": "fit.keep_checkpoints",
+    "finetune.checkpointing": "finetune.recompute",
+    "finetune.workers": "finetune.decoders",
+    "index.memory_mb": "index.size_mb",
+    "index.pairs": "evaluate.pairs",
+    "index.resamples": "evaluate.resamples",
+}
 """Settings that had other names in earlier versions: the old ones are read, with a note."""
+
+
+def present_name(section: str, key: str) -> str:
+    """``section.key`` of a setting that may have had another name once."""
+    return RENAMED.get(f"{section}.{key}", f"{section}.{key}")
+
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},

@@ -132,7 +132,7 @@ def _automatic(videos: Sequence[Video], lists: Path | None, divisions: Sequence[
 def _needed(kind: str, divisions: Sequence[Division]) -> str:
     there = ", ".join([division.name for division in divisions] + ["random"])
     what = {"table": "data.table, with a column split", "folders": "folders called train and test (or val)"}
-    lists = "data.splits, the folder of the official lists"
+    lists = "data.lists, the folder of the official lists"
     if kind.startswith("official") and any(division.name.startswith("official") for division in divisions):
         lists = f"the lists of split {kind[-1]}, which the folder of lists (data.table) does not hold"
     return f"{what.get(kind, lists)}; there is {there}"

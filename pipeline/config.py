@@ -23,6 +23,7 @@ from ..data.settings import (
     FinetuneSettings,
     FitSettings,
     IndexSettings,
+    present_name,
 )
 
 SECTIONS: dict[str, type[Settings]] = {
@@ -32,6 +33,15 @@ SECTIONS: dict[str, type[Settings]] = {
     "finetune": FinetuneSettings,
     "evaluate": EvaluateSettings,
     "index": IndexSettings,
+}
+SEED = "seed"
+SEEDS = {
+    "data": "split_seed",
+    "extract": "seed",
+    "fit": "seed",
+    "finetune": "seed",
+    "evaluate": "seed",
+    "index": "seed",
 }
 WIDTH = 100  # of the comments in mofore.toml
 HEADER = """\
@@ -68,7 +78,7 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
     for section, keys in values.items():
-        if not isinstance(keys, dict):
+        if not isinstance(keys, dict) and section != SEED:
             raise ConfigError(f"'{path}': {section!r} stands outside a section; sections are {_names(SECTIONS)}")
     for text in overrides:
         section, key, value = parse_override(text)
@@ -84,12 +94,14 @@ def make_config(values: Mapping[str, Mapping[str, Any]]) -> Config:
     Raises:
         ConfigError: for an unknown section or key (with the nearest name), or a value out of range.
     """
-    for section in values:
-        _check_name(section, SECTIONS, "section")
     values, notes = present_names(values)
+    for section in values:
+        if section:
+            _check_name(section, SECTIONS, "section")
+    seed = _common_seed(values.get("", {}))
     made = {}
     for section, kind in SECTIONS.items():
-        given = dict(values.get(section, {}))
+        given = {**seed.get(section, {}), **values.get(section, {})}
         known = {f.name for f in fields(kind)}
         for key in given:
             _check_name(f"{section}.{key}", {f"{section}.{name}" for name in known}, "setting")
@@ -99,11 +111,30 @@ def make_config(values: Mapping[str, Mapping[str, Any]]) -> Config:
     return Config(**made, notes=notes)  # type: ignore[arg-type]
 
 
+def _common_seed(given: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """What the one seed of a run stands for in every section; what these set themselves counts more.
+
+    Raises:
+        ConfigError: if it is no whole number, or something else stands outside the sections.
+    """
+    for key in given:
+        _check_name(key, [SEED], "setting outside the sections")
+    value = given.get(SEED)
+    if value is None:
+        return {}
+    if type(value) is not int or value < 0:
+        raise ConfigError(f"seed = {value!r}: a whole number of at least 0 is needed")
+    return {section: {key: value} for section, key in SEEDS.items()}
+
+
 def present_names(values: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
     """What is given, without settings that are no more, and others by their present names; and a note of each."""
     found: dict[str, dict[str, Any]] = {}
     notes = []
     for section, keys in values.items():
+        if section == SEED:  # outside the sections, as the file has it
+            found.setdefault("", {})[SEED] = keys
+            continue
         for key, value in keys.items():
             name = f"{section}.{key}"
             if name in REMOVED:
@@ -111,7 +142,7 @@ def present_names(values: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, di
                 continue
             if name in RENAMED:
                 notes.append(f"{name} is now {RENAMED[name]}; it is read as that")
-            new_section, _, new_key = RENAMED.get(name, name).partition(".")
+            new_section, _, new_key = present_name(section, key).partition(".")
             found.setdefault(new_section, {}).setdefault(new_key, value)
     return found, tuple(notes)
 
@@ -129,7 +160,9 @@ def parse_override(text: str) -> tuple[str, str, Any]:
     """
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
-    if not (equals and dot and section and key):
+    if equals and name.strip() == SEED:
+        section, dot, key = "", ".", SEED
+    elif not (equals and dot and section and key):
         raise ConfigError(f"--set {text}: section.key=value is needed, for example --set fit.lr=0.001")
     try:
         return section, key, tomllib.loads(f"value = {value}")["value"]
@@ -139,7 +172,10 @@ def parse_override(text: str) -> tuple[str, str, Any]:
 
 def render(values: Mapping[str, Mapping[str, Any]]) -> str:
     """The text of a ``mofore.toml`` with every setting documented; what ``values`` holds is set."""
-    parts, (present, _) = [HEADER.rstrip()], present_names(values)
+    present, _ = present_names(values)
+    seed = present.get("", {}).get(SEED)
+    parts = [HEADER.rstrip(), "", "# one seed for all sections; what a section sets itself counts more"]
+    parts.append("# seed = 0" if seed is None else f"seed = {seed}")
     for section, kind in SECTIONS.items():
         parts += ["", "", f"# {(kind.__doc__ or '').splitlines()[0]}", f"[{section}]"]
         given = present.get(section, {})

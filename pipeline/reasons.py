@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..data.settings import present_name
 from ..data.wording import counted
 
 MOST_KEYS = 6  # that are shown
@@ -26,11 +27,13 @@ class ConfigChanged:
     keys: tuple[tuple[str, Any, Any], ...]
 
     def __str__(self) -> str:
-        changes = [
-            f"{key if '.' in key else f'{self.stage}.{key}'} {before!r} -> {now!r}" for key, before, now in self.keys
-        ]
+        changes = [f"{self._named(key)} {before!r} -> {now!r}" for key, before, now in self.keys]
         more = f", and {len(changes) - MOST_KEYS} more" if len(changes) > MOST_KEYS else ""
         return f"config changed: {', '.join(changes[:MOST_KEYS])}{more}"
+
+    def _named(self, key: str) -> str:
+        """A setting by its present name."""
+        return key if "." in key else present_name(self.stage, key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ def in_tables(workspace: Workspace, config: Config, catalog: Catalog) -> Catalog
 
 def lists_folder(workspace: Workspace, config: Config) -> Path | None:
     """The folder of UCF101's official lists, if there is one."""
-    return workspace.resolve(config.data.splits) if config.data.splits else None
+    return workspace.resolve(config.data.lists) if config.data.lists else None
 
 
 def imported(workspace: Workspace, config: Config) -> ImportRecord:

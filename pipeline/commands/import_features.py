@@ -82,7 +82,7 @@ class ImportRequest:
         backbone = f"import:{self.name}"
         values: Values = {"extract": {"backbone": backbone}}
         if self.splits is not None:
-            values["data"] = {"splits": splits_folder(workspace, self.splits)}
+            values["data"] = {"lists": splits_folder(workspace, self.splits)}
         if self.tables:
             values.setdefault("data", {})["table"] = tables_of(workspace, self.tables)
         asked = with_overrides(values, self.overrides)["extract"]["backbone"]

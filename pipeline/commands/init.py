@@ -58,7 +58,7 @@ class NewWorkspace:
         roots = [workspace.shorten(each) for each in self.videos]
         values: Values = {"data": {"root": roots[0] if len(roots) == 1 else roots}, "extract": {}}
         if self.splits is not None:
-            values["data"]["splits"] = splits_folder(workspace, self.splits)
+            values["data"]["lists"] = splits_folder(workspace, self.splits)
         if self.tables:
             values["data"]["table"] = tables_of(workspace, self.tables)
         if self.backbone is not None:

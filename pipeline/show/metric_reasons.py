@@ -49,7 +49,7 @@ def why_without_retrieval(metrics: Metrics) -> str:
     are = f"the {queries:,} test videos are" if queries > 1 else "the test video is"
     return (
         f"Retrieval: {are} of classes that the gallery lacks ({_lacking(metrics)}), so nothing can be found: they need "
-        f"training videos of these classes (data.split, data.splits; the split is {protocol['split']})"
+        f"training videos of these classes (data.split, data.lists; the split is {protocol['split']})"
     )
 
 

@@ -98,7 +98,7 @@ def run(settings: ExtractSettings, root: Path, videos: Sequence[Video], weights:
         encoder, replace(settings, compile="off"), frames_BCHW, frames_to_come=0, note=lambda _text: None
     )
     forward_s = 1 / chosen["measured"]["frames_per_s"][str(encoder.arithmetic)]
-    read_s = sample.read_s / sample.frames / (settings.workers or len(usable_cores()))
+    read_s = sample.read_s / sample.frames / (settings.decoders or len(usable_cores()))
     # A processor does the one after the other; beside a GPU's work the processor's costs nothing.
     frame_s = forward_s + read_s if encoder.device.type == "cpu" else max(forward_s / len(devices), read_s)
     total_bytes = sum(video.size for video in videos)

@@ -141,7 +141,7 @@ def _pool(job: ExtractJob, encoder: Encoder, share: Share | None) -> DecodePool:
         return Resume(commit.frames, commit.sha256) if commit else None
 
     settings, on_gpu = job.settings, encoder.device.type == "cuda"
-    workers = settings.workers or max(1, len(usable_cores()) // (share.parts if share and on_gpu else 1))
+    workers = settings.decoders or max(1, len(usable_cores()) // (share.parts if share and on_gpu else 1))
     return DecodePool(
         job.inputs.root,
         () if share else job.inputs.videos,

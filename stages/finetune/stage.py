@@ -121,7 +121,7 @@ def run(
     forecaster.train().to(device)
     blocks = last_blocks(encoder, settings.blocks, decay=settings.layer_decay)
     bfloat16 = settings.precision == "bf16" or (settings.precision == "auto" and has_bfloat16(device))
-    networks = EndToEnd(encoder, forecaster, blocks, fit, bfloat16=bfloat16, checkpointing=settings.checkpointing)
+    networks = EndToEnd(encoder, forecaster, blocks, fit, bfloat16=bfloat16, checkpointing=settings.recompute)
     source = _source(settings, fit, inputs, encoder, progress, read)
     tuning = Tuning(settings, fit, source, networks, folder)
     begin = time.monotonic()
@@ -179,7 +179,7 @@ def _source(
         encoder.device,
         settings.frames,
         settings.accumulation,
-        settings.workers,
+        settings.decoders,
         tick=progress.pulse,
         read=read,
     )

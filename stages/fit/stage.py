@@ -73,7 +73,7 @@ class FitJob:
         """
         settings, memory = self.settings, FrameTensors.of(self.table, device)
         usable_V = memory.usable_V(settings.gap_least, settings.unit).cpu()
-        held_V, trained_V = _hold_out(usable_V, self.table.ids, self.groups, settings.validation)
+        held_V, trained_V = _hold_out(usable_V, self.table.ids, self.groups, settings.holdout)
         if len(trained_V) < 2:
             raise StageError(self._too_few(memory, len(trained_V), len(held_V)))
         return memory, held_V, trained_V
@@ -85,7 +85,7 @@ class FitJob:
         if videos < 2:
             way_out = "more videos on the training side (data.split, data.train_fraction)"
         elif trained + held >= 2:
-            way_out = "a smaller fit.validation"
+            way_out = "a smaller fit.holdout"
         else:
             way_out = f"shorter clips and gaps: {short.advice}"
         return (

@@ -67,7 +67,7 @@ class Training:
         self.looked: Look | None = None
         self.best: dict[str, float] | None = None
         self.look_every = math.ceil(settings.steps / settings.validations) if settings.validations else 0
-        paced = LoopSettings("fit", settings.steps, FLUSH_STEPS, settings.checkpoint_seconds, settings.checkpoints)
+        paced = LoopSettings("fit", settings.steps, FLUSH_STEPS, settings.checkpoint_seconds, settings.keep_checkpoints)
         self.loop = Loop(self, paced, folder)
 
     def train(self, progress: Progress) -> int:

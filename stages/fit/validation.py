@@ -1,6 +1,6 @@
 """Watching a run without labels: what is forecast, and whether the space is collapsing.
 
-Looked at are videos held out of training (``fit.validation``), or, without any, some of those trained on, which is
+Looked at are videos held out of training (``fit.holdout``), or, without any, some of those trained on, which is
 said (``seen``). Labels never come here.
 """
 

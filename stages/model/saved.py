@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...cache.checkpoint import load_checkpoint
-from ...data.settings import FitSettings
+from ...data.settings import FitSettings, present_name
 from .forecaster import Forecaster
 
 MODEL, DESCRIPTION = "model.safetensors", "model.json"
@@ -18,7 +18,8 @@ def load_forecaster(folder: Path) -> tuple[Forecaster, FitSettings]:
         StoreError: if the model file is damaged or missing.
     """
     tensors, meta = load_checkpoint(folder / MODEL)
-    settings = FitSettings(**meta["settings"])
+    given = {present_name("fit", key).removeprefix("fit."): value for key, value in meta["settings"].items()}
+    settings = FitSettings(**given)
     forecaster = Forecaster(meta["width"], settings)
     forecaster.load_state_dict(tensors)
     return forecaster.eval(), settings

@@ -89,7 +89,7 @@ def build(vectors_NE: Float32, settings: IndexSettings, *, place: Place = "cpu")
 
 def limits(settings: IndexSettings) -> Limits:
     """Of kind = auto."""
-    memory = settings.memory_mb * 1e6 or machine_bytes() / 2
+    memory = settings.size_mb * 1e6 or machine_bytes() / 2
     return Limits(memory, settings.latency_ms)
 
 

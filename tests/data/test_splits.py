@@ -55,7 +55,7 @@ def test_a_missing_list_is_named(lists: Path) -> None:
 
 
 def test_an_official_split_without_lists_says_where_to_name_them() -> None:
-    with pytest.raises(ConfigError, match=r"data\.splits"):
+    with pytest.raises(ConfigError, match=r"data\.lists"):
         make_split([video("a/b.avi")], DataSettings(split="official1"), None)
 
 

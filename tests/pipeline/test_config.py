@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mofore.data.errors import ConfigError
-from mofore.data.settings import REMOVED
+from mofore.data.settings import REMOVED, RENAMED
 from mofore.pipeline.config import SECTIONS, load_config, make_config, parse_override, render
 
 
@@ -88,3 +88,31 @@ def test_broken_toml_is_named(tmp_path: Path) -> None:
     path.write_text("lr = 3")
     with pytest.raises(ConfigError, match="'lr' stands outside a section"):
         load_config(path)
+
+
+def test_one_seed_is_every_sections_unless_it_has_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "mofore.toml"
+    path.write_text(render({"": {"seed": 3}, "fit": {"seed": 5}}), encoding="utf-8")
+    config = load_config(path)
+    assert (config.data.split_seed, config.extract.seed, config.evaluate.seed, config.index.seed) == (3, 3, 3, 3)
+    assert (config.fit.seed, config.finetune.seed) == (5, 3)
+    assert load_config(path, ["seed=4"]).finetune.seed == 4
+    assert "# seed = 0" in render({})
+    for given, message in (({"seed": -1}, "seed = -1"), ({"seed": "x"}, "seed = 'x'"), ({"sead": 1}, "did you mean")):
+        with pytest.raises(ConfigError, match=message):
+            make_config({"": given})
+
+
+def test_settings_are_read_by_their_earlier_names() -> None:
+    config = make_config({"fit": {"validation": 0.2}, "index": {"pairs": 7, "memory_mb": 9}, "extract": {"workers": 2}})
+    assert (config.fit.holdout, config.evaluate.pairs, config.index.size_mb, config.extract.decoders) == (0.2, 7, 9, 2)
+    assert "fit.validation is now fit.holdout; it is read as that" in config.notes
+    for old, new in RENAMED.items():
+        section, _, key = new.partition(".")
+        assert key in {f.name for f in fields(SECTIONS[section])}, old
+
+
+def test_a_new_name_makes_nothing_anew() -> None:
+    identity = make_config({"fit": {"holdout": 0.2}}).fit.identity()
+    assert identity["validation"] == 0.2
+    assert "holdout" not in identity

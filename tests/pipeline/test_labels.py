@@ -20,7 +20,7 @@ def test_shuffled_labels_give_identical_weights(tmp_path: Path, mofore: Callable
         source, work = tmp_path / f"{name}.npz", tmp_path / name
         arrays = {"features": features, "lengths": lengths, "ids": ids, "groups": groups}
         np.savez(source, **arrays if given is None else {**arrays, "labels": given})
-        options = ("--set", "data.split=groups", "--set", "fit.validation=0.2", "--set", "fit.keep=best")
+        options = ("--set", "data.split=groups", "--set", "fit.holdout=0.2", "--set", "fit.keep=best")
         assert mofore("import", source, "-w", work, *TINY, *options).exit_code == 0
         assert mofore("index", "-w", work).exit_code == 0
         (model,) = work.glob("fit/*/model.safetensors")

@@ -38,7 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "frames": {"aggregator": "conv"},
     "seconds": {"unit": "seconds", "clip_stride": 0.1, "gap_min": 0.0, "gap_max": 0.2, "clip_length": 3},
     "strided": {"clip_stride": 3, "clip_length": 2, "aggregator": "mean_sd"},
-    "neighbours": {"neighbours": 2, "negatives": "lookalike", "validation": 0.2, "keep": "best"},
+    "neighbours": {"neighbours": 2, "negatives": "lookalike", "holdout": 0.2, "keep": "best"},
 }
 
 

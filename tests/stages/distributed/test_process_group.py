@@ -36,7 +36,7 @@ SETTINGS = FitSettings(
     hidden_width=8,
     lr=1e-2,
     checkpoint_seconds=0.0,
-    checkpoints=100,
+    keep_checkpoints=100,
     precision="fp32",
 )
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -44,7 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "queue": {"queue": 20, "contrast_symmetric": True, "batch_size": 4, "pairs_per_video": 2},
     "transformer": {"aggregator": "transformer", "predictor": "gap", "lr": 1e-3},
     "horizons": {"predictor": "horizons", "horizons": 2, "neighbours": 2, "optimizer": "adamw", "weight_decay": 0.1},
-    "best": {"keep": "best", "validation": 0.2, "negatives": "lookalike", "gap_distribution": "curriculum"},
+    "best": {"keep": "best", "holdout": 0.2, "negatives": "lookalike", "gap_distribution": "curriculum"},
 }
 # Sums in another order differ by 1e-7 of their size; 60 steps at this lr make 1e-6 of it at most (seen).
 TOLERANCE = 1e-4

@@ -189,7 +189,7 @@ def test_a_decoder_that_crashes_is_a_failure_of_that_video(videos: Path, tmp_pat
 
 def test_features_do_not_depend_on_the_number_of_workers(whole: Job, drawn: Path, tmp_path: Path) -> None:
     job = Job(drawn, tmp_path)
-    job.run(replace(SETTINGS, workers=5))
+    job.run(replace(SETTINGS, decoders=5))
     features, expected = job.features(), whole.features()
     assert all(np.array_equal(features[name], expected[name]) for name in expected)
 

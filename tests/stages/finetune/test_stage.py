@@ -39,7 +39,7 @@ CPU = torch.device("cpu")
 EXTRACT = ExtractSettings(backbone="random:test_efficientnet", precision="fp32", batch_size=16, processes=1)
 FIT = FitSettings(steps=30, clip_length=4, gap_max=4, embedding_width=16, hidden_width=16, lr=1e-2)
 SETTINGS = FinetuneSettings(
-    steps=6, batch_size=4, lr=3e-3, lr_schedule="constant", warmup_steps=0, precision="fp32", workers=2
+    steps=6, batch_size=4, lr=3e-3, lr_schedule="constant", warmup_steps=0, precision="fp32", decoders=2
 )
 
 
@@ -199,7 +199,7 @@ def test_parts_and_checkpointing_change_nothing(made: Made, tmp_path: Path, fitt
         made = Made(replace(made.inputs, fit_folder=tmp_path / "fit"))
     one = replace(SETTINGS, steps=2, batch_size=8, blocks=2, frames=2)
     made.tuned(tmp_path / "one", one)
-    made.tuned(tmp_path / "two", replace(one, accumulation=2, checkpointing=True))
+    made.tuned(tmp_path / "two", replace(one, accumulation=2, recompute=True))
     for row, other in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
         assert row["loss"] == pytest.approx(other["loss"], rel=1e-4), "sums in another order"
 

@@ -97,7 +97,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "queue": {"queue": 20, "contrast_symmetric": True, "batch_size": 4, "pairs_per_video": 2},
     "transformer": {"aggregator": "transformer", "inputs": "differenced", "predictor": "gap", "steps": 60},
     "horizons": {"predictor": "horizons", "horizons": 2, "neighbours": 2, "optimizer": "adamw", "weight_decay": 0.1},
-    "best": {"keep": "best", "validation": 0.2, "lr": 0.3, "negatives": "lookalike", "gap_distribution": "curriculum"},
+    "best": {"keep": "best", "holdout": 0.2, "lr": 0.3, "negatives": "lookalike", "gap_distribution": "curriculum"},
 }
 
 
@@ -201,7 +201,7 @@ def test_alarms_stop_a_run_that_collapses_and_are_silent_on_a_good_one(tmp_path:
 
 
 def test_the_run_is_looked_at_on_videos_held_out_by_whole_groups(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, validation=0.3, steps=100, validations=4)
+    settings = replace(SETTINGS, holdout=0.3, steps=100, validations=4)
     groups = ["a", "a", "b", "b", "c", "c", "d", "d", "e", None]
     result = fit.run(settings, TABLE, tmp_path, progress=Silent(), groups=groups)
     assert (result.videos, result.held_out) in {(8, 2), (7, 3)}
@@ -217,7 +217,7 @@ def test_the_run_is_looked_at_on_videos_held_out_by_whole_groups(tmp_path: Path)
 
 
 def test_the_best_step_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, keep="best", validation=0.3, lr=0.3)  # so large that the last step is not the best
+    settings = replace(SETTINGS, keep="best", holdout=0.3, lr=0.3)  # so large that the last step is not the best
     result = fit.run(settings, TABLE, tmp_path, progress=Silent())
     looks = [json.loads(line) for line in (tmp_path / fit.LOOKS).read_text().splitlines()][1:]
     best = min((look for look in looks if not look["alarms"]), key=lambda look: look["alignment"])
@@ -234,8 +234,8 @@ def test_videos_that_hold_no_pair_are_left_out_and_counted(tmp_path: Path) -> No
         fit.run(settings, table([4, 20]), tmp_path / "one", progress=Silent())
     with pytest.raises(StageError, match=r"of 1 there are 1 .*more videos on the training side"):
         fit.run(settings, table([20]), tmp_path / "one", progress=Silent())
-    with pytest.raises(StageError, match=r"of 2 there are 1 \(1 held out\).*a smaller fit\.validation"):
-        fit.run(replace(settings, validation=0.5), table([20, 20]), tmp_path / "one", progress=Silent())
+    with pytest.raises(StageError, match=r"of 2 there are 1 \(1 held out\).*a smaller fit\.holdout"):
+        fit.run(replace(settings, holdout=0.5), table([20, 20]), tmp_path / "one", progress=Silent())
 
 
 def test_a_model_says_how_it_was_made(tmp_path: Path) -> None:
