@@ -82,6 +82,8 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
             raise ConfigError(f"'{path}': {section!r} stands outside a section; sections are {_names(SECTIONS)}")
     for text in overrides:
         section, key, value = parse_override(text)
+        if not section:
+            values.pop(SEED, None)
         values.setdefault(section, {})[key] = value
     return make_config(values)
 
@@ -133,8 +135,9 @@ def present_names(values: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, di
     notes = []
     for section, keys in values.items():
         if section == SEED:  # outside the sections, as the file has it
-            found.setdefault("", {})[SEED] = keys
+            found.setdefault("", {}).setdefault(SEED, keys)
             continue
+        found.setdefault(section, {})
         for key, value in keys.items():
             name = f"{section}.{key}"
             if name in REMOVED:
