@@ -106,7 +106,7 @@ def import_features(root: Path, request: ImportRequest, watcher: console.Console
         CatalogError: if the split lists don't fit the ids.
         ConfigError: if a setting is not allowed.
     """
-    from ...stages.import_features.source import open_source
+    from ...stages.import_features.open_source import open_source
     from ...stages.import_features.stage import check
 
     workspace = Workspace(root)

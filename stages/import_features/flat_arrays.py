@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import weakref
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,7 @@ from numpy.typing import NDArray
 from ...data.errors import FeaturesError
 from .arrays import Table
 from .options import shown
-
-DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+from .unreadable import DAMAGE, unreadable
 
 
 @contextmanager
@@ -150,11 +148,6 @@ def read_header(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]
         found = np.lib.format.read_array_header_2_0(handle)
     shape, by_column, dtype = found
     return shape, by_column, dtype
-
-
-def unreadable(path: Path, error: Exception) -> FeaturesError:
-    """The complaint of a file that is damaged, or of another kind than its name says."""
-    return FeaturesError(f"'{path}' cannot be read ({shown(error)}): is it whole, and of the kind that its name says?")
 
 
 def _open(path: Path, kind: Any) -> Any:

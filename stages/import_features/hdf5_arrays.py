@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ...data.errors import FeaturesError
 from .arrays import Table
-from .flat_arrays import unreadable
 from .options import shown
+from .unreadable import unreadable
 
 ERRORS = (OSError, ValueError, RuntimeError, KeyError)
 DEEPEST = 16  # virtual datasets of virtual datasets

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from ...data.arrays import Float64
 from ...data.errors import FeaturesError
 from ...data.wording import counted
 from .arrays import Table
-from .options import Reading, listed, shown
+from .options import listed, shown
 
 SUFFIXES = (".h5", ".hdf5", ".npz")
 SLOWEST_STEP_S = 5.0  # from frame to frame; longer ones are told
@@ -126,37 +125,6 @@ class FeatureSource:
         if self.path.is_file():
             return file_sha256(self.path)
         return digest({name: file_sha256(self.path / name) for name in self.files})
-
-
-@contextmanager
-def open_source(path: Path, fps: float | None = None, reading: Reading | None = None) -> Iterator[FeatureSource]:
-    """Open features and check their shapes and names.
-
-    Args:
-        path: a file or a folder.
-        fps: frames a second where the source has no times.
-        reading: what the arrays do not say themselves.
-
-    Raises:
-        FeaturesError: if there is nothing to be read, or shapes, lengths or ids contradict each other.
-    """
-    from .file import file_source  # they make what is described above
-    from .folder import folder_source
-
-    reading = reading or Reading()
-    if fps is not None and not 0.001 <= fps <= 1e5:
-        raise FeaturesError(f"--fps {fps:g}: a number from 0.001 to 100000 is needed")
-    if path.is_dir():
-        yield folder_source(path, fps, reading)
-        return
-    if not path.is_file():
-        raise FeaturesError(f"'{path}' does not exist: give a file ({', '.join(SUFFIXES)}) or a folder of .npy")
-    if path.suffix.lower() not in SUFFIXES:
-        raise FeaturesError(f"'{path}': a file ending in {', '.join(SUFFIXES)} or a folder of .npy is needed")
-    if reading.streams:
-        raise FeaturesError(f"--streams is for a folder of NAME_rgb.npy and the like, but '{path}' is a file")
-    with file_source(path, fps, reading) as source:
-        yield source
 
 
 def check_ids(path: Path, ids: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from mofore.data.errors import FeaturesError
 from mofore.data.progress import Silent
 from mofore.stages.import_features.flat_arrays import open_arrays
-from mofore.stages.import_features.source import open_source
+from mofore.stages.import_features.open_source import open_source
 from mofore.stages.import_features.stage import LARGEST, check, half
 
 
