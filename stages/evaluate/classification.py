@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...data.arrays import Float32, Int64
+from ...data.retrieval_figures import FewShot
 from ..vectors.normalize import l2_normalize
 from .nearest_neighbors import is_one_of, is_right, neighbours
 from .ranking import Ranked, Sides, cosines
@@ -40,7 +41,7 @@ def knn_accuracy(ranked: Ranked, sides: Sides, k: int = NEIGHBOURS, temperature:
     return 100.0 * float(right_Q.mean())
 
 
-def few_shot(sides: Sides, seed: int) -> dict[str, Any]:
+def few_shot(sides: Sides, seed: int) -> dict[str, FewShot]:
     """Accuracy with n examples of each class: the class whose examples' mean is nearest (Snell et al. 2017, eq. 1).
 
     Classes with fewer than n examples give all that they have; of equally near ones each is alike likely. Percent of
@@ -51,14 +52,14 @@ def few_shot(sides: Sides, seed: int) -> dict[str, Any]:
     if not known_Q.any():
         return {}
     largest = int(np.bincount(sides.class_N).max())
-    found: dict[str, Any] = {}
+    found = {}
     for shots in SHOTS:
         if shots > largest:
             break
         rates = [
             _one_draw(sides, classes, known_Q, shots, np.random.default_rng([seed, draw])) for draw in range(DRAWS)
         ]
-        found[str(shots)] = {"mean": float(np.mean(rates)), "sd": float(np.std(rates)), "draws": DRAWS}
+        found[str(shots)] = FewShot(mean=float(np.mean(rates)), sd=float(np.std(rates)), draws=DRAWS)
     return found
 
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ...data.arrays import Float32, Float64, Int64
+from ...data.retrieval_figures import Clusters
 from ..vectors.faiss_library import faiss
 
 ITERATIONS, STARTS = 25, 5
 
 
-def clustering(embeddings_VE: Float32, class_V: Int64, seed: int) -> dict[str, Any]:
+def clustering(embeddings_VE: Float32, class_V: Int64, seed: int) -> Clusters:
     """NMI of spherical k-means with as many clusters as classes, and the mean silhouette by cosine distance."""
     count = len(np.unique(class_V))
     if count < 2 or len(class_V) <= count:
-        return {"nmi": None, "silhouette": None, "clusters": count}
+        return Clusters(nmi=None, silhouette=None, clusters=count)
     found_V = kmeans(embeddings_VE, count, seed)
-    return {
-        "nmi": mutual_information(found_V, class_V),
-        "silhouette": silhouette(embeddings_VE, class_V),
-        "clusters": count,
-    }
+    return Clusters(
+        nmi=mutual_information(found_V, class_V), silhouette=silhouette(embeddings_VE, class_V), clusters=count
+    )
 
 
 def kmeans(embeddings_VE: Float32, clusters: int, seed: int) -> Int64:

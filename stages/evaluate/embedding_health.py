@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ...data.arrays import Float32, Float64, Int64
+from ...data.figures import GroupProbe, Health
 from .ranking import cosines
 
 
@@ -45,7 +44,7 @@ def alignment(mean_VE: Float32, views: int) -> float | None:
     return float((2.0 - 2.0 * cosine_V).mean())
 
 
-def group_probe(embeddings_VE: Float32, class_V: Int64, group_V: Int64) -> dict[str, Any]:
+def group_probe(embeddings_VE: Float32, class_V: Int64, group_V: Int64) -> GroupProbe:
     """How much of the recording (its background, its people) is in the embedding.
 
     Of each video the nearest other one of its class: percent that come from the same recording (their share, where
@@ -63,8 +62,8 @@ def group_probe(embeddings_VE: Float32, class_V: Int64, group_V: Int64) -> dict[
         hits.extend(own_M[counted_M].tolist())
         chances.extend((siblings_M[counted_M] / max(1, len(member) - 1)).tolist())
     if not hits:
-        return {"accuracy": None, "chance": None, "n": 0}
-    return {"accuracy": 100.0 * float(np.mean(hits)), "chance": 100.0 * float(np.mean(chances)), "n": len(hits)}
+        return GroupProbe(accuracy=None, chance=None, n=0)
+    return GroupProbe(accuracy=100.0 * float(np.mean(hits)), chance=100.0 * float(np.mean(chances)), n=len(hits))
 
 
 def _own_share(vectors_ME: Float32, group_M: Int64, rows: slice) -> Float64:
@@ -80,7 +79,7 @@ def _row_blocks(total: int, size: int = 1024) -> list[slice]:
     return [slice(begin, min(begin + size, total)) for begin in range(0, total, size)]
 
 
-def health(embeddings_VE: Float32, pairs_P2: Int64) -> dict[str, Any]:
+def health(embeddings_VE: Float32, pairs_P2: Int64) -> Health:
     """Effective rank (also centred), spread of the dimensions, and how alike unrelated videos are.
 
     Args:
@@ -88,20 +87,23 @@ def health(embeddings_VE: Float32, pairs_P2: Int64) -> dict[str, Any]:
         pairs_P2: pairs of videos that share neither class nor group where these are known.
 
     Returns:
-        ``uniformity`` is log mean exp(-2 ||x - y||^2) over the pairs (Wang and Isola 2020): 0 is collapse.
+        The figures, without alignment and group probe; ``uniformity`` is log mean exp(-2 ||x - y||^2) over the pairs
+        (Wang and Isola 2020): 0 is collapse.
     """
     centered_VE = embeddings_VE - embeddings_VE.mean(axis=0)
     sd_E = embeddings_VE.std(axis=0)
     cosine_P = (embeddings_VE[pairs_P2[:, 0]] * embeddings_VE[pairs_P2[:, 1]]).sum(axis=1)
-    figures: dict[str, Any] = {
-        "effective_rank": effective_rank(embeddings_VE),
-        "effective_rank_centered": effective_rank(centered_VE),
-        "dimensions": float(embeddings_VE.shape[1]),
-        "sd_mean": float(sd_E.mean()),
-        "sd_min": float(sd_E.min()),
-        "anisotropy": anisotropy(embeddings_VE),
-    }
-    if len(cosine_P):
-        figures["unrelated_cosine"] = float(cosine_P.mean())
-        figures["uniformity"] = float(np.log(np.exp(-2.0 * (2.0 - 2.0 * cosine_P.astype(np.float64))).mean()))
-    return figures
+    return Health(
+        effective_rank=effective_rank(embeddings_VE),
+        effective_rank_centered=effective_rank(centered_VE),
+        dimensions=float(embeddings_VE.shape[1]),
+        sd_mean=float(sd_E.mean()),
+        sd_min=float(sd_E.min()),
+        anisotropy=anisotropy(embeddings_VE),
+        unrelated_cosine=float(cosine_P.mean()) if len(cosine_P) else None,
+        uniformity=_uniformity(cosine_P) if len(cosine_P) else None,
+    )
+
+
+def _uniformity(cosine_P: Float32) -> float:
+    return float(np.log(np.exp(-2.0 * (2.0 - 2.0 * cosine_P.astype(np.float64))).mean()))

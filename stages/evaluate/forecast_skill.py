@@ -13,13 +13,13 @@ skill = 1 - error / error of persistence; R^2 = 1 - error / error of climatology
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ...data.clips import Pairs, spread_pairs
+from ...data.figures import ForecastAtGap, ForecastErrors, ForecastSkill, TooShort, WhyNoForecast
 from ...data.settings import FitSettings
 from ...data.short_videos import ShortVideos
 from ..frames.memory import FrameTensors
@@ -43,9 +43,9 @@ class Errors:
         cosine_B = functional.cosine_similarity(forecast_BE, target_BE, dim=1)
         return cls((forecast_BE - target_BE).square().mean(dim=1), cosine_B)
 
-    def summary(self) -> dict[str, float]:
+    def summary(self) -> ForecastErrors:
         """Means of both."""
-        return {"mse": float(self.squared_B.mean()), "cosine": float(self.cosine_B.mean())}
+        return ForecastErrors(mse=float(self.squared_B.mean()), cosine=float(self.cosine_B.mean()))
 
 
 def climatology(forecaster: Forecaster, memory: FrameTensors, settings: FitSettings, views: int) -> Tensor:
@@ -55,7 +55,7 @@ def climatology(forecaster: Forecaster, memory: FrameTensors, settings: FitSetti
 
 def forecast_metrics(
     forecaster: Forecaster, memory: FrameTensors, settings: FitSettings, climate_E: Tensor, *, starts: int = STARTS
-) -> dict[str, Any]:
+) -> ForecastSkill:
     """Error, cosine, R^2 and skill on the videos of ``memory``, for each gap and over all of them.
 
     Args:
@@ -66,11 +66,10 @@ def forecast_metrics(
         starts: pairs of a gap in each video.
 
     Returns:
-        {"gaps": {"0": {...}, ...}, "all": {...}}; a gap for which fewer than two videos are long enough is
-        left out, and both are empty if there is none.
+        By gap, and over all; a gap for which fewer than two videos are long enough is left out.
     """
     kinds: dict[str, list[Errors]] = {}
-    by_gap: dict[str, Any] = {}
+    by_gap: dict[str, ForecastAtGap] = {}
     for gap in probe_gaps(settings):
         item_B, pairs = spread_pairs(memory.extent_V(settings.unit), span=settings.span, gap=gap, starts=starts)
         if len(item_B) < 2 * starts:
@@ -80,29 +79,29 @@ def forecast_metrics(
         for kind, values in errors.items():
             kinds.setdefault(kind, []).append(values)
     if not kinds:
-        return {"gaps": {}, "all": {}}
+        return ForecastSkill(gaps={}, whole=None)
     pooled = {
         kind: Errors(torch.cat([e.squared_B for e in parts]), torch.cat([e.cosine_B for e in parts]))
         for kind, parts in kinds.items()
     }
-    return {"gaps": by_gap, "all": _row(pooled)}
+    return ForecastSkill(gaps=by_gap, whole=_row(pooled))
 
 
-def why_empty(memory: FrameTensors, settings: FitSettings) -> dict[str, Any]:
+def why_empty(memory: FrameTensors, settings: FitSettings) -> WhyNoForecast:
     """Why no gap is measured on the videos of ``memory``: how long they are, and settings that would suit them."""
     extents = memory.extent_V(settings.unit).tolist()
     if not extents:
-        return {"videos": 0}
+        return WhyNoForecast(videos=0)
     gap, short = probe_gaps(settings)[0], ShortVideos.of(extents, settings)
-    return {
-        "videos": len(extents),
-        "median": short.median,
-        "clip": settings.span,
-        "gap": gap,
-        "long_enough": sum(extent >= 2 * settings.span + gap for extent in extents),
-        "settings": short.changes,
-        "suits": short.suits,
-    }
+    lengths = TooShort(
+        median=short.median,
+        clip=settings.span,
+        gap=gap,
+        long_enough=sum(extent >= 2 * settings.span + gap for extent in extents),
+        settings=short.changes,
+        suits=short.suits,
+    )
+    return WhyNoForecast(videos=len(extents), short=lengths)
 
 
 def probe_gaps(settings: FitSettings) -> list[float]:
@@ -157,18 +156,20 @@ def derangement(rows_BE: Tensor, each: int) -> Tensor:
     return rows_BE.view(len(order_V), each, -1)[stranger_V.to(rows_BE.device)].view_as(rows_BE)
 
 
-def _row(errors: dict[str, Errors]) -> dict[str, Any]:
-    squared_B = errors["forecast"].squared_B
-    baselines = {kind: errors[kind].summary() for kind in ("persistence", "climatology", "chance")}
-    mean = float(squared_B.mean())
-    return {
-        "n": len(squared_B),
-        **errors["forecast"].summary(),
-        "mse_sd": float(squared_B.std(correction=0)),
-        "skill": _gain(mean, baselines["persistence"]["mse"]),
-        "r2": _gain(mean, baselines["climatology"]["mse"]),
-        **baselines,
-    }
+def _row(errors: dict[str, Errors]) -> ForecastAtGap:
+    squared_B, forecast = errors["forecast"].squared_B, errors["forecast"].summary()
+    persistence, climate = errors["persistence"].summary(), errors["climatology"].summary()
+    return ForecastAtGap(
+        n=len(squared_B),
+        mse=forecast.mse,
+        cosine=forecast.cosine,
+        mse_sd=float(squared_B.std(correction=0)),
+        skill=_gain(forecast.mse, persistence.mse),
+        r2=_gain(forecast.mse, climate.mse),
+        persistence=persistence,
+        climatology=climate,
+        chance=errors["chance"].summary(),
+    )
 
 
 def _gain(error: float, reference: float) -> float | None:

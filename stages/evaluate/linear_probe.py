@@ -7,7 +7,6 @@ chosen on the training videos alone, by the accuracy on a quarter of their recor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -60,19 +59,35 @@ def logistic_regression(embeddings_NE: Tensor, class_N: Int64, c: float, start: 
     return Linear(classes, weight_CE.detach(), bias_C.detach())
 
 
-def probe(sides: Sides, seed: int) -> tuple[dict[str, Any], Float64]:
-    """Accuracy on the queries in percent, the C that was chosen, and whether each query is right (1, 0).
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a probe found of Q queries.
+
+    Attributes:
+        accuracy: percent; None with fewer than two classes.
+        c: that was chosen.
+        accuracy_held_out: percent, of the recordings it was chosen with; None where none could be held out.
+        right_Q: whether each query is right (1, 0), by its chance where logits are equal; nan without an accuracy.
+    """
+
+    accuracy: float | None
+    c: float | None
+    accuracy_held_out: float | None
+    right_Q: Float64
+
+
+def probe(sides: Sides, seed: int) -> Probed:
+    """Fit on the gallery with a C chosen there, and try the queries.
 
     Where classes have the same logit a query is right by the chance of either. Queries whose class the gallery does
     not hold count as wrong. Fewer than two classes: accuracy None, and nan.
     """
     if len(np.unique(sides.class_N)) < 2 or not len(sides.class_Q):
-        return {"accuracy": None, "C": None, "accuracy_held_out": None}, np.full(len(sides.class_Q), np.nan)
+        return Probed(None, None, None, np.full(len(sides.class_Q), np.nan))
     gallery_NE, queries_QE = torch.from_numpy(sides.gallery_NE), torch.from_numpy(sides.queries_QE)
     chosen, held_out = _choose(gallery_NE, sides, seed)
     right_Q = logistic_regression(gallery_NE, sides.class_N, chosen).is_right(queries_QE, sides.class_Q)
-    figures = {"accuracy": 100.0 * float(right_Q.mean()), "C": chosen, "accuracy_held_out": held_out}
-    return figures, right_Q
+    return Probed(100.0 * float(right_Q.mean()), chosen, held_out, right_Q)
 
 
 def _choose(gallery_NE: Tensor, sides: Sides, seed: int) -> tuple[float, float | None]:

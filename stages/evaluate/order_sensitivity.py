@@ -6,13 +6,12 @@ are kept, as a film shown backwards has the same clock.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.clips import spread_views
+from ...data.figures import OrderSensitivity
 from ...data.settings import FitSettings
 from ..frames.memory import Clips, FrameTensors
 from ..model.embedding import BLOCK_BYTES
@@ -24,7 +23,7 @@ MOST_VIDEOS = 512
 
 
 @torch.inference_mode()
-def order_sensitivity(embedder: nn.Module, memory: FrameTensors, settings: FitSettings, seed: int) -> dict[str, Any]:
+def order_sensitivity(embedder: nn.Module, memory: FrameTensors, settings: FitSettings, seed: int) -> OrderSensitivity:
     """Cosines (mean, sd, n) of clips with themselves ``reversed``, ``shuffled``, and at ``half_speed``.
 
     ``half_speed`` shows the first half of the clip's frames, each twice. ``unrelated`` is the reference: a clip and
@@ -44,7 +43,7 @@ def order_sensitivity(embedder: nn.Module, memory: FrameTensors, settings: FitSe
     }
     other_BE = derangement(plain_BE, VIEWS)
     unrelated_B = (plain_BE * other_BE).sum(dim=1) if len(videos) > 1 else plain_BE[:0, 0]
-    return {**found, "unrelated": distribution(unrelated_B)}
+    return OrderSensitivity(**found, unrelated=distribution(unrelated_B))
 
 
 def _embedded(embedder: nn.Module, memory: FrameTensors, rows_BL: Tensor, order_L: Tensor) -> Tensor:

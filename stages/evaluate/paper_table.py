@@ -7,12 +7,12 @@ number of pairs, on the videos of the evaluation side. Cosines are of embeddings
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from ...data.arrays import Float32, Float64, Int64
+from ...data.figures import Distribution, NamedPair
 from ...data.types import Video
 from .video_classes import VideoClasses
 
@@ -30,16 +30,16 @@ NAMED_PAIRS = {
 }
 
 
-def distribution(values: Tensor | Float32 | Float64, paper: float | None = None) -> dict[str, Any]:
+def distribution(values: Tensor | Float32 | Float64, paper: float | None = None) -> Distribution:
     """Mean, standard deviation and n; the two are None of an empty sample."""
     sample = np.asarray(values, np.float64)
     mean, sd = (float(sample.mean()), float(sample.std())) if len(sample) else (None, None)
-    return {"mean": mean, "sd": sd, "n": len(sample), "paper": paper}
+    return Distribution(mean=mean, sd=sd, n=len(sample), paper=paper)
 
 
 def similarity_rows(
     ends_2VE: tuple[Float32, Float32], embeddings_VE: Float32, same_P2: Int64, different_P2: Int64
-) -> dict[str, Any]:
+) -> dict[str, Distribution]:
     """The rows same_video (first against last view, ``ends_2VE``), same_class and different_class."""
     samples = {
         "same_video": (ends_2VE[0] * ends_2VE[1]).sum(axis=1),
@@ -49,7 +49,9 @@ def similarity_rows(
     return {name: distribution(sample, PAPER[name]) for name, sample in samples.items()}
 
 
-def named_pairs(videos: Sequence[Video], ends_2VE: tuple[Float32, Float32], embeddings_VE: Float32) -> dict[str, Any]:
+def named_pairs(
+    videos: Sequence[Video], ends_2VE: tuple[Float32, Float32], embeddings_VE: Float32
+) -> dict[str, NamedPair]:
     """The paper's own pairs, of those of its videos that are present."""
     place = {video.stem.lower(): row for row, video in enumerate(videos)}
     found = {}
@@ -59,7 +61,7 @@ def named_pairs(videos: Sequence[Video], ends_2VE: tuple[Float32, Float32], embe
             continue
         same = first == second
         a, b = (ends_2VE[0][first], ends_2VE[1][first]) if same else embeddings_VE[[first, second]]
-        found[name] = {"videos": list(pair), "cosine": float(a @ b), "paper": PAPER[name]}
+        found[name] = NamedPair(videos=pair, cosine=float(a @ b), paper=PAPER[name])
     return found
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ...data.arrays import Bool, Float32, Int64
+from ...data.figures import Spread
+from ...data.retrieval_figures import OfficialRow, SplitRow
 from ...data.types import Split, Video
 from ..vectors.normalize import center
 from .ranking import Sides
@@ -73,9 +74,14 @@ class EvaluationSplit:
         )
 
 
-def mean_and_sd(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def mean_and_sd(rows: Sequence[SplitRow]) -> OfficialRow:
     """Mean and sample standard deviation over protocols of every figure that all of them have."""
-    shared = [name for name, value in rows[0].items() if isinstance(value, float)]
-    shared = [name for name in shared if all(isinstance(row.get(name), float) for row in rows)]
-    values = {name: [row[name] for row in rows] for name in shared}
-    return {name: {"mean": float(np.mean(v)), "sd": float(np.std(v, ddof=1))} for name, v in values.items()}
+    given = [row.figures() for row in rows]
+    return OfficialRow(**{name: _spread([figures[name] for figures in given]) for name in given[0]})
+
+
+def _spread(values: Sequence[float | None]) -> Spread | None:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None
+    return Spread(mean=float(np.mean(known)), sd=float(np.std(known, ddof=1)))

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from ...data.arrays import Float32, Float64, Int64
+from ...data.figures import Distribution, ForecastAtGap, Health, OrderSensitivity
+from ...data.metrics import SCHEMA, Forecast, LeftOut, Metrics, Protocol, Protocols, Queries, QueryFigures, Table2
+from ...data.retrieval_figures import (
+    Clusters,
+    Probe,
+    RetrievalFigures,
+    SplitFigures,
+    SplitRow,
+    SureRecalls,
+    TestedRecalls,
+)
 from ...data.settings import EvaluateSettings, FitSettings, IndexSettings
 from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
@@ -36,9 +47,9 @@ from .retrieval import (
     same_group_share,
 )
 
-SCHEMA = 2
 REFERENCE = "raw_mean_pool"  # what every row is tested against
 PERSISTENCE = "persistence"  # the teacher's embedding: `mofore` itself, unless another network embeds
+SHOWN = ("mofore", REFERENCE)  # of what is told by class and by distance
 PROBED = ("mofore", "predict", PERSISTENCE, REFERENCE, "untrained")
 OF_ONE_CLASS = ("few_shot", "probe", "confusions", "clustering", "group_probe")  # need one class a video
 
@@ -81,8 +92,8 @@ class Evaluation:
 class Evaluated:
     """``metrics.json``, and ``queries.json``: what each query met, for paired comparisons."""
 
-    metrics: dict[str, Any]
-    queries: dict[str, Any]
+    metrics: Metrics
+    queries: Queries
 
 
 def embedders(forecaster: Forecaster, fit: FitSettings, settings: IndexSettings, width: int) -> dict[str, nn.Module]:
@@ -111,17 +122,25 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
     )
     protocol = EvaluationSplit.of(evaluation.split, evaluation.videos)
     ranked = by_row(rows, lambda row: rank(protocol.sides(row.embeddings_VE, centered=row.centered)))
-    metrics = {
-        "schema": SCHEMA,
-        "retrieval": _retrieval(evaluation, rows, ranked, protocol),
-        **_of_classes(evaluation, rows, ranked, protocol),
-        **_left_out(protocol),
-        "protocols": _protocols(evaluation, rows, ranked),
-        **_unlabelled(evaluation, views, spaces["mofore"]),
-        "health": _health(evaluation, rows, views, protocol),
-        "order": _order(evaluation),
-        "protocol": _protocol(evaluation, protocol, rows),
-    }
+    shown, sides = {name: ranked[name] for name in SHOWN}, protocol.sides(rows[0].embeddings_VE, centered=False)
+    forecast = _forecast(evaluation, views)
+    metrics = Metrics(
+        schema=SCHEMA,
+        retrieval=_retrieval(evaluation, rows, ranked, protocol),
+        per_class=per_class(shown, sides, protocol.classes),
+        confusions={}
+        if protocol.several
+        else {name: confusions(of_name, sides, protocol.classes) for name, of_name in shown.items()},
+        purity_by_distance={name: purity_by_distance(of_name) for name, of_name in shown.items()},
+        clustering=by_row(rows, lambda row: _clustering(evaluation, row, protocol)),
+        left_out=_left_out(protocol),
+        protocols=_protocols(evaluation, rows, ranked),
+        table2=_table2(evaluation, views, spaces["mofore"], forecast),
+        forecast=forecast,
+        health=_health(evaluation, rows, views, protocol),
+        order=_order(evaluation),
+        protocol=_protocol(evaluation, protocol, rows),
+    )
     return Evaluated(metrics, _queries(evaluation, ranked, protocol))
 
 
@@ -137,101 +156,92 @@ def by_row(rows: Sequence[Row], measure: Callable[[Row], T]) -> dict[str, T]:
 
 def _retrieval(
     evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked], protocol: EvaluationSplit
-) -> dict[str, Any]:
+) -> dict[str, RetrievalFigures]:
     """Retrieval and classification from test to training videos, with intervals and tests."""
     videos, groups = _resamplings(evaluation.settings, protocol)
     probed = () if protocol.several else PROBED
+    seed, reference = evaluation.settings.seed, ranked[REFERENCE]
 
-    def measure(row: Row) -> dict[str, Any]:
+    def measure(row: Row) -> RetrievalFigures:
         sides, of_row = protocol.sides(row.embeddings_VE, centered=row.centered), ranked[row.name]
-        measured = {"R@1": of_row.hits(1), "mAP": of_row.precision_Q}
-        reference = {"R@1": ranked[REFERENCE].hits(1), "mAP": ranked[REFERENCE].precision_Q}
-        return {
-            **recalls(of_row),
-            "knn_1": knn_accuracy(of_row, sides, 1),
-            "knn_20": knn_accuracy(of_row, sides),
-            "hubness": hubness(of_row, sides),
-            "intervals": {name: intervals(of_Q, videos, groups, scale=100) for name, of_Q in measured.items()},
-            "few_shot": {} if protocol.several else few_shot(sides, evaluation.settings.seed),
-            **({"probe": _probe(sides, evaluation.settings.seed, videos, groups)} if row.name in probed else {}),
-            f"against_{REFERENCE}": None
-            if row.name == REFERENCE
-            else {name: paired(of_Q, reference[name], videos, groups, scale=100) for name, of_Q in measured.items()},
-        }
+        return RetrievalFigures(
+            recalls=recalls(of_row),
+            knn_1=knn_accuracy(of_row, sides, 1),
+            knn_20=knn_accuracy(of_row, sides),
+            hubness=hubness(of_row, sides),
+            intervals=SureRecalls(
+                r_at_1=intervals(of_row.hits(1), videos, groups, scale=100),
+                mean_ap=intervals(of_row.precision_Q, videos, groups, scale=100),
+            ),
+            few_shot={} if protocol.several else few_shot(sides, seed),
+            probe=_probe(sides, seed, videos, groups) if row.name in probed else None,
+            against_reference=None if row.name == REFERENCE else _against(of_row, reference, videos, groups),
+        )
 
     return by_row(rows, measure)
 
 
-def _probe(sides: Sides, seed: int, videos: Resampling, groups: Resampling | None) -> dict[str, Any]:
-    figures, right_Q = probe(sides, seed)
-    return {**figures, **intervals(right_Q, videos, groups, scale=100)}
+def _against(ranked: Ranked, reference: Ranked, videos: Resampling, groups: Resampling | None) -> TestedRecalls:
+    return TestedRecalls(
+        r_at_1=paired(ranked.hits(1), reference.hits(1), videos, groups, scale=100),
+        mean_ap=paired(ranked.precision_Q, reference.precision_Q, videos, groups, scale=100),
+    )
 
 
-def _of_classes(
-    evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked], protocol: EvaluationSplit
-) -> dict[str, Any]:
-    """By class, by distance, and as clusters."""
-    shown = {name: ranked[name] for name in ("mofore", REFERENCE)}
-    sides = protocol.sides(rows[0].embeddings_VE, centered=False)
-    return {
-        "per_class": per_class(shown, sides, protocol.classes),
-        "confusions": {}
-        if protocol.several
-        else {name: confusions(of_name, sides, protocol.classes) for name, of_name in shown.items()},
-        "purity_by_distance": {name: purity_by_distance(of_name) for name, of_name in shown.items()},
-        "clustering": by_row(rows, lambda row: _clustering(evaluation, row, protocol)),
-    }
+def _probe(sides: Sides, seed: int, videos: Resampling, groups: Resampling | None) -> Probe:
+    found = probe(sides, seed)
+    return Probe(
+        accuracy=found.accuracy,
+        c=found.c,
+        accuracy_held_out=found.accuracy_held_out,
+        intervals=intervals(found.right_Q, videos, groups, scale=100),
+    )
 
 
-def _left_out(protocol: EvaluationSplit) -> dict[str, Any]:
+def _left_out(protocol: EvaluationSplit) -> LeftOut | None:
     """Figures that are not measured where a video has several classes."""
     if protocol.member_VC is None:
-        return {}
+        return None
     several = int((protocol.member_VC.sum(axis=1) > 1).sum())
-    return {"left_out": {"figures": list(OF_ONE_CLASS), "why": "they need one class a video", "videos": several}}
+    return LeftOut(figures=OF_ONE_CLASS, why="they need one class a video", videos=several)
 
 
-def _clustering(evaluation: Evaluation, row: Row, protocol: EvaluationSplit) -> dict[str, Any]:
+def _clustering(evaluation: Evaluation, row: Row, protocol: EvaluationSplit) -> Clusters:
     if protocol.several:
-        return {"nmi": None, "silhouette": None, "clusters": None}
+        return Clusters(nmi=None, silhouette=None, clusters=None)
     sides = protocol.sides(row.embeddings_VE, centered=row.centered)
     return clustering(sides.queries_QE, sides.class_Q, evaluation.settings.seed)
 
 
-def _protocols(evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked]) -> dict[str, Any]:
+def _protocols(evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked]) -> Protocols:
     """R@k and mAP of the learnt rows and the raw features on every split there is."""
-    found: dict[str, Any] = {}
+    found = {}
     chosen = [row for row in rows if row.trained or row.name == REFERENCE]
     for split in (evaluation.split, *evaluation.others):
         found[split.name] = _one_protocol(evaluation, split, chosen, ranked if split is evaluation.split else {})
     official = [found[name] for name in sorted(found) if name.startswith("official")]
-    if len(official) == 3:
-        found["official"] = {
-            row.name: mean_and_sd([measured["rows"][row.name] for measured in official]) for row in chosen
-        }
-    return found
+    if len(official) != 3:
+        return Protocols(splits=found)
+    means = {row.name: mean_and_sd([measured.rows[row.name] for measured in official]) for row in chosen}
+    return Protocols(splits=found, official=means)
 
 
 def _one_protocol(
     evaluation: Evaluation, split: Split, rows: Sequence[Row], ranked: Mapping[str, Ranked]
-) -> dict[str, Any]:
+) -> SplitFigures:
     """Of one split; ``ranked`` is what is known of it already."""
     protocol = EvaluationSplit.of(split, evaluation.videos)
-    found: dict[str, Any] = {
-        "queries": len(protocol.queries),
-        "gallery": len(protocol.gallery),
-        "rows": {},
-    }
+    found = {}
     for row in rows:
         sides = protocol.sides(row.embeddings_VE, centered=row.centered)
         whole = ranked[row.name] if row.name in ranked else rank(sides)
-        found["rows"][row.name] = {
-            **recalls(whole),
-            "nearest_of_same_group": same_group_share(whole, sides),
-            "without_same_group": recalls(rank(sides, same_group=False)) if sides.leak else None,
-            "queries_that_the_fit_saw": _share_seen(evaluation, protocol, row) if row.trained else None,
-        }
-    return found
+        found[row.name] = SplitRow(
+            recalls=recalls(whole),
+            nearest_of_same_group=same_group_share(whole, sides),
+            without_same_group=recalls(rank(sides, same_group=False)) if sides.leak else None,
+            queries_that_the_fit_saw=_share_seen(evaluation, protocol, row) if row.trained else None,
+        )
+    return SplitFigures(queries=len(protocol.queries), gallery=len(protocol.gallery), rows=found)
 
 
 def _share_seen(evaluation: Evaluation, protocol: EvaluationSplit, row: Row) -> float | None:
@@ -242,64 +252,65 @@ def _share_seen(evaluation: Evaluation, protocol: EvaluationSplit, row: Row) -> 
     return 100.0 * float(np.mean([evaluation.videos[query].id in seen for query in protocol.queries]))
 
 
-def _unlabelled(evaluation: Evaluation, views: Mapping[str, Views], embeddings_VE: Float32) -> dict[str, Any]:
-    """Table 2 and forecast, on the videos of the evaluation side."""
+def _forecast(evaluation: Evaluation, views: Mapping[str, Views]) -> Forecast:
+    """On the videos of the evaluation side."""
+    _, memory = evaluation.side(evaluation.evaluated)
+    teacher, train = views.get(PERSISTENCE, views["mofore"]), evaluation.rows("train")
+    climate_E = teacher.mean_VE[torch.from_numpy(train if len(train) else evaluation.evaluated)].mean(dim=0)
+    skill = forecast_metrics(evaluation.forecaster, memory, evaluation.fit, climate_E)
+    return Forecast(
+        unit=evaluation.fit.unit, skill=skill, why_empty=None if skill.gaps else why_empty(memory, evaluation.fit)
+    )
+
+
+def _table2(evaluation: Evaluation, views: Mapping[str, Views], embeddings_VE: Float32, forecast: Forecast) -> Table2:
+    """On the videos of the evaluation side."""
     settings, chosen = evaluation.settings, evaluation.evaluated
     videos, memory = evaluation.side(chosen)
-    teacher = views.get(PERSISTENCE, views["mofore"])
-    train = evaluation.rows("train")
-    climate_E = teacher.mean_VE[torch.from_numpy(train if len(train) else chosen)].mean(dim=0)
-    forecast = forecast_metrics(evaluation.forecaster, memory, evaluation.fit, climate_E)
     different_P2 = different_pairs(videos, settings.pairs, settings.seed)
     same_P2 = same_class_pairs(videos, settings.pairs, settings.seed)
     first_VE, last_VE = views["mofore"].first_VE.cpu().numpy(), views["mofore"].last_VE.cpu().numpy()
     # A video of one window has two views that are one.
     long_V = (memory.extent_V(evaluation.fit.unit) > evaluation.fit.span).cpu().numpy()
     several = chosen[long_V & (evaluation.embedding.views > 1)]
-    whole = forecast["all"]
-    mse = {
-        "mean": whole.get("mse"),
-        "sd": whole.get("mse_sd"),
-        "n": whole.get("n", 0),
-        "paper": PAPER["forecast_mse"],
-    }
     neighbours_B = neighbour_similarity(evaluation.forecaster, memory, evaluation.fit).cpu()
-    return {
-        "table2": {
-            "forecast_mse": mse,
-            **similarity_rows((first_VE[several], last_VE[several]), embeddings_VE[chosen], same_P2, different_P2),
-            "temporal_consistency": distribution(neighbours_B, PAPER["temporal_consistency"]),
-            "named_pairs": named_pairs(evaluation.videos, (first_VE, last_VE), embeddings_VE),
-        },
-        "forecast": {
-            "unit": evaluation.fit.unit,
-            **forecast,
-            **({} if forecast["gaps"] else {"why_empty": why_empty(memory, evaluation.fit)}),
-        },
-    }
+    return Table2(
+        forecast_mse=_forecast_mse(forecast.skill.whole),
+        **similarity_rows((first_VE[several], last_VE[several]), embeddings_VE[chosen], same_P2, different_P2),
+        temporal_consistency=distribution(neighbours_B, PAPER["temporal_consistency"]),
+        named_pairs=named_pairs(evaluation.videos, (first_VE, last_VE), embeddings_VE),
+    )
+
+
+def _forecast_mse(whole: ForecastAtGap | None) -> Distribution:
+    paper = PAPER["forecast_mse"]
+    if whole is None:
+        return Distribution(mean=None, sd=None, n=0, paper=paper)
+    return Distribution(mean=whole.mse, sd=whole.mse_sd, n=whole.n, paper=paper)
 
 
 def _health(
     evaluation: Evaluation, rows: Sequence[Row], views: Mapping[str, Views], protocol: EvaluationSplit
-) -> dict[str, Any]:
+) -> dict[str, Health]:
     """Figures of each space on the videos of the evaluation side, not centred; the group probe on all videos."""
     settings, chosen = evaluation.settings, evaluation.evaluated
     videos, _ = evaluation.side(chosen)
     pairs_P2 = different_pairs(videos, settings.pairs, settings.seed)
 
-    def measure(row: Row) -> dict[str, Any]:
-        found: dict[str, Any] = health(row.embeddings_VE[chosen], pairs_P2)
+    def measure(row: Row) -> Health:
+        found = health(row.embeddings_VE[chosen], pairs_P2)
         if row.name in views:
             mean_VE = views[row.name].mean_VE.cpu().numpy()
-            found["alignment"] = alignment(mean_VE[chosen], evaluation.embedding.views)
+            found = replace(found, alignment=alignment(mean_VE[chosen], evaluation.embedding.views))
         if row.name in PROBED and protocol.group_V is not None and not protocol.several:
-            found["group_probe"] = group_probe(row.embeddings_VE, protocol.class_V, protocol.group_V)
+            probed = group_probe(row.embeddings_VE, protocol.class_V, protocol.group_V)
+            found = replace(found, group_probe=probed)
         return found
 
     return by_row(rows, measure)
 
 
-def _order(evaluation: Evaluation) -> dict[str, Any]:
+def _order(evaluation: Evaluation) -> dict[str, OrderSensitivity]:
     """What happens to embeddings when the frames of a clip change places, trained and untrained."""
     settings, fit = evaluation.settings, evaluation.fit
     _, memory = evaluation.side(evaluation.evaluated)
@@ -314,53 +325,53 @@ def _resamplings(settings: EvaluateSettings, protocol: EvaluationSplit) -> tuple
     return videos, Resampling(settings.resamples, settings.seed, protocol.group_V[protocol.queries])
 
 
-def _queries(evaluation: Evaluation, ranked: Mapping[str, Ranked], protocol: EvaluationSplit) -> dict[str, Any]:
-    """R@1, mean rank of the first hit (from 1) and AP of each query, for every row; null without a match."""
+def _queries(evaluation: Evaluation, ranked: Mapping[str, Ranked], protocol: EvaluationSplit) -> Queries:
+    """What each query met, for every row."""
     videos = [evaluation.videos[row] for row in protocol.queries]
-    return {
-        "split": protocol.name,
-        "ids": [video.id for video in videos],
-        "labels": [list(video.labels) if video.more_labels else video.label for video in videos],
-        "groups": [video.group for video in videos],
-        "rows": {
-            name: {
-                "R@1": _listed(of_name.hits(1)),
-                "first_hit": _listed(of_name.first.expected_rank()),
-                "AP": _listed(of_name.precision_Q, whole=False),
-            }
+    return Queries(
+        split=protocol.name,
+        ids=tuple(video.id for video in videos),
+        labels=tuple(list(video.labels) if video.more_labels else video.label for video in videos),
+        groups=tuple(video.group for video in videos),
+        rows={
+            name: QueryFigures(
+                r_at_1=_listed(of_name.hits(1)),
+                first_hit=_listed(of_name.first.expected_rank()),
+                average_precision=_listed(of_name.precision_Q, whole=False),
+            )
             for name, of_name in ranked.items()
         },
-    }
+    )
 
 
-def _listed(value_Q: Float64, *, whole: bool = True) -> list[float | None]:
-    """Values for JSON: null for nan, whole numbers without a point if there may be such."""
-    return [
+def _listed(value_Q: Float64, *, whole: bool = True) -> tuple[float | None, ...]:
+    """Values for JSON: None for nan, whole numbers without a point if there may be such."""
+    return tuple(
         None if np.isnan(value) else int(value) if whole and value.is_integer() else value for value in value_Q.tolist()
-    ]
+    )
 
 
-def _protocol(evaluation: Evaluation, protocol: EvaluationSplit, rows: Sequence[Row]) -> dict[str, Any]:
+def _protocol(evaluation: Evaluation, protocol: EvaluationSplit, rows: Sequence[Row]) -> Protocol:
     settings, embedding = evaluation.settings, evaluation.embedding
     train, test = evaluation.rows("train"), evaluation.rows("test")
-    return {
-        "split": evaluation.split.name,
-        "gallery": len(protocol.gallery),
-        "queries": len(protocol.queries),
-        "unlabelled": len(train) + len(test) - len(protocol.gallery) - len(protocol.queries),
-        "unassigned": len(evaluation.videos) - len(train) - len(test),
-        "classes": len(protocol.classes),
-        "similarity": "cosine",
-        "centered": embedding.center,
-        "centered_with": "mean of the training videos" if embedding.center else None,
-        "views": embedding.views,
-        "exact": True,
-        "unit_of_retrieval": "percent of queries",
-        "rows": {row.name: row.what for row in rows},
-        "evaluated_on": "test videos" if len(test) else "training videos",
-        "intervals": f"95 % percentile bootstrap, {settings.resamples} resamples of videos, and of recordings",
-        "tested_against": REFERENCE,
-        "seed": settings.seed,
-        "fit_seed": evaluation.fit.seed,
-        "fit_videos": "training videos",
-    }
+    return Protocol(
+        split=evaluation.split.name,
+        gallery=len(protocol.gallery),
+        queries=len(protocol.queries),
+        unlabelled=len(train) + len(test) - len(protocol.gallery) - len(protocol.queries),
+        unassigned=len(evaluation.videos) - len(train) - len(test),
+        classes=len(protocol.classes),
+        similarity="cosine",
+        centered=embedding.center,
+        centered_with="mean of the training videos" if embedding.center else None,
+        views=embedding.views,
+        exact=True,
+        unit_of_retrieval="percent of queries",
+        rows={row.name: row.what for row in rows},
+        evaluated_on="test videos" if len(test) else "training videos",
+        intervals=f"95 % percentile bootstrap, {settings.resamples} resamples of videos, and of recordings",
+        tested_against=REFERENCE,
+        seed=settings.seed,
+        fit_seed=evaluation.fit.seed,
+        fit_videos="training videos",
+    )

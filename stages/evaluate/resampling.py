@@ -8,11 +8,11 @@ both agree.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ...data.arrays import Float64, Int64
+from ...data.figures import Interval, Intervals, PairedTest, Verdict
 
 LEVEL = 95.0  # percent
 SIGNIFICANT = 0.05
@@ -43,12 +43,12 @@ class Resampling:
         sizes_U = np.asarray(np.bincount(unit_Q), np.float64)
         return self._ratio(sums_U, sizes_U)
 
-    def interval(self, values_Q: Float64) -> list[float] | None:
+    def interval(self, values_Q: Float64) -> Interval | None:
         """Percentile interval of the mean; None of nothing."""
         if np.isnan(values_Q).all():
             return None
         low, high = np.percentile(self.means(values_Q), [50 - LEVEL / 2, 50 + LEVEL / 2])
-        return [float(low), float(high)]
+        return Interval(float(low), float(high))
 
     def _ratio(self, sums_U: Float64, sizes_U: Float64) -> Float64:
         rng, units = np.random.default_rng(self.seed), len(sums_U)
@@ -59,17 +59,17 @@ class Resampling:
         return np.concatenate(means)
 
 
-def intervals(values_Q: Float64, videos: Resampling, groups: Resampling | None, *, scale: float) -> dict[str, Any]:
+def intervals(values_Q: Float64, videos: Resampling, groups: Resampling | None, *, scale: float) -> Intervals:
     """Intervals of the mean of ``values_Q`` times ``scale``, over videos and over groups."""
-    return {
-        "interval": _scaled(videos.interval(values_Q), scale),
-        "interval_by_group": _scaled(groups.interval(values_Q), scale) if groups else None,
-    }
+    return Intervals(
+        interval=_scaled(videos.interval(values_Q), scale),
+        interval_by_group=_scaled(groups.interval(values_Q), scale) if groups else None,
+    )
 
 
 def paired(
     values_Q: Float64, other_Q: Float64, videos: Resampling, groups: Resampling | None, *, scale: float
-) -> dict[str, Any]:
+) -> PairedTest:
     """The mean difference, its intervals, a p-value and a verdict.
 
     The p-value is of the paired randomisation test (signs of the differences flipped at random, of whole groups where
@@ -78,21 +78,21 @@ def paired(
     """
     difference_Q = values_Q - other_Q
     if np.isnan(difference_Q).all():
-        return {"difference": None, "interval": None, "interval_by_group": None, "p": None, "verdict": None, "n": 0}
+        nothing = Intervals(interval=None, interval_by_group=None)
+        return PairedTest(difference=None, intervals=nothing, p=None, verdict=None, n=0)
     found = intervals(difference_Q, videos, groups, scale=scale)
-    mean = scale * float(np.nanmean(difference_Q))
     p = _randomisation(difference_Q, groups or videos)
-    return {
-        "difference": mean,
-        **found,
-        "p": p,
-        "verdict": _verdict([found["interval"], found["interval_by_group"]], p),
-        "n": int((~np.isnan(difference_Q)).sum()),
-    }
+    return PairedTest(
+        difference=scale * float(np.nanmean(difference_Q)),
+        intervals=found,
+        p=p,
+        verdict=_verdict(found, p),
+        n=int((~np.isnan(difference_Q)).sum()),
+    )
 
 
-def _verdict(found: list[list[float] | None], p: float) -> str:
-    known = [interval for interval in found if interval is not None]
+def _verdict(found: Intervals, p: float) -> Verdict:
+    known = [interval for interval in (found.interval, found.interval_by_group) if interval is not None]
     if p < SIGNIFICANT and all(low > ROUNDING for low, _ in known):
         return "better"
     return "worse" if p < SIGNIFICANT and all(high < -ROUNDING for _, high in known) else "no difference"
@@ -110,5 +110,5 @@ def _randomisation(difference_Q: Float64, resampling: Resampling) -> float:
     return reached / (resampling.count + 1)
 
 
-def _scaled(interval: list[float] | None, scale: float) -> list[float] | None:
-    return None if interval is None else [scale * interval[0], scale * interval[1]]
+def _scaled(interval: Interval | None, scale: float) -> Interval | None:
+    return None if interval is None else Interval(scale * interval.low, scale * interval.high)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from ...data.arrays import Bool, Float32, Float64
+from ...data.figures import Interval
+from ...data.retrieval_figures import ClassFigures, Confusion, PurityBin, Recalls
 from .nearest_neighbors import neighbours
 from .ranking import Ranked, Sides, rank
 
@@ -26,7 +27,7 @@ CONFUSIONS = 20  # pairs of classes that are listed
 
 def retrieval_metrics(
     queries_QE: Float32, gallery_NE: Float32, query_labels: Sequence[str], gallery_labels: Sequence[str]
-) -> dict[str, Any]:
+) -> Recalls:
     """R@k and mAP in percent of unit vectors with classes."""
     codes = {label: number for number, label in enumerate(sorted({*query_labels, *gallery_labels}))}
     class_Q, class_N = (
@@ -35,55 +36,60 @@ def retrieval_metrics(
     return recalls(rank(Sides(queries_QE, gallery_NE, class_Q, class_N)))
 
 
-def recalls(ranked: Ranked) -> dict[str, Any]:
+def recalls(ranked: Ranked) -> Recalls:
     """R@k and mAP in percent, over the queries that have an item of their class, and how many of these ties concern."""
     answerable_Q = ranked.answerable_Q
-    hits = {f"R@{k}": ranked.hits(k)[answerable_Q] for k in RANKS}
-    counted = {
-        "queries": int(answerable_Q.sum()),
-        "queries_without_a_match": int((~answerable_Q).sum()),
-        "queries_with_ties": int(np.any([(hit_Q > 0) & (hit_Q < 1) for hit_Q in hits.values()], axis=0).sum()),
-    }
-    if not counted["queries"]:
-        return {**dict.fromkeys(hits), "mAP": None, **counted}
-    means = {name: 100.0 * float(hit_Q.mean()) for name, hit_Q in hits.items()}
-    return {**means, "mAP": 100.0 * float(ranked.precision_Q[answerable_Q].mean()), **counted}
+    hits = [ranked.hits(k)[answerable_Q] for k in RANKS]
+    at_1, at_5, at_10, at_20, at_50 = (_percent(hit_Q) for hit_Q in hits)
+    return Recalls(
+        r_at_1=at_1,
+        r_at_5=at_5,
+        r_at_10=at_10,
+        r_at_20=at_20,
+        r_at_50=at_50,
+        mean_ap=_percent(ranked.precision_Q[answerable_Q]),
+        queries=int(answerable_Q.sum()),
+        queries_without_a_match=int((~answerable_Q).sum()),
+        queries_with_ties=int(np.any([(hit_Q > 0) & (hit_Q < 1) for hit_Q in hits], axis=0).sum()),
+    )
 
 
-def per_class(ranked: Mapping[str, Ranked], sides: Sides, classes: Sequence[str]) -> dict[str, Any]:
+def per_class(ranked: Mapping[str, Ranked], sides: Sides, classes: Sequence[str]) -> dict[str, ClassFigures]:
     """R@1 of each class in percent, of several embeddings side by side."""
-    found: dict[str, Any] = {}
     hits = {name: of_name.hits(1) for name, of_name in ranked.items()}
     if sides.member_QC is not None:
         return _per_class_of_several(ranked, hits, sides.member_QC, classes)
+    found = {}
     for number in np.unique(sides.class_Q):
         mine_Q = sides.class_Q == number
         rates = {name: _percent(hit_Q[mine_Q]) for name, hit_Q in hits.items()}
-        found[classes[number]] = {"queries": int(mine_Q.sum()), **rates}
+        found[classes[number]] = ClassFigures(queries=int(mine_Q.sum()), r_at_1=rates)
     return found
 
 
 def _per_class_of_several(
     ranked: Mapping[str, Ranked], hits: Mapping[str, Float64], member_QC: Bool, classes: Sequence[str]
-) -> dict[str, Any]:
+) -> dict[str, ClassFigures]:
     """The same of queries with several classes: each counts for all of its own, and hits by whichever it shares."""
-    found: dict[str, Any] = {}
+    found = {}
     answerable_Q = next(iter(ranked.values())).answerable_Q
     for number in np.flatnonzero(member_QC.any(axis=0)).tolist():
         mine_Q = member_QC[:, number]
         rates = {name: _percent(hit_Q[mine_Q]) for name, hit_Q in hits.items()}
-        counts = {"queries": int(mine_Q.sum()), "queries_without_a_match": int((mine_Q & ~answerable_Q).sum())}
-        found[classes[number]] = {**counts, **rates}
+        unmatched = int((mine_Q & ~answerable_Q).sum())
+        found[classes[number]] = ClassFigures(
+            queries=int(mine_Q.sum()), queries_without_a_match=unmatched, r_at_1=rates
+        )
     return found
 
 
-def confusions(ranked: Ranked, sides: Sides, classes: Sequence[str]) -> list[dict[str, Any]]:
+def confusions(ranked: Ranked, sides: Sides, classes: Sequence[str]) -> tuple[Confusion, ...]:
     """The classes that queries are taken for most often, by their nearest neighbour; equally frequent ones by name.
 
     A query whose nearest are tied counts by their shares, so that ``queries`` may be a fraction.
     """
     if not len(sides.gallery_NE):
-        return []
+        return ()
     taken: defaultdict[int, float] = defaultdict(float)
     for near in neighbours(ranked, sides, 1):
         true_P, found_P = sides.class_Q[near.query_P], sides.class_N[near.item_P]
@@ -94,17 +100,17 @@ def confusions(ranked: Ranked, sides: Sides, classes: Sequence[str]) -> list[dic
             taken[pair] += share
     total = Counter(sides.class_Q.tolist())
     counts = {divmod(pair, len(classes)): round(share, 9) for pair, share in taken.items()}  # thirds make a whole
-    return [
-        {"class": classes[true], "taken_for": classes[found], "queries": _whole(count), "of": total[true]}
+    return tuple(
+        Confusion(label=classes[true], taken_for=classes[found], queries=_whole(count), of=total[true])
         for (true, found), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
-    ]
+    )
 
 
-def purity_by_distance(ranked: Ranked) -> list[dict[str, Any]]:
+def purity_by_distance(ranked: Ranked) -> tuple[PurityBin, ...]:
     """How often the nearest neighbour has the query's class, by how similar it is."""
     rows = np.flatnonzero(ranked.answerable_Q)
     if not len(rows):
-        return []
+        return ()
     nearest_Q, hit_Q = ranked.similarity_QK[rows, 0], ranked.hits(1)[rows]
     by_similarity = np.argsort(nearest_Q, kind="stable")
     nearest_Q, hit_Q = nearest_Q[by_similarity], hit_Q[by_similarity]
@@ -113,14 +119,14 @@ def purity_by_distance(ranked: Ranked) -> list[dict[str, Any]]:
         begin, end = (np.searchsorted(nearest_Q, nearest_Q[part[0]], side) for side in ("left", "right"))
         if begin < part[0]:
             hit_Q[begin:end] = hit_Q[begin:end].mean()
-    return [
-        {
-            "similarity": [float(nearest_Q[part[0]]), float(nearest_Q[part[-1]])],
-            "queries": len(part),
-            "R@1": 100.0 * float(hit_Q[part].mean()),
-        }
+    return tuple(
+        PurityBin(
+            similarity=Interval(float(nearest_Q[part[0]]), float(nearest_Q[part[-1]])),
+            queries=len(part),
+            r_at_1=100.0 * float(hit_Q[part].mean()),
+        )
         for part in parts
-    ]
+    )
 
 
 def same_group_share(ranked: Ranked, sides: Sides) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ...cache.atomic import write_json
 from ...cache.store import FrameTable
 from ...data.arrays import Float32
 from ...data.errors import StageError
+from ...data.metrics import Metrics
 from ...data.progress import Progress
 from ...data.settings import EvaluateSettings, FitSettings, IndexSettings
 from ...data.types import Split, Video
@@ -52,7 +53,7 @@ class EvaluateInputs:
 
 def run(
     settings: EvaluateSettings, inputs: EvaluateInputs, folder: Path, *, progress: Progress
-) -> tuple[dict[str, Any], dict[str, Float32]]:
+) -> tuple[Metrics, dict[str, Float32]]:
     """Measure, and publish the metrics into ``folder``.
 
     Returns:
@@ -76,9 +77,9 @@ def run(
             inputs.videos, memory, forecaster, fit, settings, embedding, inputs.split, inputs.others, seen
         )
         evaluated = evaluate(evaluation, views, vectors)
-        write_json(folder / QUERIES, evaluated.queries)
-        metrics = {**evaluated.metrics, "provenance": inputs.provenance}
-        write_json(folder / METRICS, metrics)
+        write_json(folder / QUERIES, evaluated.queries.as_json())
+        metrics = replace(evaluated.metrics, provenance=inputs.provenance)
+        write_json(folder / METRICS, metrics.as_json())
         progress.advance(len(inputs.videos))
     finally:
         progress.finish()

@@ -78,9 +78,9 @@ class Watch:
     def look(self, forecaster: Forecaster, step: int, teacher_drift: float) -> Look:
         """Take all figures; the first look is what later ones are held against."""
         climate_E = climatology(forecaster, self.climate, self.settings, 1)
-        forecast = forecast_metrics(forecaster, self.memory, self.settings, climate_E, starts=1)
+        forecast = forecast_metrics(forecaster, self.memory, self.settings, climate_E, starts=1).as_json()
         views_VKE = embed_views(forecaster.teacher, self.memory, self.settings, views=VIEWS)
-        state = health(pool_views(views_VKE), self.pairs_P2)
+        state = health(pool_views(views_VKE), self.pairs_P2).as_json()
         figures: dict[str, Any] = {
             "seen": self.seen,
             "videos": len(self.memory.frames_V),
