@@ -71,6 +71,16 @@ class Table2(Record):
     temporal_consistency: Distribution
     named_pairs: dict[str, NamedPair]
 
+    def rows(self) -> dict[str, Distribution]:
+        """The distributions by name, in the paper's order."""
+        return {
+            "forecast_mse": self.forecast_mse,
+            "same_video": self.same_video,
+            "same_class": self.same_class,
+            "different_class": self.different_class,
+            "temporal_consistency": self.temporal_consistency,
+        }
+
 
 @record
 class Forecast(Record):

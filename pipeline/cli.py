@@ -15,6 +15,7 @@ import click
 from .._version import __version__
 from ..cache.ledger import Ledger
 from ..data.errors import MoforeError, UsageError
+from ..data.metrics import Metrics
 from ..data.settings import LEVELS
 from ..stages.import_features.options import AXES, Reading, parse_streams
 from ..stages.search.queries import TEMPLATE
@@ -375,10 +376,10 @@ def compare(runs: tuple[Path, ...], rows: tuple[str, ...], as_json: bool) -> Non
 
     found = comparing.compare(runs, rows or comparing.FIRST_ROWS)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(found.as_json(), indent=2))
     else:
         console.show_tables(comparing.tables(found))
-        for note in found["notes"]:
+        for note in found.notes:
             console.say(f"note: {note}")
 
 
@@ -541,7 +542,7 @@ def _run_stage(
 def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = True) -> None:
     """Show the metrics if they are new, then what could not be read."""
     if show and "evaluate" in outcome.ran:
-        console.show_metrics(json.loads(workspace.metrics.read_text()))
+        console.show_metrics(Metrics.from_json(json.loads(workspace.metrics.read_text())))
     if show and "index" in outcome.ran:
         console.show_prices(_prices(workspace))
     console.show_failures(outcome.failures)

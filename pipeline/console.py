@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..data.metrics import Metrics
 from ..data.types import Failure
 from ..data.wording import counted, size_text
 from .show.metric_tables import metric_tables, price_table
@@ -211,7 +212,7 @@ def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
         click.echo(f"  and {len(failures) - most:,} more: mofore status lists all", err=True)
 
 
-def show_metrics(metrics: dict[str, Any]) -> None:
+def show_metrics(metrics: Metrics) -> None:
     """The metrics of an index, each beside its baselines."""
     show_tables(metric_tables(metrics))
 

@@ -6,19 +6,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...cache.fingerprint import KEY_LENGTH
 from ...cache.ledger import Ledger
 from ...data.errors import StaleError, StoreError, UsageError
-from ..show.metric_tables import difference_text, interval_text, number, percent, widest
+from ...data.figures import Interval, PairedTest
+from ...data.metrics import SCHEMA, Metrics, Queries
+from ...data.record import Record, named, record
+from ..show.metric_tables import difference_text, interval_text, number, percent
 from ..show.table_layout import TableText
 from ..workspace import Workspace
 
 if TYPE_CHECKING:
     from ...data.arrays import Float64, Int64
 
-SCHEMA = 2
 FIRST_ROWS = ("mofore", "raw_mean_pool")  # of a run that is compared; others where asked for
 
 
@@ -27,8 +29,82 @@ class Run:
     """What was measured in a work folder, or in one of its folders: its name, metrics and queries."""
 
     name: str
-    metrics: dict[str, Any]
-    queries: dict[str, Any]
+    metrics: Metrics
+    queries: Queries
+
+
+@record
+class RowFigures(Record):
+    """One embedding of a run.
+
+    Attributes:
+        r_at_1: percent.
+        r_at_1_interval: percent, over recordings where these are known.
+        mean_ap: percent.
+        mean_ap_interval: percent, likewise.
+        probe: accuracy in percent; None where it is not measured.
+        effective_rank: of the space.
+        skill: of the forecast over all gaps; of ``mofore`` alone.
+    """
+
+    r_at_1: float | None = named("R@1")
+    r_at_1_interval: Interval | None = named("R@1_interval")
+    mean_ap: float | None = named("mAP")
+    mean_ap_interval: Interval | None = named("mAP_interval")
+    probe: float | None
+    effective_rank: float
+    skill: float | None
+
+
+@record
+class RunFigures(Record):
+    """One run.
+
+    Attributes:
+        rows: by embedding.
+        split: that it is measured on.
+        queries: how many.
+        fit: key of the fit.
+    """
+
+    rows: dict[str, RowFigures]
+    split: str
+    queries: int
+    fit: str
+
+
+@record
+class Difference(Record):
+    """One embedding of a run, held against that of the first run.
+
+    Attributes:
+        queries: that both runs have.
+        r_at_1: difference in points.
+        mean_ap: difference in points.
+    """
+
+    queries: int
+    r_at_1: PairedTest = named("R@1")
+    mean_ap: PairedTest = named("mAP")
+
+
+@record
+class Comparison(Record):
+    """Runs side by side.
+
+    Attributes:
+        schema: 2.
+        runs: by name, the first one first.
+        against: name of the first run.
+        differences: to it, by run and embedding.
+        notes: what makes figures not comparable as they are.
+    """
+
+    schema: int
+    runs: dict[str, RunFigures]
+    against: str
+    differences: dict[str, dict[str, Difference]]
+    notes: tuple[str, ...]
 
 
 def open_run(path: Path) -> Run:
@@ -40,18 +116,20 @@ def open_run(path: Path) -> Run:
     """
     folder = path if (path / "queries.json").exists() else _latest_metrics(path)
     try:
-        metrics = json.loads((folder / "metrics.json").read_text())
-        queries = json.loads((folder / "queries.json").read_text())
+        metrics = Metrics.from_json(json.loads((folder / "metrics.json").read_text()))
+        queries = Queries.from_json(json.loads((folder / "queries.json").read_text()))
+    except StaleError as error:
+        raise StaleError(
+            f"'{folder}' was measured by another version of mofore: run `mofore evaluate -w {path}`"
+        ) from error
     except (OSError, ValueError) as error:
         raise StoreError(
             f"the metrics in '{folder}' cannot be read ({error}): run `mofore evaluate --force`"
         ) from error
-    if metrics["schema"] != SCHEMA:
-        raise StaleError(f"'{folder}' was measured by another version of mofore: run `mofore evaluate -w {path}`")
     return Run(path.name or str(path.resolve().name), metrics, queries)
 
 
-def compare(paths: Sequence[Path], rows: Sequence[str] = FIRST_ROWS) -> dict[str, Any]:
+def compare(paths: Sequence[Path], rows: Sequence[str] = FIRST_ROWS) -> Comparison:
     """Figures of each run, and paired differences of every run to the first.
 
     Differences are taken over the queries that both runs have (by id), within the row of that name.
@@ -63,49 +141,32 @@ def compare(paths: Sequence[Path], rows: Sequence[str] = FIRST_ROWS) -> dict[str
         raise UsageError("compare needs two runs or more: mofore compare RUN_A RUN_B")
     runs = _told_apart([open_run(path) for path in paths], paths)
     for run in runs:
-        unknown = [row for row in rows if row not in run.queries["rows"]]
+        unknown = [row for row in rows if row not in run.queries.rows]
         if unknown:
-            raise UsageError(f"{run.name} has no row {unknown[0]!r}; it has {', '.join(run.queries['rows'])}")
-    return {
-        "schema": SCHEMA,
-        "runs": {run.name: _figures(run, rows) for run in runs},
-        "against": runs[0].name,
-        "differences": {run.name: {row: _difference(run, runs[0], row) for row in rows} for run in runs[1:]},
-        "notes": _notes(runs),
-    }
+            raise UsageError(f"{run.name} has no row {unknown[0]!r}; it has {', '.join(run.queries.rows)}")
+    return Comparison(
+        schema=SCHEMA,
+        runs={run.name: _figures(run, rows) for run in runs},
+        against=runs[0].name,
+        differences={run.name: {row: _difference(run, runs[0], row) for row in rows} for run in runs[1:]},
+        notes=tuple(note for run in runs[1:] for note in _notes(run, runs[0])),
+    )
 
 
-def tables(found: dict[str, Any]) -> list[TableText]:
+def tables(found: Comparison) -> list[TableText]:
     """:func:`compare`'s result as tables."""
-    figures = [
-        [
-            run,
-            row,
-            percent(of_row["R@1"]),
-            interval_text(of_row["R@1_interval"]),
-            percent(of_row["mAP"]),
-            interval_text(of_row["mAP_interval"]),
-            percent(of_row["probe"]),
-            number(of_row["effective_rank"], 1),
-            number(of_row["skill"], 2),
-        ]
-        for run, of_run in found["runs"].items()
-        for row, of_row in of_run["rows"].items()
-    ]
     columns = ["run", "embedding", "R@1", "95 %", "mAP", "95 %", "probe", "eff. rank", "forecast skill"]
-    differences = [
-        [
-            run,
-            row,
-            *(text for metric in ("R@1", "mAP") for text in _difference_cells(of_row[metric])),
-            f"{of_row['queries']:,}",
-        ]
-        for run, of_run in found["differences"].items()
-        for row, of_row in of_run.items()
+    figures = [
+        [run, row, *_figure_cells(of_row)] for run, of_run in found.runs.items() for row, of_row in of_run.rows.items()
     ]
     heads = ["run", "embedding", "R@1", "95 %", "p", "mAP", "95 %", "p", "queries"]
-    tested: TableText = (f"Difference to {found['against']} over the queries of both, points", heads, differences)
-    if not any(of_row["mAP"]["n"] for of_run in found["differences"].values() for of_row in of_run.values()):
+    differences = [
+        [run, row, *_test_cells(of_row.r_at_1), *_test_cells(of_row.mean_ap), f"{of_row.queries:,}"]
+        for run, of_run in found.differences.items()
+        for row, of_row in of_run.items()
+    ]
+    tested: TableText = (f"Difference to {found.against} over the queries of both, points", heads, differences)
+    if not any(of_row.mean_ap.n for of_run in found.differences.values() for of_row in of_run.values()):
         tested = ("No differences: the runs share no query with a class that the gallery holds", [], [])
     return [("Runs, %", columns, figures), tested]
 
@@ -131,83 +192,89 @@ def _told_apart(runs: Sequence[Run], paths: Sequence[Path]) -> list[Run]:
     return [Run(name, run.metrics, run.queries) for name, run in zip(whole, runs, strict=True)]
 
 
-def _figures(run: Run, rows: Sequence[str]) -> dict[str, Any]:
-    metrics = run.metrics
-    found = {}
-    for row in rows:
-        measured = metrics["retrieval"][row]
-        found[row] = {
-            "R@1": measured["R@1"],
-            "R@1_interval": widest(measured["intervals"]["R@1"]),
-            "mAP": measured["mAP"],
-            "mAP_interval": widest(measured["intervals"]["mAP"]),
-            "probe": measured.get("probe", {}).get("accuracy"),
-            "effective_rank": metrics["health"][row]["effective_rank"],
-            "skill": metrics["forecast"]["all"].get("skill") if row == "mofore" else None,
-        }
-    settings = metrics["provenance"]
-    return {"rows": found, "split": run.queries["split"], "queries": len(run.queries["ids"]), "fit": settings["fit"]}
+def _figures(run: Run, rows: Sequence[str]) -> RunFigures:
+    figures = {row: _row_figures(run.metrics, row) for row in rows}
+    return RunFigures(rows=figures, split=run.queries.split, queries=len(run.queries.ids), fit=run.metrics.fit)
 
 
-def _difference(run: Run, first: Run, row: str) -> dict[str, Any]:
+def _row_figures(metrics: Metrics, row: str) -> RowFigures:
+    measured, whole = metrics.retrieval[row], metrics.forecast.skill.whole
+    return RowFigures(
+        r_at_1=measured.recalls.r_at_1,
+        r_at_1_interval=measured.intervals.r_at_1.widest,
+        mean_ap=measured.recalls.mean_ap,
+        mean_ap_interval=measured.intervals.mean_ap.widest,
+        probe=measured.probe.accuracy if measured.probe else None,
+        effective_rank=metrics.health[row].effective_rank,
+        skill=whole.skill if whole and row == "mofore" else None,
+    )
+
+
+def _difference(run: Run, first: Run, row: str) -> Difference:
     from ...stages.evaluate.resampling import Resampling, paired  # numpy, only here
 
-    place = {video: number for number, video in enumerate(first.queries["ids"])}
-    pairs = [(n, place[video]) for n, video in enumerate(run.queries["ids"]) if video in place]
+    place = {video: number for number, video in enumerate(first.queries.ids)}
+    pairs = [(n, place[video]) for n, video in enumerate(run.queries.ids) if video in place]
     mine, theirs = [n for n, _ in pairs], [n for _, n in pairs]
-    videos, groups = Resampling(1000, 0), _groups(run, mine)
+    videos, groups = Resampling(1000, 0), _groups(run.queries, mine)
     clustered = None if groups is None else Resampling(1000, 0, groups)
-    return {
-        "queries": len(pairs),
-        **{
-            metric: paired(
-                _values(run, row, metric, mine), _values(first, row, metric, theirs), videos, clustered, scale=100
-            )
-            for metric in ("R@1", "mAP")
-        },
-    }
+
+    def tested(of_mine: Sequence[float | None], of_theirs: Sequence[float | None]) -> PairedTest:
+        return paired(_values(of_mine, mine), _values(of_theirs, theirs), videos, clustered, scale=100)
+
+    own, other = run.queries.rows[row], first.queries.rows[row]
+    return Difference(
+        queries=len(pairs),
+        r_at_1=tested(own.hits(), other.hits()),
+        mean_ap=tested(own.average_precision, other.average_precision),
+    )
 
 
-def _values(run: Run, row: str, metric: str, rows: Sequence[int]) -> Float64:
+def _values(given: Sequence[float | None], rows: Sequence[int]) -> Float64:
     import numpy as np
 
-    of_row = run.queries["rows"][row]
-    if metric == "mAP":
-        return np.array([of_row["AP"][n] for n in rows], np.float64)  # None becomes nan
-    if "R@1" in of_row:
-        return np.array([of_row["R@1"][n] for n in rows], np.float64)
-    hits = [of_row["first_hit"][n] for n in rows]  # of an index that took ties in the order of the gallery
-    return np.array([np.nan if hit is None else float(hit == 1) for hit in hits], np.float64)
+    return np.array([given[n] for n in rows], np.float64)  # None becomes nan
 
 
-def _groups(run: Run, rows: Sequence[int]) -> Int64 | None:
+def _groups(queries: Queries, rows: Sequence[int]) -> Int64 | None:
     from ...stages.evaluate.video_classes import recordings
 
-    ids, labels, groups = ([run.queries[key][n] for n in rows] for key in ("ids", "labels", "groups"))
+    ids, groups = [queries.ids[n] for n in rows], [queries.groups[n] for n in rows]
+    labels = [queries.labels[n] for n in rows]
     of_each = [label if isinstance(label, list) else [label] if label is not None else [] for label in labels]
     return recordings(ids, of_each, groups)
 
 
-def _difference_cells(tested: dict[str, Any]) -> list[str]:
-    return [difference_text(tested), interval_text(widest(tested)), number(tested["p"], 3)]
+def _figure_cells(row: RowFigures) -> list[str]:
+    return [
+        percent(row.r_at_1),
+        interval_text(row.r_at_1_interval),
+        percent(row.mean_ap),
+        interval_text(row.mean_ap_interval),
+        percent(row.probe),
+        number(row.effective_rank, 1),
+        number(row.skill, 2),
+    ]
 
 
-def _notes(runs: Sequence[Run]) -> list[str]:
+def _test_cells(tested: PairedTest) -> list[str]:
+    return [difference_text(tested), interval_text(tested.intervals.widest), number(tested.p, 3)]
+
+
+def _notes(run: Run, first: Run) -> list[str]:
     """What makes figures of these runs not comparable as they are."""
-    return [note for run in runs[1:] for note in _notes_of(run, runs[0])]
-
-
-def _notes_of(run: Run, first: Run) -> list[str]:
     names = f"{run.name} and {first.name}"
-    mine, theirs = {*run.queries["ids"]}, {*first.queries["ids"]}
-    here, there = run.metrics["protocol"], first.metrics["protocol"]
+    mine, theirs = {*run.queries.ids}, {*first.queries.ids}
+    here, there = run.metrics.protocol, first.metrics.protocol
     notes = []
-    if run.queries["split"] != first.queries["split"]:
-        notes.append(f"{names} are measured on the splits {run.queries['split']} and {first.queries['split']}")
+    if run.queries.split != first.queries.split:
+        notes.append(f"{names} are measured on the splits {run.queries.split} and {first.queries.split}")
     if mine != theirs:
         notes.append(f"{names} share {len(mine & theirs):,} queries; differences are over these alone")
-    if here["gallery"] != there["gallery"]:
-        notes.append(f"{names} have galleries of {here['gallery']:,} and {there['gallery']:,} videos")
-    settings = {"centered": "index.center", "views": "index.views"}
-    notes.extend(f"{names} differ in {said}" for key, said in settings.items() if here[key] != there[key])
+    if here.gallery != there.gallery:
+        notes.append(f"{names} have galleries of {here.gallery:,} and {there.gallery:,} videos")
+    if here.centered != there.centered:
+        notes.append(f"{names} differ in index.center")
+    if here.views != there.views:
+        notes.append(f"{names} differ in index.views")
     return notes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ...data.metrics import Metrics
 from .. import console
 from ..config import load_config
 from ..run import Outcome, Request, execute
@@ -35,7 +36,7 @@ def run_demo(root: Path, watcher: console.Console) -> Outcome:
         _draw(root / "videos", watcher, len(MOTIONS) * GROUPS * CLIPS)
         init_workspace(root, NewWorkspace([root / "videos"], backbone=BACKBONE), estimating=False)
     outcome = execute(workspace, load_config(workspace.config), Request(), watcher)
-    console.show_metrics(json.loads(workspace.metrics.read_text()))
+    console.show_metrics(Metrics.from_json(json.loads(workspace.metrics.read_text())))
     console.say(EXPLANATION.format(chance=100 / len(MOTIONS)))
     console.say(f"look at it: mofore status -w {root}; mofore search v_{MOTIONS[0]}_g01_c01 -w {root}")
     return outcome

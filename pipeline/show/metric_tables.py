@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from ...data.figures import Health, Interval, PairedTest, Spread
+from ...data.metrics import Metrics
+from ...data.record import Absent
+from ...data.retrieval_figures import OfficialRow, RetrievalFigures, SplitRow
 from ...data.wording import counted
 from .metric_reasons import unmatched, why_left_out, why_without_classes, why_without_forecast, why_without_retrieval
 from .table_layout import NOTHING, TableText
 
 
-def metric_tables(metrics: dict[str, Any]) -> list[TableText]:
+def metric_tables(metrics: Metrics) -> list[TableText]:
     """All tables that have something to show, and lines that say why others have not.
 
     Without classes, what needs none comes first, and one line says what they would change.
@@ -25,14 +30,14 @@ def metric_tables(metrics: dict[str, Any]) -> list[TableText]:
     return [(title, columns, rows) for title, columns, rows in tables if rows or (title and not columns)]
 
 
-def _without_retrieval(metrics: dict[str, Any]) -> list[TableText]:
+def _without_retrieval(metrics: Metrics) -> list[TableText]:
     """What the classes still say where figures of retrieval would say nothing."""
-    if metrics["protocol"]["classes"] == 1:
+    if metrics.protocol.classes == 1:
         return [_protocols(metrics, recalls=False)]
     return [_classes(metrics, accuracies=False), _protocols(metrics)]
 
 
-def _of_videos(metrics: dict[str, Any]) -> list[TableText]:
+def _of_videos(metrics: Metrics) -> list[TableText]:
     """What can be said without classes."""
     return [_health(metrics), _forecast(metrics), _table2(metrics), _order(metrics)]
 
@@ -41,20 +46,21 @@ def _line(text: str) -> TableText:
     return text, [], []
 
 
-def _retrieval(metrics: dict[str, Any]) -> TableText:
-    protocol, rows = metrics["protocol"], metrics["retrieval"]
-    centred = "centred with the gallery's mean" if protocol["centered"] else "not centred"
-    queries = f"{counted(next(iter(rows.values()))['queries'], 'query', 'queries')}{unmatched(metrics)}"
-    where = f"{queries}, {protocol['gallery']:,} in the gallery, split {protocol['split']}"
-    texts = [_retrieval_row(name, row, protocol["tested_against"]) for name, row in rows.items()]
+def _retrieval(metrics: Metrics) -> TableText:
+    protocol, rows = metrics.protocol, metrics.retrieval
+    first = next(iter(rows.values()))
+    centred = "centred with the gallery's mean" if protocol.centered else "not centred"
+    queries = f"{counted(first.recalls.queries, 'query', 'queries')}{unmatched(metrics)}"
+    where = f"{queries}, {protocol.gallery:,} in the gallery, split {protocol.split}"
+    texts = [_retrieval_row(name, row) for name, row in rows.items()]
     columns = ["embedding", "R@1", "95 %", "R@5", "R@10", "R@20", "R@50", "mAP", "95 %", "mAP against raw"]
-    over = _over(next(iter(rows.values()))["intervals"]["mAP"])
+    over = "recordings" if first.intervals.mean_ap.interval_by_group else "videos"
     return f"Retrieval, % ({where}; {centred}, exact; 95 %: over {over}{_ties(rows)})", columns, texts
 
 
-def _ties(rows: dict[str, Any]) -> str:
+def _ties(rows: Mapping[str, RetrievalFigures]) -> str:
     """How many queries have equally similar videos of several classes where it matters, if any have."""
-    tied = {name: row.get("queries_with_ties", 0) for name, row in rows.items()}
+    tied = {name: row.recalls.queries_with_ties or 0 for name, row in rows.items()}
     most = max(tied, key=lambda name: tied[name])
     if not tied[most]:
         return ""
@@ -62,30 +68,35 @@ def _ties(rows: dict[str, Any]) -> str:
     return f"; up to {have} equally near videos of several classes ({most}): expectations"
 
 
-def _retrieval_row(name: str, row: dict[str, Any], reference: str) -> list[str]:
-    spans = {metric: interval_text(widest(row["intervals"][metric])) for metric in ("R@1", "mAP")}
-    recalls = [percent(row[f"R@{k}"]) for k in (5, 10, 20, 50)]
-    tested = row[f"against_{reference}"]
-    verdict = difference_text(tested["mAP"]) if tested else ""
-    return [name, percent(row["R@1"]), spans["R@1"], *recalls, percent(row["mAP"]), spans["mAP"], verdict]
+def _retrieval_row(name: str, row: RetrievalFigures) -> list[str]:
+    found, tested = row.recalls, row.against_reference
+    return [
+        name,
+        percent(found.r_at_1),
+        interval_text(row.intervals.r_at_1.widest),
+        *(percent(rate) for rate in (found.r_at_5, found.r_at_10, found.r_at_20, found.r_at_50)),
+        percent(found.mean_ap),
+        interval_text(row.intervals.mean_ap.widest),
+        difference_text(tested.mean_ap) if tested else "",
+    ]
 
 
-def _classes(metrics: dict[str, Any], *, accuracies: bool = True) -> TableText:
-    shots = sorted({n for row in metrics["retrieval"].values() for n in row["few_shot"]}, key=int)
+def _classes(metrics: Metrics, *, accuracies: bool = True) -> TableText:
+    shots = sorted({n for row in metrics.retrieval.values() for n in row.few_shot}, key=int)
     columns = ["embedding", "1-NN", "20-NN", "probe", "95 %", *(f"{n}-shot" for n in shots), "NMI", "silhouette"]
     texts = []
-    for name, row in metrics["retrieval"].items():
-        cluster, probed = metrics["clustering"][name], row.get("probe", {})
+    for name, row in metrics.retrieval.items():
+        cluster, probed = metrics.clustering[name], row.probe if accuracies else None
         texts.append(
             [
                 name,
-                percent(row["knn_1"] if accuracies else None),
-                percent(row["knn_20"] if accuracies else None),
-                percent(probed.get("accuracy") if accuracies else None),
-                interval_text(widest(probed) if accuracies else None),
-                *(percent(row["few_shot"].get(n, {}).get("mean")) for n in shots),
-                number(cluster["nmi"], 2),
-                number(cluster["silhouette"], 2),
+                percent(row.knn_1 if accuracies else None),
+                percent(row.knn_20 if accuracies else None),
+                percent(probed.accuracy if probed else None),
+                interval_text(probed.intervals.widest if probed else None),
+                *(percent(row.few_shot[n].mean if n in row.few_shot else None) for n in shots),
+                number(cluster.nmi, 2),
+                number(cluster.silhouette, 2),
             ]
         )
     title = "Classes from frozen embeddings, accuracy in %" if accuracies else "Clusters of the test videos' classes"
@@ -94,38 +105,41 @@ def _classes(metrics: dict[str, Any], *, accuracies: bool = True) -> TableText:
     return title, columns, texts if any({*text[1:]} - {"-"} for text in texts) else []
 
 
-def _protocols(metrics: dict[str, Any], *, recalls: bool = True) -> TableText:
+def _protocols(metrics: Metrics, *, recalls: bool = True) -> TableText:
     columns = ["split", "embedding", "R@1", "mAP", "queries", "nearest of own recording", "R@1 without", "fit saw"]
-    texts = []
-    for split, measured in metrics["protocols"].items():
-        if split == "official":
-            continue
-        for name, row in measured["rows"].items():
-            alone = row["without_same_group"]
-            nothing_of_own = row["nearest_of_same_group"] is not None  # recordings are known, and on one side each
-            without = alone["R@1"] if alone else row["R@1"] if nothing_of_own else None
-            texts.append(
-                [
-                    split,
-                    name,
-                    percent(row["R@1"] if recalls else None),
-                    percent(row["mAP"] if recalls else None),
-                    f"{row['queries']:,}",
-                    percent(row["nearest_of_same_group"]),
-                    percent(without if recalls else None),
-                    percent(row.get("queries_that_the_fit_saw")),
-                ]
-            )
-    for name, row in metrics["protocols"].get("official", {}).items() if recalls else ():
-        saw = row.get("queries_that_the_fit_saw")
-        means = [_spread(row.get("R@1")), _spread(row.get("mAP")), "", "", "", percent(saw["mean"]) if saw else "-"]
-        texts.append(["official 1-3", name, *means])
+    texts = [
+        [split, name, *_split_row(row, recalls=recalls)]
+        for split, measured in metrics.protocols.splits.items()
+        for name, row in measured.rows.items()
+    ]
+    if recalls:
+        official = metrics.protocols.official or {}
+        texts.extend(["official 1-3", name, *_official_row(row)] for name, row in official.items())
     title = "The same embeddings on every split, % (fit saw: queries that this fit was trained on)"
     told = [columns.index(name) for name in ("R@1", "nearest of own recording")]
     return title, columns, texts if any(text[n] not in NOTHING for text in texts for n in told) else []
 
 
-def _health(metrics: dict[str, Any]) -> TableText:
+def _split_row(row: SplitRow, *, recalls: bool) -> list[str]:
+    alone, whole = row.without_same_group, row.recalls
+    nothing_of_own = row.nearest_of_same_group is not None  # recordings are known, and on one side each
+    without = alone.r_at_1 if alone else whole.r_at_1 if nothing_of_own else None
+    return [
+        percent(whole.r_at_1 if recalls else None),
+        percent(whole.mean_ap if recalls else None),
+        f"{whole.queries:,}",
+        percent(row.nearest_of_same_group),
+        percent(without if recalls else None),
+        percent(row.queries_that_the_fit_saw),
+    ]
+
+
+def _official_row(row: OfficialRow) -> list[str]:
+    saw = row.queries_that_the_fit_saw
+    return [_spread(row.r_at_1), _spread(row.mean_ap), "", "", "", percent(saw.mean if saw else None)]
+
+
+def _health(metrics: Metrics) -> TableText:
     columns = [
         "embedding",
         "eff. rank",
@@ -137,64 +151,70 @@ def _health(metrics: dict[str, Any]) -> TableText:
         "group probe",
         "chance",
     ]
-    texts = []
-    for name, row in metrics["health"].items():
-        group = row.get("group_probe", {})
-        texts.append(
-            [
-                name,
-                number(row["effective_rank"], 1),
-                f"{row['dimensions']:.0f}",
-                number(row.get("alignment"), 3),
-                number(row.get("uniformity"), 2),
-                number(row["anisotropy"], 3),
-                number(metrics["retrieval"][name]["hubness"], 2),
-                percent(group.get("accuracy")),
-                percent(group.get("chance")),
-            ]
-        )
-    measured = any(row["hubness"] is not None for row in metrics["retrieval"].values())
-    hubness = "; hubness of the gallery, centred" if measured and metrics["protocol"]["centered"] else ""
-    title = f"Health of the spaces (eff. rank and anisotropy near 1: collapse; not centred{hubness})"
+    hubness = {name: row.hubness for name, row in metrics.retrieval.items()}
+    texts = [[name, *_health_row(row, hubness[name])] for name, row in metrics.health.items()]
+    measured = any(skew is not None for skew in hubness.values())
+    of_gallery = "; hubness of the gallery, centred" if measured and metrics.protocol.centered else ""
+    title = f"Health of the spaces (eff. rank and anisotropy near 1: collapse; not centred{of_gallery})"
     return title, columns, texts
 
 
-def _forecast(metrics: dict[str, Any]) -> TableText:
-    if not metrics["forecast"]["gaps"]:
+def _health_row(row: Health, hubness: float | None) -> list[str]:
+    group = row.group_probe
+    return [
+        number(row.effective_rank, 1),
+        f"{row.dimensions:.0f}",
+        number(None if isinstance(row.alignment, Absent) else row.alignment, 3),
+        number(row.uniformity, 2),
+        number(row.anisotropy, 3),
+        number(hubness, 2),
+        percent(group.accuracy if group else None),
+        percent(group.chance if group else None),
+    ]
+
+
+def _forecast(metrics: Metrics) -> TableText:
+    gaps, unit = metrics.forecast.skill.gaps, metrics.forecast.unit
+    if not gaps:
         return _line(why_without_forecast(metrics))
-    trivial = ("persistence", "climatology", "chance")
     texts = [
         [
             f"g = {gap}",
-            figure(row["mse"]),
-            *(figure(row[kind]["mse"]) for kind in trivial),
-            number(row["cosine"], 3),
-            number(row["r2"], 3),
-            figure(row["skill"]),
-            f"{row['n']:,}",
+            figure(row.mse),
+            *(figure(trivial.mse) for trivial in (row.persistence, row.climatology, row.chance)),
+            number(row.cosine, 3),
+            number(row.r2, 3),
+            figure(row.skill),
+            f"{row.n:,}",
         ]
-        for gap, row in metrics["forecast"]["gaps"].items()
+        for gap, row in gaps.items()
     ]
     title = "Forecast (MSE of unit vectors, mean over the width; skill: against persistence, R2: against climatology)"
-    return title, [f"gap, {metrics['forecast']['unit']}", "MSE", *trivial, "cosine", "R2", "skill", "n"], texts
+    columns = [f"gap, {unit}", "MSE", "persistence", "climatology", "chance", "cosine", "R2", "skill", "n"]
+    return title, columns, texts
 
 
-def _table2(metrics: dict[str, Any]) -> TableText:
-    rows = {name: row for name, row in metrics["table2"].items() if name != "named_pairs" and row["n"]}
-    if not metrics["protocol"]["classes"] and "different_class" in rows:  # the pairs are then any, not the paper's
-        rows = {**rows, "different_class": {**rows["different_class"], "paper": None}}
-    names = {} if metrics["protocol"]["classes"] else {"different_class": "different videos"}
+def _table2(metrics: Metrics) -> TableText:
+    rows = metrics.table2.rows()
+    if not metrics.protocol.classes:  # the pairs are then any, not the paper's
+        any_pairs = replace(metrics.table2.different_class, paper=None)
+        rows = {"different videos" if n == "different_class" else n: row for n, row in rows.items()}
+        rows["different videos"] = any_pairs
     texts = [
-        [names.get(name, name), number(row["mean"], 4), number(row["sd"], 4), f"{row['n']:,}", number(row["paper"], 4)]
+        [name, number(row.mean, 4), number(row.sd, 4), f"{row.n:,}", number(row.paper, 4)]
         for name, row in rows.items()
+        if row.n
     ]
     return "Table 2 as distributions (the paper prints single pairs)", ["row", "mean", "sd", "n", "paper"], texts
 
 
-def _order(metrics: dict[str, Any]) -> TableText:
-    kinds = ("reversed", "shuffled", "half_speed", "unrelated")
-    texts = [[name, *(number(row[kind]["mean"], 4) for kind in kinds)] for name, row in metrics["order"].items()]
-    return "Cosine of a clip with itself in another order (1: blind to order)", ["embedding", *kinds], texts
+def _order(metrics: Metrics) -> TableText:
+    columns = ["embedding", "reversed", "shuffled", "half_speed", "unrelated"]
+    texts = [
+        [name, *(number(kind.mean, 4) for kind in (row.reversed, row.shuffled, row.half_speed, row.unrelated))]
+        for name, row in metrics.order.items()
+    ]
+    return "Cosine of a clip with itself in another order (1: blind to order)", columns, texts
 
 
 def price_table(prices: Sequence[Mapping[str, Any]]) -> TableText:
@@ -216,35 +236,23 @@ def price_table(prices: Sequence[Mapping[str, Any]]) -> TableText:
     return title, ["index", "kind", "vectors", "@1", "@10", "@50", "build s", "B each", "1 by 1", "many"], texts
 
 
-def difference_text(tested: dict[str, Any]) -> str:
+def difference_text(tested: PairedTest) -> str:
     """A paired difference with its verdict: ``+1.2 better``."""
-    if tested["verdict"] is None:
-        return "-"
-    return f"{tested['difference']:+.1f} {tested['verdict']}"
+    return "-" if tested.verdict is None else f"{tested.difference:+.1f} {tested.verdict}"
 
 
-def widest(intervals: Mapping[str, Any]) -> list[float] | None:
-    """The interval over recordings where these are known, since their clips are not independent; else over videos."""
-    found: list[float] | None = intervals.get("interval_by_group") or intervals.get("interval")
-    return found
-
-
-def _over(intervals: Mapping[str, Any]) -> str:
-    return "recordings" if intervals.get("interval_by_group") else "videos"
-
-
-def interval_text(interval: list[float] | None) -> str:
-    """Both ends of an interval in percent, ``81.0-88.1``; a dash where there is none."""
-    return "-" if interval is None else f"{interval[0]:.1f}-{interval[1]:.1f}"
+def interval_text(interval: Interval | None) -> str:
+    """``81.0-88.1``."""
+    return "-" if interval is None else f"{interval.low:.1f}-{interval.high:.1f}"
 
 
 def percent(value: float | None) -> str:
-    """A value in percent with one digit after the point; a dash where there is none."""
+    """One digit."""
     return "-" if value is None else f"{value:.1f}"
 
 
 def number(value: float | None, digits: int) -> str:
-    """A value with so many digits after the point; a dash where there is none."""
+    """So many digits."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
@@ -253,5 +261,5 @@ def figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _spread(row: dict[str, float] | None) -> str:
-    return "-" if row is None else f"{row['mean']:.1f} ± {row['sd']:.1f}"
+def _spread(spread: Spread | None) -> str:
+    return "-" if spread is None else f"{spread.mean:.1f} ± {spread.sd:.1f}"
