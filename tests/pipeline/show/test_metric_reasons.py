@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mofore.data.metrics import Metrics
 from mofore.data.types import Split, Video
 from mofore.pipeline.show.metric_tables import metric_tables
 
@@ -20,7 +21,7 @@ def split_of(videos: tuple[Video, ...], test: frozenset[str] = LAST) -> Split:
 
 def shown(metrics: dict[str, Any]) -> tuple[list[str], dict[str, list[str]]]:
     """Titles and lines in their order, and the columns of each table."""
-    tables = metric_tables(metrics)
+    tables = metric_tables(Metrics.from_json(metrics))
     return [title for title, _, _ in tables], {title.split()[0]: columns for title, columns, _ in tables if columns}
 
 
@@ -38,7 +39,7 @@ def test_without_classes_one_line_after_all_that_needs_none(tmp_path: Path) -> N
     assert titles[-1].startswith("Retrieval and classes: no video has a class.")
     assert "data.layout, data.table" in titles[-1]
     assert "mofore duplicates" in titles[-1]
-    rows = next(rows for title, _, rows in metric_tables(metrics) if title.startswith("Table 2"))
+    rows = next(rows for title, _, rows in metric_tables(Metrics.from_json(metrics)) if title.startswith("Table 2"))
     assert [row[0] for row in rows] == ["forecast_mse", "same_video", "different videos", "temporal_consistency"]
 
 

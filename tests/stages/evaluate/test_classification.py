@@ -35,13 +35,14 @@ def test_knn_is_scikit_learns(k: int) -> None:
 def test_few_shots_are_the_nearest_mean_of_as_many_examples() -> None:
     easy, hard = few_shot(sides(0.01), 0), few_shot(sides(), 0)
     assert list(hard) == ["1", "2", "4", "8", "16"]
-    assert easy["1"]["mean"] == 100
-    assert hard["16"]["mean"] > hard["1"]["mean"] + 5
+    assert easy["1"].mean == 100
+    assert hard["16"].mean > hard["1"].mean + 5
     given = sides()
     few = Sides(given.queries_QE, given.gallery_NE[:10], given.class_Q, given.class_N[:10])
     means = l2_normalize(np.stack([few.gallery_NE[few.class_N == c].mean(axis=0) for c in range(5)]))
     expected = 100 * float(((few.queries_QE @ means.T).argmax(axis=1) == few.class_Q).mean())
-    assert few_shot(few, 0)["2"] == {"mean": pytest.approx(expected), "sd": 0.0, "draws": 5}, "all there are: no chance"
+    two = few_shot(few, 0)["2"]
+    assert (two.mean, two.sd, two.draws) == (pytest.approx(expected), 0.0, 5), "all there are: no chance"
     assert "4" not in few_shot(few, 0)
 
 

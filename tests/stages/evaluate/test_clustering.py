@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 
+from mofore.data.retrieval_figures import Clusters
 from mofore.stages.evaluate.clustering import clustering, kmeans, mutual_information, silhouette
 
 from .test_classification import clustered
@@ -26,7 +27,7 @@ def test_silhouette_is_scikit_learns() -> None:
 
 def test_clear_clusters_are_found_and_the_same_each_time() -> None:
     vectors, labels = clustered(100, 0, spread=0.05)
-    assert clustering(vectors, labels, 0)["nmi"] == pytest.approx(1.0)
+    assert clustering(vectors, labels, 0).nmi == pytest.approx(1.0)
     noisy, labels = clustered(100, 0)
     assert np.array_equal(kmeans(noisy, 5, 3), kmeans(noisy, 5, 3))
     assert clustering(noisy, labels, 0) == clustering(noisy, labels, 0)
@@ -34,5 +35,5 @@ def test_clear_clusters_are_found_and_the_same_each_time() -> None:
 
 def test_one_class_or_too_few_videos_have_no_clusters() -> None:
     vectors, _ = clustered(10, 0)
-    assert clustering(vectors, np.zeros(10, np.int64), 0) == {"nmi": None, "silhouette": None, "clusters": 1}
-    assert clustering(vectors, np.arange(10), 0)["nmi"] is None
+    assert clustering(vectors, np.zeros(10, np.int64), 0) == Clusters(nmi=None, silhouette=None, clusters=1)
+    assert clustering(vectors, np.arange(10), 0).nmi is None

@@ -25,12 +25,11 @@ def test_logistic_regression_is_scikit_learns(c: float) -> None:
 def test_c_is_chosen_without_looking_at_the_queries() -> None:
     given = sides()
     swapped = Sides(given.queries_QE[::-1].copy(), given.gallery_NE, given.class_Q, given.class_N)
-    first, right_Q = probe(given, 0)
-    second, _ = probe(swapped, 0)
-    assert first["C"] == second["C"]
-    assert first["C"] in GRID
-    assert first["accuracy"] == pytest.approx(100 * right_Q.mean())
-    assert first["accuracy"] > 60 > second["accuracy"]
+    first, second = probe(given, 0), probe(swapped, 0)
+    assert first.c == second.c
+    assert first.c in GRID
+    assert first.accuracy == pytest.approx(100 * first.right_Q.mean())
+    assert 100 * first.right_Q.mean() > 60 > 100 * second.right_Q.mean()
 
 
 def test_recordings_are_held_out_whole() -> None:
@@ -40,14 +39,14 @@ def test_recordings_are_held_out_whole() -> None:
     vectors = rng.standard_normal((20, 64)).astype(np.float32)[group]
     labels = (np.arange(20) % 2)[group]
     given = Sides(vectors[:4], vectors, labels[:4], labels, group[:4], group)
-    assert probe(given, 0)[0]["accuracy_held_out"] < 90
+    assert (probe(given, 0).accuracy_held_out or 100) < 90
     mixed = Sides(vectors[:4], vectors, labels[:4], labels)
-    assert probe(mixed, 0)[0]["accuracy_held_out"] > 95
+    assert (probe(mixed, 0).accuracy_held_out or 0) > 95
 
 
 def test_one_class_has_no_probe() -> None:
     given = sides()
     single = Sides(given.queries_QE, given.gallery_NE, given.class_Q, np.zeros_like(given.class_N))
-    figures, right_Q = probe(single, 0)
-    assert figures["accuracy"] is None
-    assert np.isnan(right_Q).all()
+    found = probe(single, 0)
+    assert found.accuracy is None
+    assert np.isnan(found.right_Q).all()

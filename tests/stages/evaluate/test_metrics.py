@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mofore.data.figures import Distribution, ForecastAtGap, ForecastSkill, GroupProbe
 from mofore.data.settings import FitSettings
 from mofore.data.types import Video
 from mofore.stages.evaluate.baselines import pca_whitened
@@ -39,24 +40,29 @@ def memory() -> FrameTensors:
     return FrameTensors.of(table([30, 40, 22, 60]), torch.device("cpu"))
 
 
+def _whole(found: ForecastSkill) -> ForecastAtGap:
+    assert found.whole is not None
+    return found.whole
+
+
 def test_a_forecast_that_repeats_the_context_has_skill_zero() -> None:
     forecaster = persistence_forecaster()
     climate = climatology(forecaster, memory(), SETTINGS, views=5)
     metrics = forecast_metrics(forecaster, memory(), SETTINGS, climate)
-    assert set(metrics["gaps"]) == {"0", "2", "4", "6", "8"}
-    for row in (*metrics["gaps"].values(), metrics["all"]):
-        assert row["skill"] == pytest.approx(0.0)
-        assert row["mse"] == pytest.approx(row["persistence"]["mse"])
-        assert row["mse"] == pytest.approx(2 * (1 - row["cosine"]) / 6, rel=1e-4), "unit vectors: 2 (1 - cos) / E"
-        assert row["r2"] == pytest.approx(1 - row["mse"] / row["climatology"]["mse"])
-    errors = [row["mse"] for row in metrics["gaps"].values()]
+    assert set(metrics.gaps) == {"0", "2", "4", "6", "8"}
+    for row in (*metrics.gaps.values(), _whole(metrics)):
+        assert row.skill == pytest.approx(0.0)
+        assert row.mse == pytest.approx(row.persistence.mse)
+        assert row.mse == pytest.approx(2 * (1 - row.cosine) / 6, rel=1e-4), "unit vectors: 2 (1 - cos) / E"
+        assert row.r2 == pytest.approx(1 - row.mse / row.climatology.mse)
+    errors = [row.mse for row in metrics.gaps.values()]
     assert errors == sorted(errors), "a drifting video is harder to forecast the further ahead"
-    assert metrics["all"]["n"] == 5 * 4 * 3
+    assert _whole(metrics).n == 5 * 4 * 3
 
 
 def test_chance_is_another_videos_future() -> None:
     metrics = forecast_metrics(persistence_forecaster(), memory(), SETTINGS, torch.zeros(6))
-    assert metrics["all"]["chance"]["cosine"] < metrics["all"]["cosine"]
+    assert _whole(metrics).chance.cosine < _whole(metrics).cosine
 
 
 def test_chance_is_not_the_next_clip_of_the_same_recording() -> None:
@@ -65,7 +71,7 @@ def test_chance_is_not_the_next_clip_of_the_same_recording() -> None:
     own[1::2] = own[::2]  # in the catalog's order every video is followed by its twin
     twins = FrameTensors.of(frames, torch.device("cpu"))
     metrics = forecast_metrics(persistence_forecaster(), twins, SETTINGS, torch.zeros(6))
-    assert metrics["all"]["chance"]["cosine"] < 0.9
+    assert _whole(metrics).chance.cosine < 0.9
 
 
 def test_strangers_are_other_videos_each_of_them_once() -> None:
@@ -84,7 +90,9 @@ def test_only_gaps_that_were_trained_are_probed() -> None:
 
 def test_videos_too_short_for_any_gap_leave_no_rows() -> None:
     short = FrameTensors.of(table([5, 6]), torch.device("cpu"))
-    assert forecast_metrics(persistence_forecaster(), short, SETTINGS, torch.zeros(6)) == {"gaps": {}, "all": {}}
+    assert forecast_metrics(persistence_forecaster(), short, SETTINGS, torch.zeros(6)) == ForecastSkill(
+        gaps={}, whole=None
+    )
 
 
 def test_gaps_are_spread_over_the_range() -> None:
@@ -101,11 +109,11 @@ def test_a_collapsed_space_shows() -> None:
     pairs = np.array([[0, 1], [1, 2], [0, 3]])
     collapsed = health(np.tile(l2_normalize(np.ones((1, 4), np.float32)), (5, 1)), pairs)
     spread = health(np.eye(5, dtype=np.float32), pairs)
-    assert collapsed["unrelated_cosine"] == pytest.approx(1.0)
-    assert collapsed["uniformity"] == pytest.approx(0.0, abs=1e-6)
-    assert collapsed["sd_mean"] == pytest.approx(0.0, abs=1e-6)
-    assert spread["unrelated_cosine"] == 0.0
-    assert spread["uniformity"] == pytest.approx(-4.0)
+    assert collapsed.unrelated_cosine == pytest.approx(1.0)
+    assert collapsed.uniformity == pytest.approx(0.0, abs=1e-6)
+    assert collapsed.sd_mean == pytest.approx(0.0, abs=1e-6)
+    assert spread.unrelated_cosine == 0.0
+    assert spread.uniformity == pytest.approx(-4.0)
 
 
 def video(name: str, label: str | None, group: str | None) -> Video:
@@ -141,12 +149,12 @@ def test_the_papers_pairs_are_found_by_name() -> None:
     views = l2_normalize(np.arange(2 * 3 * 4, dtype=np.float32).reshape(-1, 4) + 1).reshape(2, 3, 4)
     found = named_pairs(videos, (views[:, 0], views[:, 2]), views[:, 0])
     assert set(found) == {"same_video", "same_class"}
-    assert found["same_class"]["cosine"] == pytest.approx(float(views[0, 0] @ views[1, 0]))
-    assert found["same_video"]["cosine"] == pytest.approx(float(views[0, 0] @ views[0, 2]))
+    assert found["same_class"].cosine == pytest.approx(float(views[0, 0] @ views[1, 0]))
+    assert found["same_video"].cosine == pytest.approx(float(views[0, 0] @ views[0, 2]))
 
 
 def test_an_empty_sample_has_no_mean() -> None:
-    assert distribution(np.empty(0)) == {"mean": None, "sd": None, "n": 0, "paper": None}
+    assert distribution(np.empty(0)) == Distribution(mean=None, sd=None, n=0, paper=None)
 
 
 def test_anisotropy_is_the_mean_cosine_of_all_pairs() -> None:
@@ -169,12 +177,12 @@ def test_a_recording_in_the_embedding_shows_beside_chance() -> None:
     labels = np.repeat([0, 1], 12)
     recordings = l2_normalize(np.eye(8, dtype=np.float32)[group] + 0.01)
     found = group_probe(recordings, labels, group)
-    assert found == {"accuracy": 100.0, "chance": pytest.approx(100 * 2 / 11), "n": 24}
+    assert (found.accuracy, found.chance, found.n) == (100.0, pytest.approx(100 * 2 / 11), 24)
     blind = group_probe(
         l2_normalize(np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)), labels, group
     )
-    assert blind["accuracy"] < 50
-    assert group_probe(recordings, labels, np.arange(24)) == {"accuracy": None, "chance": None, "n": 0}
+    assert (blind.accuracy or 100) < 50
+    assert group_probe(recordings, labels, np.arange(24)) == GroupProbe(accuracy=None, chance=None, n=0)
 
 
 def test_whitening_keeps_the_directions_that_hold_half() -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mofore.data.retrieval_figures import Recalls, SplitRow
 from mofore.data.types import Split, Video
 from mofore.stages.evaluate.protocol import EvaluationSplit, mean_and_sd
 from mofore.stages.vectors.normalize import l2_normalize
@@ -44,6 +45,17 @@ def test_both_sides_are_centred_with_the_training_videos() -> None:
     assert np.array_equal(protocol.sides(vectors, centered=False).gallery_NE, vectors[[0, 2]])
 
 
+def row(recall: float, mean_ap: float | None) -> SplitRow:
+    found = Recalls(
+        **dict.fromkeys(("r_at_1", "r_at_5", "r_at_10", "r_at_20", "r_at_50"), recall),
+        mean_ap=mean_ap,
+        queries=3,
+        queries_without_a_match=0,
+    )
+    return SplitRow(recalls=found, nearest_of_same_group=None, without_same_group=None, queries_that_the_fit_saw=None)
+
+
 def test_mean_and_sd_are_over_splits() -> None:
-    rows = [{"R@1": 80.0, "mAP": 1.0, "queries": 3}, {"R@1": 90.0, "mAP": None, "queries": 3}]
-    assert mean_and_sd(rows) == {"R@1": {"mean": 85.0, "sd": pytest.approx(7.0711, abs=1e-4)}}
+    found = mean_and_sd([row(80.0, 1.0), row(90.0, None)]).as_json()
+    assert found["R@1"] == {"mean": 85.0, "sd": pytest.approx(7.0711, abs=1e-4)}
+    assert set(found) == {"R@1", "R@5", "R@10", "R@20", "R@50"}, "figures that all of them have"

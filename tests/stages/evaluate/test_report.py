@@ -10,11 +10,11 @@ import pytest
 
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.errors import StageError
+from mofore.data.metrics import SCHEMA, Metrics
 from mofore.data.progress import Silent
 from mofore.data.settings import EvaluateSettings, FitSettings, IndexSettings
 from mofore.data.types import Split, Video
 from mofore.stages.evaluate import stage as evaluate
-from mofore.stages.evaluate.report import SCHEMA
 from mofore.stages.fit import stage as fit
 
 FRAMES, WIDTH = 12, 8
@@ -55,7 +55,9 @@ def measure(tmp_path: Path, videos: tuple[Video, ...], split: Split, **changes: 
     if not (tmp_path / "fit" / "0a").exists():
         fit.run(FIT, frames, tmp_path / "fit" / "0a", progress=Silent())
     inputs = given(tmp_path, videos, frames, split, replace(INDEX, **changes))
-    metrics, _ = evaluate.run(MEASURED, inputs, tmp_path / "evaluate", progress=Silent())
+    found, _ = evaluate.run(MEASURED, inputs, tmp_path / "evaluate", progress=Silent())
+    metrics = found.as_json()
+    assert Metrics.from_json(metrics) == found
     assert json.loads((tmp_path / "evaluate" / "metrics.json").read_text()) == metrics, "all of it is JSON"
     assert metrics["schema"] == SCHEMA
     return metrics
@@ -202,7 +204,7 @@ def test_classes_of_other_names_have_the_same_figures(same: bool, tmp_path: Path
         videos = tuple(moved[row] for row in order)
         inputs = given(tmp_path, videos, moved_frames, split)
         metrics, _ = evaluate.run(MEASURED, inputs, tmp_path / names["A"], progress=Silent())
-        found.append(comparable(metrics, names))
+        found.append(comparable(metrics.as_json(), names))
     assert flat(found[0]) == pytest.approx(flat(found[1]), rel=1e-5, abs=1e-6)
     if same:
         raw = found[0]["rows"]["raw_mean_pool"]

@@ -43,29 +43,29 @@ def test_metrics_equal_their_definition(seed: int) -> None:
     q_labels = [str(n) for n in rng.integers(0, 4, 40)]
     metrics = retrieval_metrics(queries, gallery, q_labels, g_labels)
     for name, value in by_definition(queries, gallery, q_labels, g_labels).items():
-        assert metrics[name] == pytest.approx(value), name
-    assert metrics["queries"] == 40
+        assert metrics.as_json()[name] == pytest.approx(value), name
+    assert metrics.queries == 40
 
 
 def test_a_query_without_a_match_is_counted_and_left_out() -> None:
     metrics = retrieval_metrics(vectors(3, 0), vectors(2, 1), ["a", "b", "z"], ["a", "b"])
-    assert (metrics["queries"], metrics["queries_without_a_match"]) == (2, 1)
-    assert metrics["R@50"] == 100.0
+    assert (metrics.queries, metrics.queries_without_a_match) == (2, 1)
+    assert metrics.r_at_50 == 100.0
 
 
 def test_no_query_has_no_number() -> None:
     metrics = retrieval_metrics(vectors(1, 0), vectors(2, 1), ["z"], ["a", "b"])
-    assert metrics["R@1"] is None
-    assert metrics["mAP"] is None
+    assert metrics.r_at_1 is None
+    assert metrics.mean_ap is None
 
 
 def test_ties_count_by_their_chance_whatever_their_order() -> None:
     same = np.tile(l2_normalize(np.ones((1, 6), np.float32)), (2, 1))
     for labels in (["a", "b"], ["b", "a"]):
         found = retrieval_metrics(same[:1], same, ["a"], labels)
-        assert (found["R@1"], found["R@5"], found["mAP"]) == (50.0, 100.0, 75.0)
-        assert found["queries_with_ties"] == 1
-    assert retrieval_metrics(same[:1], same, ["a"], ["a", "a"])["queries_with_ties"] == 0, "either is right"
+        assert (found.r_at_1, found.r_at_5, found.mean_ap) == (50.0, 100.0, 75.0)
+        assert found.queries_with_ties == 1
+    assert retrieval_metrics(same[:1], same, ["a"], ["a", "a"]).queries_with_ties == 0, "either is right"
 
 
 def test_centring_subtracts_the_mean_and_keeps_unit_length() -> None:
@@ -87,25 +87,25 @@ def test_classes_that_are_confused_are_those_of_the_nearest() -> None:
     nearest = (sides.queries_QE @ sides.gallery_NE.T).argmax(axis=1)
     taken = sides.class_N[nearest]
     found = confusions(rank(sides), sides, ("a", "b", "c"))
-    assert sum(row["queries"] for row in found) == int((taken != sides.class_Q).sum())
+    assert sum(row.queries for row in found) == int((taken != sides.class_Q).sum())
     for row in found:
-        true, other = "abc".index(row["class"]), "abc".index(row["taken_for"])
-        assert row["queries"] == int(((sides.class_Q == true) & (taken == other)).sum())
-        assert row["of"] == int((sides.class_Q == true).sum())
+        true, other = "abc".index(row.label), "abc".index(row.taken_for)
+        assert row.queries == int(((sides.class_Q == true) & (taken == other)).sum())
+        assert row.of == int((sides.class_Q == true).sum())
     rates = per_class({"x": rank(sides)}, sides, ("a", "b", "c"))
-    assert rates["b"]["x"] == pytest.approx(100 * float((taken == 1)[sides.class_Q == 1].mean()))
+    assert rates["b"].r_at_1["x"] == pytest.approx(100 * float((taken == 1)[sides.class_Q == 1].mean()))
 
 
 def test_purity_falls_apart_into_equally_many_queries() -> None:
     sides = labelled()
     bins = purity_by_distance(rank(sides))
-    assert [row["queries"] for row in bins] == [8] * 5
-    assert all(a["similarity"][1] <= b["similarity"][0] for a, b in pairwise(bins))
-    whole = sum(row["queries"] * row["R@1"] for row in bins) / 40
+    assert [row.queries for row in bins] == [8] * 5
+    assert all(a.similarity.high <= b.similarity.low for a, b in pairwise(bins))
+    whole = sum(row.queries * row.r_at_1 for row in bins) / 40
     assert whole == pytest.approx(
         retrieval_metrics(
             sides.queries_QE, sides.gallery_NE, list(map(str, sides.class_Q)), list(map(str, sides.class_N))
-        )["R@1"]
+        ).r_at_1
     )
 
 

@@ -87,7 +87,7 @@ def test_the_order_of_the_gallery_and_of_the_classes_changes_nothing(seed: int, 
         again = rank(moved)
         for k in (1, 5, 20):
             assert knn_accuracy(ranked, sides, k) == knn_accuracy(again, moved, k), number
-        assert recalls(ranked) == pytest.approx(recalls(again)), number
+        assert recalls(ranked).as_json() == pytest.approx(recalls(again).as_json()), number
         assert hubness(ranked, sides, 3) == pytest.approx(hubness(again, moved, 3)), number
         assert same_group_share(ranked, sides) == pytest.approx(same_group_share(again, moved)), number
 
@@ -107,7 +107,7 @@ def test_without_ties_figures_are_what_they_were_to_the_bit() -> None:
     assert not ranked.first.tied_Q.any()
     assert np.array_equal(ranked.precision_Q, average_precision(relevant))
     assert np.array_equal(ranked.first.expected_rank(), np.argmax(relevant, axis=1) + 1)
-    assert recalls(ranked)["queries_with_ties"] == 0
+    assert recalls(ranked).queries_with_ties == 0
 
 
 def test_all_alike_is_a_draw_from_the_gallery() -> None:
@@ -116,11 +116,11 @@ def test_all_alike_is_a_draw_from_the_gallery() -> None:
     labels = np.repeat([0, 1, 2], [12, 4, 4])
     sides = Sides(same, same, labels, labels)
     found = recalls(rank(sides))
-    assert found["R@1"] == pytest.approx(100 * (0.6 * 0.6 + 0.2 * 0.2 + 0.2 * 0.2))
-    assert found["R@50"] == 100
-    assert found["queries_with_ties"] == 20
+    assert found.r_at_1 == pytest.approx(100 * (0.6 * 0.6 + 0.2 * 0.2 + 0.2 * 0.2))
+    assert found.r_at_50 == 100
+    assert found.queries_with_ties == 20
     assert knn_accuracy(rank(sides), sides, 20) == 60, "the largest class has the most weight"
-    pairs = {(row["class"], row["taken_for"]): row["queries"] for row in confusions(rank(sides), sides, CLASSES)}
+    pairs = {(row.label, row.taken_for): row.queries for row in confusions(rank(sides), sides, CLASSES)}
     assert pairs == {
         ("a", "b"): 2.4,
         ("a", "c"): 2.4,
@@ -155,7 +155,7 @@ def test_classes_of_equal_weight_win_by_chance_not_by_name() -> None:
     for labels in ([0, 1], [1, 0]):
         sides = Sides(corner, gallery, np.array([0, 1]), np.array(labels))
         assert knn_accuracy(rank(sides), sides, 2) == 50
-        assert few_shot(sides, 0)["1"]["mean"] == 50
+        assert few_shot(sides, 0)["1"].mean == 50
     assert is_right(np.array([[1.0, 1.0, 0.0]] * 3), np.array([0, 1, 2])).tolist() == [0.5, 0.5, 0.0]
 
 
@@ -163,9 +163,9 @@ def test_the_probe_does_not_prefer_the_first_name() -> None:
     same = np.ones((8, 2), np.float32) / np.sqrt(np.float32(2))
     labels = np.array([0, 1] * 4)
     sides = Sides(same, same, labels, labels)
-    figures, right = probe(sides, 0)
-    assert figures["accuracy"] == 50
-    assert (right == 0.5).all()
+    found = probe(sides, 0)
+    assert found.accuracy == 50
+    assert (found.right_Q == 0.5).all()
 
 
 def test_equally_similar_queries_share_what_a_bin_holds() -> None:
@@ -174,10 +174,10 @@ def test_equally_similar_queries_share_what_a_bin_holds() -> None:
     sides = Sides(
         axes[place], axes, np.zeros(10, np.int64), np.array([0, 1])
     )  # the first five are right, at cosine 1 too
-    assert [row["R@1"] for row in purity_by_distance(rank(sides))] == [50.0] * 5
+    assert [row.r_at_1 for row in purity_by_distance(rank(sides))] == [50.0] * 5
 
 
 def test_the_recording_among_equally_near_videos_counts_by_its_share() -> None:
     same = np.tile(l2_normalize(np.ones((1, 4), np.float32)), (6, 1))
     found = group_probe(same, np.zeros(6, np.int64), np.array([0, 0, 1, 1, 2, 2]))
-    assert found["accuracy"] == pytest.approx(found["chance"]) == pytest.approx(20)
+    assert found.accuracy == pytest.approx(found.chance) == pytest.approx(20)

@@ -76,7 +76,7 @@ def by_loops(videos: tuple[Video, ...], vectors: np.ndarray) -> dict[str, float]
 @pytest.mark.parametrize("seed", range(5))
 def test_retrieval_equals_loops_over_every_order(seed: int) -> None:
     videos, split, vectors = made(seed)
-    measured = recalls(rank(sides_of(videos, split, vectors)))
+    measured = recalls(rank(sides_of(videos, split, vectors))).as_json()
     assert measured["queries_with_ties"] > 0
     for name, value in by_loops(videos, vectors).items():
         assert measured[name] == pytest.approx(value), name
@@ -102,11 +102,11 @@ def test_a_query_counts_for_each_of_its_classes() -> None:
     sides = sides_of(videos, split, vectors)
     ranked = rank(sides)
     found = per_class({"x": ranked}, sides, EvaluationSplit.of(split, videos).classes)
-    assert sum(row["queries"] for row in found.values()) == sum(len(video.labels) for video in videos[:QUERIES])
+    assert sum(row.queries for row in found.values()) == sum(len(video.labels) for video in videos[:QUERIES])
     hit_Q = ranked.hits(1)
     mine = ["a" in video.labels for video in videos[:QUERIES]]
-    assert found["a"]["x"] == pytest.approx(100 * np.nanmean(hit_Q[mine]))
-    assert found["a"]["queries_without_a_match"] == int(np.isnan(hit_Q[mine]).sum())
+    assert found["a"].r_at_1["x"] == pytest.approx(100 * np.nanmean(hit_Q[mine]))
+    assert found["a"].queries_without_a_match == int(np.isnan(hit_Q[mine]).sum())
 
 
 @pytest.mark.parametrize("seed", range(3))
