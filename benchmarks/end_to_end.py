@@ -12,13 +12,14 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from mofore.data.metrics import Metrics
 from mofore.pipeline.commands.init import NewWorkspace, init_workspace
 from mofore.pipeline.config import load_config
 from mofore.pipeline.console import Console
 from mofore.pipeline.road import upto
 from mofore.pipeline.run import Request, execute
+from mofore.pipeline.show.metric_tables import number
 from mofore.pipeline.workspace import Workspace
 
 TRAIN_GROUPS, TEST_GROUPS = range(8, 14), range(1, 5)  # of official split 1
@@ -69,26 +70,26 @@ def _link_clips(clips: Path, folder: Path) -> int:
     return count
 
 
-def _walk(workspace: Workspace, settings: list[str]) -> dict[str, Any]:
+def _walk(workspace: Workspace, settings: list[str]) -> Metrics:
     execute(workspace, load_config(workspace.config, settings), Request(), Console())
-    metrics: dict[str, Any] = json.loads(workspace.metrics.read_text())
-    return metrics
+    return Metrics.from_json(json.loads(workspace.metrics.read_text()))
 
 
-def _print_table(found: dict[str, dict[str, Any]]) -> None:
+def _print_table(found: dict[str, Metrics]) -> None:
     print("| encoder | embedding | R@1 | R@5 | mAP | effective rank |\n|---|---|---|---|---|---|")
     for encoder, metrics in found.items():
         for row in ("mofore", "raw_mean_pool"):
-            figures, rank = metrics["retrieval"][row], metrics["collapse"][row]["effective_rank"]
-            shown = (*(figures[name] for name in ("R@1", "R@5", "mAP")), rank)
-            print(f"| {encoder} | {row} | " + " | ".join(f"{value:.1f}" for value in shown) + " |")
+            figures = metrics.retrieval[row].recalls
+            shown = (figures.r_at_1, figures.r_at_5, figures.mean_ap, metrics.health[row].effective_rank)
+            print(f"| {encoder} | {row} | " + " | ".join(number(value, 1) for value in shown) + " |")
     print("\n| encoder | forecast MSE | persistence | cosine | R2 | skill |\n|---|---|---|---|---|---|")
     for name, metrics in found.items():
-        all_ = metrics["forecast"]["all"]
-        shown = (all_["mse"], all_["persistence"]["mse"], all_["cosine"], all_["r2"], all_["skill"])
-        print(f"| {name} | " + " | ".join(f"{value:.5f}" for value in shown) + " |")
-    protocol = found["before"]["protocol"]
-    print(f"\n{protocol['queries']} queries, {protocol['gallery']} in the gallery, split {protocol['split']}")
+        whole = metrics.forecast.skill.whole
+        if whole is not None:
+            errors = (whole.mse, whole.persistence.mse, whole.cosine, whole.r2, whole.skill)
+            print(f"| {name} | " + " | ".join(number(value, 5) for value in errors) + " |")
+    protocol = found["before"].protocol
+    print(f"\n{protocol.queries} queries, {protocol.gallery} in the gallery, split {protocol.split}")
 
 
 if __name__ == "__main__":

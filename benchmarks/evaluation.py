@@ -140,7 +140,7 @@ def measure(folder: Path) -> None:
     print(
         f"{VIDEOS:,} videos, {len(table.features_ND):,} frames of {WIDTH}: loading the store {load_s:.1f} s "
         f"({load_bytes / 2**30:.2f} GiB read), then embedding, indexing and all metrics {seconds:.1f} s "
-        f"({(bytes_read() - read) / 2**20:.0f} MiB read); R@1 {metrics['retrieval']['mofore']['R@1']:.1f}\n"
+        f"({(bytes_read() - read) / 2**20:.0f} MiB read); R@1 {metrics.retrieval['mofore'].recalls.r_at_1:.1f}\n"
     )
     print("| part | s |\n|---|---|")
     for name, part_s in sorted(spent.items(), key=lambda item: -item[1]):

@@ -86,7 +86,7 @@ def trial(data: FeatureSet, changes: Mapping[str, Any]) -> dict[str, Any]:
     memory = FrameTensors.of(data.table, torch.device("cpu"))
     found = {name: retrieval(data, embedding(forecaster, memory, settings, name)) for name in SOURCES}
     climate_E = climatology(forecaster, memory.some(data.train_V), settings, 1)
-    forecast = forecast_metrics(forecaster, memory.some(data.test_V), settings, climate_E)
+    forecast = forecast_metrics(forecaster, memory.some(data.test_V), settings, climate_E).as_json()
     return {**found, "forecast": forecast, "kept_step": made.kept_step, "last": made.last}
 
 
@@ -98,17 +98,17 @@ def embedding(
     return pool_views(views_VKE)
 
 
-def retrieval(data: FeatureSet, vectors_VE: np.ndarray[Any, Any]) -> dict[str, float]:
+def retrieval(data: FeatureSet, vectors_VE: np.ndarray[Any, Any]) -> dict[str, float | None]:
     """R@1, R@5, mAP (centred with the gallery's mean) and effective rank of the queries."""
     train, test = data.train_V.numpy(), data.test_V.numpy()
     moved = center(vectors_VE, vectors_VE[train].mean(axis=0))
     named = [data.labels[v] for v in test], [data.labels[v] for v in train]
     found = retrieval_metrics(moved[test], moved[train], *named)
     rank = effective_rank(vectors_VE[test] - vectors_VE[test].mean(axis=0))
-    return {"R@1": found["R@1"], "R@5": found["R@5"], "mAP": found["mAP"], "rank": rank}
+    return {"R@1": found.r_at_1, "R@5": found.r_at_5, "mAP": found.mean_ap, "rank": rank}
 
 
-def raw(data: FeatureSet) -> dict[str, float]:
+def raw(data: FeatureSet) -> dict[str, float | None]:
     """Raw mean-pooled features: what costs no training."""
     return retrieval(data, mean_pool(FrameTensors.of(data.table, torch.device("cpu"))))
 

@@ -242,17 +242,17 @@ def difference_text(tested: PairedTest) -> str:
 
 
 def interval_text(interval: Interval | None) -> str:
-    """``81.0-88.1``."""
+    """Both ends of an interval in percent, ``81.0-88.1``; a dash where there is none."""
     return "-" if interval is None else f"{interval.low:.1f}-{interval.high:.1f}"
 
 
 def percent(value: float | None) -> str:
-    """One digit."""
+    """A value in percent with one digit after the point; a dash where there is none."""
     return "-" if value is None else f"{value:.1f}"
 
 
 def number(value: float | None, digits: int) -> str:
-    """So many digits."""
+    """A value with so many digits after the point; a dash where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 

@@ -60,7 +60,7 @@ def test_raw_features_score_what_was_measured_independently(shared: Path) -> Non
         rows.append(
             retrieval_metrics(
                 moved[queries], moved[gallery], [labels[n] for n in queries], [labels[n] for n in gallery]
-            )
+            ).as_json()
         )
     for name, expected in (("R@1", 88.6), ("R@5", 93.7), ("mAP", 68.5)):
         assert np.mean([row[name] for row in rows]) == pytest.approx(expected, abs=0.5), name
