@@ -19,15 +19,15 @@ import torch
 from mofore.data.progress import Silent
 from mofore.data.settings import PRESETS, FitSettings
 from mofore.stages.fit import stage as fit
-from mofore.stages.fit.validation import Look, Watch
+from mofore.stages.fit.validation import Validation, Validator
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.model.forecaster import Forecaster
 
 from .forecast_trials import FeatureSet, embedding, retrieval
 
 SEEDS = (0, 1, 2)
-FIGURES = ("told_apart", "r2", "cosine", "skill", "effective_rank", "uniformity", "alignment")
-SMALLER_IS_BETTER = ("told_apart", "uniformity", "alignment")
+FIGURES = ("info_nce", "r2", "cosine", "skill", "effective_rank", "uniformity", "alignment")
+SMALLER_IS_BETTER = ("info_nce", "uniformity", "alignment")
 COARSE: dict[str, Any] = {"clip_length": 4, "gap_max": 8.0, "holdout": 0.1, "validations": 8, "alarm": "off"}
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": {**COARSE, "steps": 1600},
@@ -43,7 +43,7 @@ def looks_of(data: FeatureSet, changes: dict[str, Any]) -> list[dict[str, float]
     """The figures of every look after step 0, and the mAP on the test videos at that step."""
     memory, rows = FrameTensors.of(data.table, torch.device("cpu")), []
 
-    def beside(look: Look, forecaster: Forecaster, settings: FitSettings) -> None:
+    def beside(look: Validation, forecaster: Forecaster, settings: FitSettings) -> None:
         if look.step:
             found = retrieval(data, embedding(forecaster, memory, settings, "teacher"))
             rows.append({**_figures(look), "mAP": found["mAP"], "step": look.step})
@@ -74,24 +74,24 @@ def main(data: FeatureSet) -> None:
 @contextmanager
 def _followed(beside: Any) -> Iterator[None]:
     """Have ``beside`` called after every look."""
-    plain = Watch.look
+    plain = Validator.look
 
-    def look(self: Watch, forecaster: Forecaster, step: int, teacher_drift: float) -> Look:
+    def look(self: Validator, forecaster: Forecaster, step: int, teacher_drift: float) -> Validation:
         made = plain(self, forecaster, step, teacher_drift)
         beside(made, forecaster, self.settings)
         return made
 
-    Watch.look = look  # type: ignore[method-assign]
+    Validator.look = look  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Watch.look = plain  # type: ignore[method-assign]
+        Validator.look = plain  # type: ignore[method-assign]
 
 
-def _figures(look: Look) -> dict[str, float]:
+def _figures(look: Validation) -> dict[str, float]:
     whole, health = look.figures["forecast"]["all"], look.figures["health"]
     flat = {**{name: whole[name] for name in ("r2", "cosine", "skill")}, **health}
-    flat |= {name: look.figures[name] for name in ("told_apart", "alignment")}
+    flat |= {name: look.figures[name] for name in ("info_nce", "alignment")}
     return {name: (-flat[name] if name in SMALLER_IS_BETTER else flat[name]) or 0.0 for name in FIGURES}
 
 

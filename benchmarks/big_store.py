@@ -27,7 +27,7 @@ from mofore.data.settings import FitSettings
 from mofore.data.types import FileState
 from mofore.stages.distributed.process_group import ProcessGroup
 from mofore.stages.fit.training import Training, matrix_products
-from mofore.stages.fit.validation import Watch
+from mofore.stages.fit.validation import Validator
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.frames.sampler import make_sampler
 from mofore.stages.model.forecaster import make_forecaster
@@ -71,9 +71,9 @@ def make_training(settings: FitSettings, table: FrameTable, folder: Path) -> Tra
     """A run that has taken no step yet."""
     memory = FrameTensors.of(table, torch.device("cpu"))
     usable_V = memory.usable_V(settings.gap_least, settings.unit)
-    watch = Watch(settings, memory, usable_V[:0], usable_V, table.ids)
+    validator = Validator(settings, memory, usable_V[:0], usable_V, table.ids)
     sampler = make_sampler(settings, memory, usable_V)
-    return Training(settings, sampler, make_forecaster(memory.width, settings), watch, folder, ProcessGroup())
+    return Training(settings, sampler, make_forecaster(memory.width, settings), validator, folder, ProcessGroup())
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from mofore.data.settings import FitSettings
 from mofore.stages.distributed.process_group import ProcessGroup
 from mofore.stages.fit import stage as fit
 from mofore.stages.fit.training import Training, matrix_products
-from mofore.stages.fit.validation import Watch
+from mofore.stages.fit.validation import Validator
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.frames.sampler import Batch, make_sampler
 from mofore.stages.model.forecaster import make_forecaster
@@ -109,8 +109,8 @@ def bare_step(settings: FitSettings, memory: FrameTensors) -> Callable[[int], No
     """The same step on batches that are there already."""
     everyone = torch.arange(VIDEOS)
     sampler = make_sampler(settings, memory, everyone)
-    watch = Watch(settings, memory, everyone[:0], everyone, ())
-    training = Training(settings, sampler, make_forecaster(WIDTH, settings), watch, Path(), ProcessGroup())
+    validator = Validator(settings, memory, everyone[:0], everyone, ())
+    training = Training(settings, sampler, make_forecaster(WIDTH, settings), validator, Path(), ProcessGroup())
     batches: list[Batch] = list(sampler.batches(0, 32))
 
     def take(number: int) -> None:

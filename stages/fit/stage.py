@@ -30,10 +30,10 @@ from ..machine.device import pick_device
 from ..model.forecaster import Forecaster, make_forecaster
 from ..model.loop import LOG
 from ..model.saved import DESCRIPTION, MODEL
-from .training import BEST, LOOKS, Training
-from .validation import Watch
+from .training import BEST, VALIDATIONS, Training
+from .validation import Validator
 
-OUTPUTS = (MODEL, DESCRIPTION, LOG, LOOKS)
+OUTPUTS = (MODEL, DESCRIPTION, LOG, VALIDATIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +143,9 @@ def _train(job: FitJob, process_group: ProcessGroup, progress: Progress) -> tupl
     if not short.few:
         progress.note(short.told("training videos"))
     forecaster = make_forecaster(memory.width, settings).to(memory.device)
-    watch = Watch(settings, memory, held_V, trained_V, job.table.ids)
+    validator = Validator(settings, memory, held_V, trained_V, job.table.ids)
     sampler = make_sampler(settings, memory, trained_V, process_group=process_group)
-    training = Training(settings, sampler, forecaster, watch, job.folder, process_group)
+    training = Training(settings, sampler, forecaster, validator, job.folder, process_group)
     steps_run, kept = training.train(progress), settings.steps
     if settings.keep == "best" and training.best is not None:
         training.use_best()

@@ -29,9 +29,9 @@ from .cuda_graph import GraphedStep, can_be_graphed
 from .flat_parameters import FlatParameters
 from .networks import Learner
 from .tensorboard import make_curves
-from .validation import Look, Watch
+from .validation import Validation, Validator
 
-LOOKS, BEST = "validation.jsonl", "best.safetensors"
+VALIDATIONS, BEST = "validation.jsonl", "best.safetensors"
 FLUSH_STEPS = 100  # steps whose figures are fetched from the device and written together
 
 
@@ -41,7 +41,7 @@ class Training:
     Attributes:
         step: optimiser steps done.
         last: the last step's figures.
-        looked: the latest look, if there was one.
+        validated: the latest validation, if there was one.
         best: step and worth of the best look.
     """
 
@@ -50,12 +50,12 @@ class Training:
         settings: FitSettings,
         sampler: Sampler,
         forecaster: Forecaster,
-        watch: Watch,
+        validator: Validator,
         folder: Path,
         process_group: ProcessGroup,
     ) -> None:
         self.settings, self.sampler, self.forecaster = settings, sampler, forecaster
-        self.watch, self.folder, self.process_group = watch, folder, process_group
+        self.validator, self.folder, self.process_group = validator, folder, process_group
         self.flat = FlatParameters(forecaster)
         self.learner, self.objective = Learner(forecaster, self.flat, settings, process_group), Objective.of(settings)
         self.adam = self.learner.adam
@@ -64,9 +64,9 @@ class Training:
         if can_be_graphed(settings, self.flat.trained.device, process_group.size):
             self.graphed = GraphedStep(self._computed, sampler.memory.device)
         self.step, self.last = 0, dict[str, float]()
-        self.looked: Look | None = None
+        self.validated: Validation | None = None
         self.best: dict[str, float] | None = None
-        self.look_every = math.ceil(settings.steps / settings.validations) if settings.validations else 0
+        self.validate_every = math.ceil(settings.steps / settings.validations) if settings.validations else 0
         paced = LoopSettings("fit", settings.steps, FLUSH_STEPS, settings.checkpoint_seconds, settings.keep_checkpoints)
         self.loop = Loop(self, paced, folder)
 
@@ -127,12 +127,12 @@ class Training:
     def begin(self, progress: Progress) -> None:
         """Open the further files of the run, and look at the untrained networks."""
         self.record = _Record(self.settings, self.folder, self.step, progress)
-        if self.step == 0 and self.look_every:
-            self._look()
+        if self.step == 0 and self.validate_every:
+            self._validate()
 
     def pauses(self) -> bool:
         """At every look."""
-        return bool(self.look_every and self.step % self.look_every == 0)
+        return bool(self.validate_every and self.step % self.validate_every == 0)
 
     def columns(self, step: int) -> dict[str, float]:
         """The learning rate."""
@@ -144,9 +144,9 @@ class Training:
 
     def pause(self, rows: list[dict[str, float]], progress: Progress) -> None:  # noqa: ARG002 - it is the record's
         """Show the figures, and look if it is time."""
-        self.record.steps(rows, self.looked)
-        if self.look_every and (self.pauses() or self.step == self.settings.steps):
-            self._look()
+        self.record.steps(rows, self.validated)
+        if self.validate_every and (self.pauses() or self.step == self.settings.steps):
+            self._validate()
 
     def sync(self) -> None:
         """The looks, too, survive a power cut."""
@@ -156,9 +156,9 @@ class Training:
         """Close the further files."""
         self.record.close()
 
-    def _look(self) -> None:
-        self.looked = look = self.watch.look(self.forecaster, self.step, float(self.flat.teacher_drift()))
-        self.record.look(look)
+    def _validate(self) -> None:
+        self.validated = look = self.validator.validate(self.forecaster, self.step, float(self.flat.teacher_drift()))
+        self.record.validation(look)
         worth = look.worth
         if self.step and worth is not None and (self.best is None or worth > self.best["worth"]):
             self.best = {"step": self.step, "worth": worth}
@@ -168,7 +168,7 @@ class Training:
         if look.alarms and self.settings.alarm != "off":
             self._sound(look)
 
-    def _sound(self, look: Look) -> None:
+    def _sound(self, look: Validation) -> None:
         message = (
             f"the embeddings are collapsing at step {look.step} ({'; '.join(look.alarms)}): raise "
             f"fit.contrast_weight = {self.settings.contrast_weight:g} or fit.momentum = {self.settings.momentum:g}, "
@@ -184,8 +184,8 @@ class Training:
         if place is not None:
             video, frame = place
             return StageError(
-                f"the loss is not finite at step {row['step']:g}, since a feature of '{self.watch.name_of(video)}' is "
-                f"not, in frame {frame}: extract or import that video anew (mofore verify names damage)"
+                f"the loss is not finite at step {row['step']:g}, since a feature of '{self.validator.name_of(video)}' "
+                f"is not, in frame {frame}: extract or import that video anew (mofore verify names damage)"
             )
         return StageError(
             f"the loss is not finite at step {row['step']:g} (eq. 9: {row['forecast']}, eq. 11: {row['contrast']}): "
@@ -206,13 +206,13 @@ class Training:
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any], progress: Progress) -> None:  # noqa: ARG002
         """What a checkpoint holds beside tensors."""
-        self.best, self.queue.pushed, self.watch.first = meta["best"], meta["pushed"], meta["first_look"]
+        self.best, self.queue.pushed, self.validator.first = meta["best"], meta["pushed"], meta["first_look"]
         if meta.get("code", "torch") != "torch":  # earlier versions had steps in compiled C
             progress.note("begun in compiled code, goes on in torch: the same but for the last digits")
 
     def meta(self) -> dict[str, Any]:
         """The best look, the queue's place, and the first look, which later ones are held against."""
-        return {"best": self.best, "pushed": self.queue.pushed, "first_look": self.watch.first}
+        return {"best": self.best, "pushed": self.queue.pushed, "first_look": self.validator.first}
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that a step depends on or changes."""
@@ -230,11 +230,11 @@ class _Record:
     """Where the figures of a run go beside its log: looks, curves, and the user."""
 
     def __init__(self, settings: FitSettings, folder: Path, step: int, progress: Progress) -> None:
-        self.looks, self.progress = MetricsLog(folder / LOOKS), progress
+        self.looks, self.progress = MetricsLog(folder / VALIDATIONS), progress
         self.looks.keep_steps(step or -1)  # a run that begins anew looks at step 0 again
         self.curves = make_curves(settings.tensorboard, folder, progress)
 
-    def steps(self, rows: list[dict[str, float]], look: Look | None) -> None:
+    def steps(self, rows: list[dict[str, float]], look: Validation | None) -> None:
         """Figures of steps."""
         self.curves.add("step", rows[-1])
         shown: dict[str, float] = {"loss": rows[-1]["loss"], "cosine": rows[-1]["cosine"]}
@@ -244,7 +244,7 @@ class _Record:
             shown |= {} if skill is None else {"skill": skill}
         self.progress.advance(len(rows), **shown)
 
-    def look(self, look: Look) -> None:
+    def validation(self, look: Validation) -> None:
         """Figures of a look."""
         self.looks.write([look.row()])
         whole = {name: value for name, value in look.figures["forecast"]["all"].items() if isinstance(value, float)}

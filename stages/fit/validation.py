@@ -22,7 +22,7 @@ from ..frames.memory import FrameTensors
 from ..model.embedding import embed_clips, embed_views, pool_views
 from ..model.forecaster import ForecastEmbedder, Forecaster
 
-MOST_VIDEOS = 256  # looked at
+MOST_VIDEOS = 256  # that it is taken on
 CLIMATE_VIDEOS = 512  # of training, whose mean target is the climatology
 VIEWS = 2
 PAIRS = 2000  # of unrelated videos
@@ -33,7 +33,7 @@ RANK_LEFT, SPREAD_LEFT, APART_LEFT = 0.2, 0.4, 0.15
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Validation:
     """The figures of one look.
 
     Attributes:
@@ -61,7 +61,7 @@ class Look:
         return {"step": self.step, **self.figures, "alarms": list(self.alarms)}
 
 
-class Watch:
+class Validator:
     """Looks at a forecaster, always at the same videos and pairs."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Watch:
         self.first: dict[str, Any] | None = None
 
     @torch.no_grad()
-    def look(self, forecaster: Forecaster, step: int, teacher_drift: float) -> Look:
+    def validate(self, forecaster: Forecaster, step: int, teacher_drift: float) -> Validation:
         """Take all figures; the first look is what later ones are held against."""
         climate_E = climatology(forecaster, self.climate, self.settings, 1)
         forecast = forecast_metrics(forecaster, self.memory, self.settings, climate_E, starts=1).as_json()
@@ -87,19 +87,19 @@ class Watch:
             "forecast": forecast,
             "health": state,
             "alignment": self._alignment(forecaster),
-            "told_apart": self._told_apart(forecaster),
+            "info_nce": self._info_nce(forecaster),
             "teacher_drift": teacher_drift,
         }
         alarms = () if self.first is None else collapse(self.first, state)
         self.first = self.first or state
-        return Look(step, figures, alarms)
+        return Validation(step, figures, alarms)
 
     def name_of(self, video: int) -> str:
         """Id of a video of the memory."""
         return self.names[video]
 
-    def _told_apart(self, forecaster: Forecaster) -> float | None:
-        """InfoNCE, eq. (11), of one forecast a video against the futures of all videos looked at; in nats."""
+    def _info_nce(self, forecaster: Forecaster) -> float | None:
+        """InfoNCE, eq. (11), of one forecast a video against the futures of all videos that it is taken on; in nats."""
         settings = self.settings
         extent_V = self.memory.extent_V(settings.unit)
         item_B, pairs = spread_pairs(extent_V, span=settings.span, gap=settings.gap_least, starts=1)

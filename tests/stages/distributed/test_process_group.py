@@ -95,7 +95,7 @@ def test_two_processes_give_the_curve_and_the_weights_of_one(variant: str, by_tw
     assert [row["step"] for row in theirs] == list(range(1, 61))
     for name in ("loss", "forecast", "contrast", "cosine"):
         assert [row[name] for row in theirs] == pytest.approx([row[name] for row in ours], rel=TOLERANCE, abs=TOLERANCE)
-    ours, theirs = rows(tmp_path / fit.LOOKS), rows(by_two / variant / fit.LOOKS)
+    ours, theirs = rows(tmp_path / fit.VALIDATIONS), rows(by_two / variant / fit.VALIDATIONS)
     assert [look["step"] for look in theirs] == list(range(0, 61, 6))
     for ours_look, look in zip(ours, theirs, strict=True):
         for name in ("cosine", "mse"):
@@ -109,7 +109,7 @@ def test_two_processes_give_the_curve_and_the_weights_of_one(variant: str, by_tw
 
 def test_two_processes_resume_to_the_same_bytes(by_two: Path) -> None:
     whole, resumed = by_two / "paper", by_two / "resumed"
-    for name in (fit.LOG, fit.LOOKS):
+    for name in (fit.LOG, fit.VALIDATIONS):
         assert (resumed / name).read_bytes() == (whole / name).read_bytes()
     expected, found = state(whole), state(resumed)
     assert all(torch.equal(found[name], expected[name]) for name in expected)

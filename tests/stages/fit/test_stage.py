@@ -205,7 +205,7 @@ def test_the_run_is_looked_at_on_videos_held_out_by_whole_groups(tmp_path: Path)
     groups = ["a", "a", "b", "b", "c", "c", "d", "d", "e", None]
     result = fit.run(settings, TABLE, tmp_path, progress=Silent(), groups=groups)
     assert (result.videos, result.held_out) in {(8, 2), (7, 3)}
-    looks = [json.loads(line) for line in (tmp_path / fit.LOOKS).read_text().splitlines()]
+    looks = [json.loads(line) for line in (tmp_path / fit.VALIDATIONS).read_text().splitlines()]
     assert [look["step"] for look in looks] == [0, 25, 50, 75, 100]
     for look in looks:
         assert look["seen"] is False
@@ -219,7 +219,7 @@ def test_the_run_is_looked_at_on_videos_held_out_by_whole_groups(tmp_path: Path)
 def test_the_best_step_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
     settings = replace(SETTINGS, keep="best", holdout=0.3, lr=0.3)  # so large that the last step is not the best
     result = fit.run(settings, TABLE, tmp_path, progress=Silent())
-    looks = [json.loads(line) for line in (tmp_path / fit.LOOKS).read_text().splitlines()][1:]
+    looks = [json.loads(line) for line in (tmp_path / fit.VALIDATIONS).read_text().splitlines()][1:]
     best = min((look for look in looks if not look["alarms"]), key=lambda look: look["alignment"])
     assert result.kept_step == best["step"] == json.loads((tmp_path / DESCRIPTION).read_text())["kept_step"]
 

@@ -10,7 +10,7 @@ from mofore.data.settings import FitSettings
 from mofore.stages.distributed.process_group import ProcessGroup
 from mofore.stages.fit import stage as fit
 from mofore.stages.fit.training import Training, matrix_products
-from mofore.stages.fit.validation import Watch
+from mofore.stages.fit.validation import Validator
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.frames.sampler import Batch, make_sampler
 from mofore.stages.machine.device import has_bfloat16
@@ -80,8 +80,8 @@ def test_steps_are_those_of_a_plain_loop(batch_size: int) -> None:
     plain, ours = make_forecaster(16, settings), make_forecaster(16, settings)
     begun = [parameter.detach().clone() for parameter in ours.parameters()]
     expected = plainly_trained(plain, batches, settings)
-    watch = Watch(settings, memory, everyone[:0], everyone, ())
-    training = Training(settings, sampler, ours, watch, Path(), ProcessGroup())
+    validator = Validator(settings, memory, everyone[:0], everyone, ())
+    training = Training(settings, sampler, ours, validator, Path(), ProcessGroup())
     with torch.no_grad():
         losses = [float(training.take_step(batch)[0]) for batch in batches]
     assert losses == pytest.approx(expected, rel=1e-4)

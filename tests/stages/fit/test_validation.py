@@ -1,7 +1,7 @@
 import torch
 
 from mofore.data.settings import FitSettings
-from mofore.stages.fit.validation import Look, Watch, collapse
+from mofore.stages.fit.validation import Validation, Validator, collapse
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.model.forecaster import make_forecaster
 
@@ -11,11 +11,11 @@ SETTINGS = FitSettings(clip_length=4, gap_max=4, embedding_width=6, hidden_width
 HEALTHY = {"effective_rank": 40.0, "sd_mean": 0.04, "unrelated_cosine": 0.4}
 
 
-def watch(held: list[int], lengths: list[int]) -> Watch:
+def validator(held: list[int], lengths: list[int]) -> Validator:
     memory = FrameTensors.of(table(lengths), torch.device("cpu"))
     chosen = torch.tensor(held, dtype=torch.int64)
     rest = torch.tensor([v for v in range(len(lengths)) if v not in held])
-    return Watch(SETTINGS, memory, chosen, rest, [f"v{v}" for v in range(len(lengths))])
+    return Validator(SETTINGS, memory, chosen, rest, [f"v{v}" for v in range(len(lengths))])
 
 
 def test_a_healthy_space_sounds_no_alarm_and_each_kind_of_collapse_does() -> None:
@@ -30,8 +30,8 @@ def test_a_healthy_space_sounds_no_alarm_and_each_kind_of_collapse_does() -> Non
 
 
 def test_the_same_forecaster_looks_the_same_twice() -> None:
-    watching, forecaster = watch([0, 3, 5], [30, 20, 25, 40, 18, 33]), make_forecaster(6, SETTINGS)
-    first, second = (watching.look(forecaster, step, 0.0) for step in (0, 10))
+    watching, forecaster = validator([0, 3, 5], [30, 20, 25, 40, 18, 33]), make_forecaster(6, SETTINGS)
+    first, second = (watching.validate(forecaster, step, 0.0) for step in (0, 10))
     assert first.figures == second.figures
     assert (first.step, second.step) == (0, 10)
     assert first.figures["videos"] == 3
@@ -39,24 +39,24 @@ def test_the_same_forecaster_looks_the_same_twice() -> None:
 
 
 def test_without_held_out_videos_training_ones_are_looked_at_and_that_is_said() -> None:
-    look = watch([], [30, 20, 25]).look(make_forecaster(6, SETTINGS), 0, 0.0)
+    look = validator([], [30, 20, 25]).validate(make_forecaster(6, SETTINGS), 0, 0.0)
     assert look.figures["seen"] is True
     assert look.figures["videos"] == 3
 
 
 def test_videos_too_short_for_a_pair_leave_no_worth() -> None:
-    look = watch([], [5, 6, 5]).look(make_forecaster(6, SETTINGS), 0, 0.0)
+    look = validator([], [5, 6, 5]).validate(make_forecaster(6, SETTINGS), 0, 0.0)
     assert look.worth is None
     assert look.figures["alignment"] is None
 
 
 def test_a_step_is_worth_more_the_nearer_adjoining_clips_are_unless_it_collapses() -> None:
     figures = {"alignment": 0.25}
-    assert Look(1, figures, ()).worth == -0.25
-    assert Look(1, figures, ("effective rank 1.0, it was 40.0",)).worth is None
+    assert Validation(1, figures, ()).worth == -0.25
+    assert Validation(1, figures, ("effective rank 1.0, it was 40.0",)).worth is None
 
 
 def test_telling_videos_apart_beats_guessing() -> None:
     forecaster = make_forecaster(6, FitSettings(clip_length=4, gap_max=4, predictor="none", projection="linear"))
-    look = watch([], [40] * 12).look(forecaster, 0, 0.0)
-    assert look.figures["told_apart"] < torch.log(torch.tensor(12.0))
+    look = validator([], [40] * 12).look(forecaster, 0, 0.0)
+    assert look.figures["info_nce"] < torch.log(torch.tensor(12.0))
