@@ -19,7 +19,7 @@ from mofore.data.settings import FitSettings
 from mofore.data.types import FileState
 from mofore.stages.distributed.launch import Spawned
 from mofore.stages.fit import stage as fit
-from mofore.stages.frames import sampler as epochs
+from mofore.stages.frames import sampler
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.frames.rows import made_ahead
 from mofore.stages.model.embedding import embed_views, mean_pool
@@ -116,7 +116,7 @@ def test_a_feature_in_a_file_that_is_not_finite_is_named(tmp_path: Path) -> None
 def test_a_shard_that_is_lost_while_training_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    monkeypatch.setattr(epochs, "GATHER_BYTES", 1)  # every batch is read for itself
+    monkeypatch.setattr(sampler, "GATHER_BYTES", 1)  # every batch is read for itself
     store, wanted = stored(tmp_path, table(LENGTHS))
     path = store.shard_files()[0]
 
@@ -159,16 +159,18 @@ import torch
 from mofore.cache.store import FeatureStore
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
-from mofore.stages import embed, epochs, fit
-from mofore.stages.forecaster import make_forecaster
-from mofore.stages.frame_memory import FrameTensors
-from mofore.stages.residency import load_frames
+from mofore.stages.fit import stage as fit
+from mofore.stages.frames import sampler
+from mofore.stages.frames.loading import load_frames
+from mofore.stages.frames.memory import FrameTensors
+from mofore.stages.model import embedding
+from mofore.stages.model.forecaster import make_forecaster
 from mofore.tests.stages.test_big_store import places
 
 def most():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1)) >> 10
 
-embed.BLOCK_BYTES, epochs.GATHER_BYTES = 8 << 20, 4 << 20  # so that they do not hide what grows with the store
+embedding.BLOCK_BYTES, sampler.GATHER_BYTES = 8 << 20, 4 << 20  # so that they do not hide what grows with the store
 folder, cpu = Path(sys.argv[1]), torch.device("cpu")
 settings = FitSettings(
     steps=100, memory_gb=1 / 32, device="cpu", embedding_width=8, hidden_width=8, validations=1, neighbours=1
@@ -180,8 +182,8 @@ before = most()
 frames = load_frames(store, wanted, settings, progress=Silent())
 fit.run(settings, frames, folder / "fit", progress=Silent())
 memory = FrameTensors.of(frames, cpu)
-embed.embed_views(make_forecaster(memory.width, settings).teacher, memory, settings, views=4)
-embed.mean_pool(memory)
+embedding.embed_views(make_forecaster(memory.width, settings).teacher, memory, settings, views=4)
+embedding.mean_pool(memory)
 print(most() - before)
 loaded = store.load(wanted)
 print(most() - before)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mofore.data.settings import ExtractSettings
+from mofore.stages.backbone import network
 from mofore.stages.backbone import precision as arithmetic
 from mofore.stages.backbone.encoder import Encoder, load_encoder
 from mofore.stages.backbone.network import PLAIN, ComputeMode, lay_channels_last
@@ -56,7 +57,7 @@ def test_a_precision_that_is_asked_for_is_taken_and_measured() -> None:
 
 def test_folding_is_taken_only_if_the_features_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settled(precision="fp32")[0].arithmetic == ComputeMode(folded=True)
-    monkeypatch.setattr(arithmetic, "fold_batch_norms", lambda model, *_: torch.nn.Sequential(model, torch.nn.ReLU()))
+    monkeypatch.setattr(network, "fold_batch_norms", lambda model, *_: torch.nn.Sequential(model, torch.nn.ReLU()))
     assert settled(precision="fp32")[0].arithmetic == PLAIN
 
 

@@ -58,5 +58,5 @@ def test_a_step_is_worth_more_the_nearer_adjoining_clips_are_unless_it_collapses
 
 def test_telling_videos_apart_beats_guessing() -> None:
     forecaster = make_forecaster(6, FitSettings(clip_length=4, gap_max=4, predictor="none", projection="linear"))
-    look = validator([], [40] * 12).look(forecaster, 0, 0.0)
+    look = validator([], [40] * 12).validate(forecaster, 0, 0.0)
     assert look.figures["info_nce"] < torch.log(torch.tensor(12.0))
