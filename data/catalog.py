@@ -40,6 +40,8 @@ class Catalog:
         divisions: of its videos into sides, as the user's material has them; the one that counts first.
         subsets: named parts of the test side, ids by name.
         notes: what the user should know of how the videos were taken.
+        unseen: the setting that says where the videos are, where nothing is there and these are those that earlier runs
+            left word of (``data.root = '/disk/videos'``); else empty.
     """
 
     root: Path
@@ -49,6 +51,7 @@ class Catalog:
     divisions: tuple[Division, ...] = ()
     subsets: Mapping[str, frozenset[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    unseen: str = ""
 
     def path(self, video: Video) -> Path:
         """Where the file of ``video`` is, or its folder of images."""

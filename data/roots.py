@@ -7,7 +7,7 @@ a list, ids are paths below the list's folder, or absolute ones without the firs
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -36,9 +36,47 @@ def scan_roots(roots: Sequence[Path], settings: DataSettings) -> Catalog:
         catalog = find_videos(roots[0], settings.images, exclusions)
     else:
         catalog = _together(roots, settings, exclusions)
-    catalog = replace(catalog, layout=settings.layout, notes=(*catalog.notes, *exclusions.notes()))
+    return _described(replace(catalog, notes=(*catalog.notes, *exclusions.notes())), roots, settings)
+
+
+def nothing_there(roots: Sequence[Path]) -> bool:
+    """Whether nothing is at any of them: a disk that is not mounted, or folders that were moved."""
+    return bool(roots) and all(map(_is_absent, roots))
+
+
+def known_videos(roots: Sequence[Path], videos: Iterable[Video], settings: DataSettings) -> Catalog:
+    """The catalog of videos that are known, although nothing is at the roots now (:func:`nothing_there`).
+
+    Args:
+        roots: folders and lists that held them.
+        videos: ids, sizes and times as :func:`scan_roots` found them.
+        settings: which of them are left out, and how classes are read.
+    """
+    exclusions = Exclusions(settings.exclude)
+    prefixes = [f"{name}/" for name in _names(roots)] if len(roots) > 1 else []
+    kept = []
+    for video in videos:
+        prefix = next((each for each in prefixes if video.id.startswith(each)), "")
+        if not exclusions.leave_out(video.id.removeprefix(prefix)):
+            kept.append(video)
+    unseen = f"data.root = {', '.join(repr(str(root)) for root in roots)}"
+    catalog = Catalog(roots[0], tuple(sorted(kept, key=lambda video: video.id)), settings.layout, unseen=unseen)
+    return _described(catalog, roots, settings)
+
+
+def _described(catalog: Catalog, roots: Sequence[Path], settings: DataSettings) -> Catalog:
     inner = min(name.count("/") + 1 for name in _names(roots)) if len(roots) > 1 else 0
-    return described(catalog, settings.class_depth, below=inner)
+    return described(replace(catalog, layout=settings.layout), settings.class_depth, below=inner)
+
+
+def _is_absent(root: Path) -> bool:
+    """Whether nothing is there, or a folder without anything in it, or a list of files none of which is there."""
+    try:
+        if _is_list(root):
+            return not any(file.exists() for _, file in _entries(root.absolute()))
+        return not root.exists() or (root.is_dir() and not any(root.iterdir()))
+    except OSError:  # there, but not to be read
+        return False
 
 
 def _together(roots: Sequence[Path], settings: DataSettings, exclusions: Exclusions) -> Catalog:
@@ -83,8 +121,7 @@ def _listed(path: Path, exclusions: Exclusions) -> Catalog:
     path = path.absolute()
     videos: dict[str, Video] = {}
     missing = []
-    for line in dict.fromkeys(filter(None, map(str.strip, read_text(path, "the list").splitlines()))):
-        file = Path(os.path.normpath(path.parent / Path(line.replace("\\", "/")).expanduser()))
+    for line, file in _entries(path):
         near = file.is_relative_to(path.parent)
         video_id = PurePosixPath(file.relative_to(path.parent if near else file.anchor)).as_posix()
         if exclusions.leave_out(video_id):
@@ -104,6 +141,12 @@ def _listed(path: Path, exclusions: Exclusions) -> Catalog:
         raise CatalogError(f"no file of the list '{path}' is there{first}: paths are taken from the list's folder")
     absent = [f"in the list '{path.name}', but absent: {len(missing):,} ({few(missing)})"] if missing else []
     return Catalog(path.parent, tuple(videos.values()), "auto", notes=tuple(absent))
+
+
+def _entries(path: Path) -> Iterator[tuple[str, Path]]:
+    """The lines of a list, each once, and the files that they name."""
+    for line in dict.fromkeys(filter(None, map(str.strip, read_text(path, "the list").splitlines()))):
+        yield line, Path(os.path.normpath(path.parent / Path(line.replace("\\", "/")).expanduser()))
 
 
 def _names(roots: Sequence[Path]) -> list[str]:

@@ -147,6 +147,16 @@ class ImportLost:
 
 
 @dataclass(frozen=True, slots=True)
+class VideosUnseen:
+    """Videos are to be read, but nothing is where they were."""
+
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.where} is not there, so that nothing can be read"
+
+
+@dataclass(frozen=True, slots=True)
 class TimesBackwards:
     """Stored times do not rise, as an earlier version left them: they are sorted, nothing is decoded."""
 
@@ -190,6 +200,7 @@ Reason = (
     | DescriptionChanged
     | ResultElsewhere
     | ImportLost
+    | VideosUnseen
     | TimesBackwards
     | RetryFailed
     | Forced

@@ -7,6 +7,7 @@ does not wait for them.
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 from ..cache.atomic import remove_leftovers, write_json
 from ..cache.fingerprint import file_state
+from ..cache.known_videos import remember_videos
 from ..cache.ledger import Ledger, StageRecord
 from ..cache.lock import exclusive
 from ..data.errors import StaleError
@@ -135,6 +137,8 @@ def _refuse_stale(snapshot: Snapshot, request: Request) -> None:
 def remember(snapshot: Snapshot) -> None:
     """Tell the ledger what observing found out, and put damaged shards aside."""
     ledger, folder = snapshot.ledger, snapshot.workspace.store(snapshot.store_key)
+    if not snapshot.catalog.unseen and snapshot.catalog.digests is None:
+        remember_videos(snapshot.workspace.root, snapshot.catalog.videos)
     ledger.add_files(snapshot.touched)
     for record in snapshot.found:
         ledger.add_shard(record)
@@ -161,8 +165,12 @@ def _stoppable(watcher: Watcher) -> Iterator[None]:
     """Ctrl-C and SIGTERM end a run at its next safe point.
 
     An exception raised wherever the signal happens to fall can leave Python's import lock taken, and the
-    decoding thread then waits for it forever.
+    decoding thread then waits for it forever. Outside the main thread, where Python hears no
+    signals, nothing is caught.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
         watcher.stop()

@@ -25,6 +25,7 @@ from ..data.roots import scan_roots
 from ..data.splits import all_splits, make_split
 from ..data.types import Failure, FileState, Split, Video
 from ..data.weight_index import weight_files
+from ..data.wording import counted
 from ..stages import versions
 from .config import Config
 from .workspace import Workspace
@@ -118,6 +119,18 @@ class Snapshot:
         found = all_splits(catalog.videos, self.config.data, self.lists, catalog.divisions, catalog.subsets)
         return tuple(split for split in found if split.name != self.split.name)
 
+    def refuse_unseen(self, count: int) -> None:
+        """Refuse to read pixels while the videos are not there.
+
+        Raises:
+            CatalogError: with the setting to change.
+        """
+        if self.catalog.unseen:
+            raise CatalogError(
+                f"{counted(count, 'video')} would be read, but {self.catalog.unseen} is not there: mount the disk, "
+                "bring the folder back, or set data.root to where the videos are now"
+            )
+
     def import_command(self) -> str:
         """The command that brings imported features again."""
         return imported(self.workspace, self.config).command(self.workspace.root)
@@ -131,21 +144,37 @@ class Snapshot:
 def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catalog | None = None) -> Snapshot:
     """Look at everything once. ``catalog`` spares a second walk over the data folder within one command.
 
+    Where nothing is at ``data.root``, but features are stored, the videos are those of earlier runs
+    (``Catalog.unseen``).
+
     Raises:
         CatalogError: if the data folder or the split lists are not usable, or nothing was imported.
         BackboneError: if local weights are named that are not there.
         StoreError: if the record of what was imported is damaged.
     """
-    catalog = catalog or look_up(workspace, config)
-    split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
     touched: dict[str, FileState] = {}
     weights = workspace.resolve(config.extract.weights) if config.extract.weights else None
     weights_digest = _weights_digest(weights, ledger, touched) if weights else ""
     key = _present_key(workspace, config, weights_digest)
+    catalog = catalog or _seen_or_recorded(workspace, config, ledger, key)
+    split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
     snapshot = Snapshot(workspace, config, ledger, catalog, split, key, weights, touched=touched)
     _look_at_shards(snapshot)
     _locate_videos(snapshot)
     return snapshot
+
+
+def _seen_or_recorded(workspace: Workspace, config: Config, ledger: Ledger, key: str) -> Catalog:
+    """The videos that are there; where nothing is at ``data.root``, those that earlier runs left word of."""
+    try:
+        return look_up(workspace, config)
+    except CatalogError:
+        from .recorded import recorded_catalog
+
+        known = recorded_catalog(workspace, config, ledger, key)
+        if known is None:
+            raise
+        return known
 
 
 def look_up(workspace: Workspace, config: Config) -> Catalog:

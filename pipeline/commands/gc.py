@@ -123,12 +123,15 @@ def clean(
     """Delete what :func:`survey` lists, and return the list.
 
     Raises:
-        UsageError: if most stored videos are missing, which ``missing_videos`` says is meant.
+        UsageError: if nothing is at ``data.root``, or most stored videos are missing, which ``missing_videos`` says is
+            meant.
         WorkspaceError: if a run holds the work folder.
     """
     with exclusive(workspace.lock):
         ledger = Ledger.open(workspace.ledger)
-        listing = _survey(workspace, ledger, [observe(workspace, config, ledger) for config in configs])
+        worlds = [observe(workspace, config, ledger) for config in configs]
+        _refuse_unseen(worlds)
+        listing = _survey(workspace, ledger, worlds)
         if 2 * listing.missing > listing.stored and not missing_videos:
             raise UsageError(
                 f"{listing.missing:,} of {listing.stored:,} stored videos are not in the data folder (is a disk not "
@@ -143,6 +146,16 @@ def clean(
         finally:
             progress.finish()
         return listing
+
+
+def _refuse_unseen(worlds: Iterable[Snapshot]) -> None:
+    """Features of videos that are not there could not be made again: then nothing is deleted at all."""
+    unseen = next((snapshot.catalog.unseen for snapshot in worlds if snapshot.catalog.unseen), "")
+    if unseen:
+        raise UsageError(
+            f"{unseen} is not there (is a disk not mounted?): nothing was deleted; set data.root to where the "
+            "videos are now"
+        )
 
 
 def references(worlds: Iterable[Snapshot]) -> References:
@@ -223,6 +236,8 @@ def _survey(workspace: Workspace, ledger: Ledger, worlds: Sequence[Snapshot]) ->
     rows, missing, stored = list[Item](), 0, 0
     for key in dict.fromkeys(snapshot.store_key for snapshot in worlds):
         same = [snapshot for snapshot in worlds if snapshot.store_key == key]
+        if any(snapshot.catalog.unseen for snapshot in same):
+            continue
         rows += superseded_rows(same)
         present = {video.id for snapshot in same for video in snapshot.catalog.videos}
         known = {video.id for shard in same[0].shards.values() for video in shard.videos}
@@ -231,6 +246,11 @@ def _survey(workspace: Workspace, ledger: Ledger, worlds: Sequence[Snapshot]) ->
             missing += len(known - present)
     folders, remarks = _folders(workspace, ledger)
     items, further = choose(folders, references(worlds), rows)
+    further += [
+        f"{snapshot.catalog.unseen} is not there: --delete deletes nothing until the videos are"
+        for snapshot in worlds
+        if snapshot.catalog.unseen
+    ][:1]
     left = {path.name: path.stat().st_size for path in workspace.root.glob(".*.tmp")}
     if 2 * missing > stored:
         further.append(f"{missing:,} of {stored:,} stored videos are not in the data folder; --delete asks for more")

@@ -19,6 +19,7 @@ from ..reasons import (
     RetryFailed,
     TimesBackwards,
     Unfinished,
+    VideosUnseen,
     WeightsChanged,
 )
 from ..snapshot import Snapshot
@@ -40,7 +41,7 @@ def plan_extract(_stage: Stage, snapshot: Snapshot, _plan: Plan, asked: Asked) -
         forced, todo = asked.force, len(videos_to_extract(snapshot, asked))
         reasons = _reasons(snapshot, asked) if todo else ()
         reasons = reasons if forced else (*times, *reasons)
-        summary = held + _unread(snapshot)
+        summary = held + _unread(snapshot) + _unseen(snapshot)
     action: Action = "skip" if not reasons else "partial" if snapshot.stored and not forced else "run"
     config = snapshot.config.extract.identity()
     return StagePlan("extract", action, reasons, todo, "videos", config, "", snapshot.store_key, summary)
@@ -59,6 +60,11 @@ def _unread(snapshot: Snapshot) -> str:
     unreadable = len(snapshot.failed) - soundtracks
     failed = f"; {unreadable} could not be read" if unreadable else ""
     return failed + (f"; {soundtracks} without pictures" if soundtracks else "")
+
+
+def _unseen(snapshot: Snapshot) -> str:
+    unseen = snapshot.catalog.unseen
+    return f"; videos not looked at: {unseen} is not there" if unseen else ""
 
 
 def _lost(snapshot: Snapshot) -> tuple[Reason, ...]:
@@ -89,6 +95,8 @@ def _reasons(snapshot: Snapshot, asked: Asked) -> tuple[Reason, ...]:
         reasons.append(InputsChanged(**by_why))
     if asked.retry_failed and snapshot.failed:
         reasons.append(RetryFailed(len(snapshot.failed)))
+    if snapshot.catalog.unseen:
+        reasons.append(VideosUnseen(snapshot.catalog.unseen))
     return tuple(reasons)
 
 
@@ -105,6 +113,7 @@ def run_extract(work: Work) -> Made:
         raise StoreError("; ".join(map(str, work.chosen.reasons)))
     if not ids:
         return Made(in_order, None)
+    snapshot.refuse_unseen(len(ids))
     from ...stages.extract import stage as extract
 
     begin = time.monotonic()

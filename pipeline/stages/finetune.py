@@ -62,6 +62,7 @@ def run_finetune(work: Work) -> Made:
     from ...stages.finetune import stage as finetune
 
     snapshot, ids = work.snapshot, work.snapshot.train_ids()
+    snapshot.refuse_unseen(len(ids))
     if work.asked.force:
         finetune.forget_checkpoint(work.folder)
     encoder = FeatureStore(snapshot.workspace.store(snapshot.store_key)).encoder() or {}

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from mofore.data.errors import CatalogError, ConfigError
-from mofore.data.roots import scan_roots
+from mofore.data.roots import known_videos, nothing_there, scan_roots
 from mofore.data.settings import DataSettings
+from mofore.data.types import Video
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -137,3 +138,30 @@ def test_what_exclusions_do_is_told(tmp_path: Path) -> None:
 def test_a_file_that_is_no_folder_is_refused_with_a_way_out(tmp_path: Path, name: str, way_out: str) -> None:
     with pytest.raises(CatalogError, match=way_out):
         ids(touch(tmp_path, name) / name)
+
+
+def test_nothing_is_there_if_nothing_is_at_any_root(tmp_path: Path) -> None:
+    videos, empty, missing = touch(tmp_path / "videos", "a.avi"), tmp_path / "empty", tmp_path / "missing"
+    empty.mkdir()
+    listed = tmp_path / "list.txt"
+    listed.write_text("missing/a.avi\nmissing/b.avi\n")
+    assert nothing_there([missing])
+    assert nothing_there([missing, empty, listed])
+    assert not nothing_there([])
+    assert not nothing_there([videos])
+    assert not nothing_there([missing, videos]), "one of several is another matter"
+    listed.write_text("missing/a.avi\nvideos/a.avi\n")
+    assert not nothing_there([listed])
+
+
+def test_known_videos_are_as_they_were_found(tmp_path: Path) -> None:
+    roots = [touch(tmp_path / name, "Orbit/a.avi", "Bounce/b.avi", "thumbs/c.avi") for name in ("one", "two")]
+    settings = DataSettings(exclude="thumbs")
+    found = scan_roots(roots, settings)
+    bare = [Video(video.id, None, None, video.size, video.mtime_ns) for video in found.videos]
+    known = known_videos(roots, [*bare, Video("one/thumbs/c.avi", None, None, 1, 1)], settings)
+    seen = [(video.id, video.label, video.group, video.size, video.mtime_ns) for video in found.videos]
+    assert [(video.id, video.label, video.group, video.size, video.mtime_ns) for video in known.videos] == seen
+    assert known.layout == found.layout
+    assert known.unseen == f"data.root = '{roots[0]}', '{roots[1]}'"
+    assert found.unseen == ""
