@@ -37,7 +37,7 @@ demo: $(STAMP) ## the whole road on drawn clips, offline, in under two minutes
 check: $(STAMP) ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	MYPYPATH=$(VENV)/src $(BIN)/mypy -p mofore.pipeline -p mofore.stages -p mofore.data -p mofore.cache
+	MYPYPATH=$(VENV)/src $(BIN)/mypy -p mofore.pipeline -p mofore.stages -p mofore.data -p mofore.cache -m mofore
 	$(BIN)/lint-imports --no-logo
 
 check-bounds: $(STAMP) ## the tests with the oldest versions that pyproject.toml allows

@@ -20,12 +20,11 @@ from ..data.settings import LEVELS
 from ..stages.import_features.options import AXES, Reading, parse_streams
 from ..stages.search.queries import TEMPLATE
 from . import console
-from .config import Config, load_config
-from .road import OPTIONAL, ROAD, make_plan, names, upto
-from .run import Outcome, Request, execute
-from .snapshot import Snapshot, observe
+from .config import load_config
+from .road import OPTIONAL, ROAD
+from .run import Outcome
+from .run_folder import Run
 from .stage import Stage
-from .stages.finetune import begun
 from .workspace import Workspace
 
 INTERRUPTED = 130
@@ -235,9 +234,8 @@ for each in (*ROAD, *OPTIONAL):
 @workdir_option
 def run(force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
     """All stages; only what changed is run again."""
-    request = Request(force=frozenset(names()) if force else frozenset(), retry_failed=retry_failed)
-    workspace, config = _open(workdir, overrides)
-    _finish(workspace, execute(workspace, config, request, console.Console()))
+    opened = _open(workdir, overrides)
+    _finish(opened.workspace, opened.run(force=force, retry_failed=retry_failed))
 
 
 @cli.command()
@@ -245,14 +243,11 @@ def run(force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ..
 @workdir_option
 def status(as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
     """What a run would do, and why."""
-    snapshot = _look(*_open(workdir, overrides))
-    plan, failures = make_plan(snapshot, optional=True), list(snapshot.failed.values())
-    if not begun(snapshot, plan["finetune"]):  # optional: nobody is asked for it
-        del plan["finetune"]
+    found = _open(workdir, overrides).status()
     if as_json:
-        click.echo(console.plan_as_json(plan, failures))
+        click.echo(console.plan_as_json(found.stages, found.failures))
     else:
-        console.show_plan(plan, failures)
+        console.show_plan(found.stages, found.failures)
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -315,7 +310,7 @@ def search(
     from .commands.search import Asked, Session, converse, refuse_wrong_usage, show_answer
 
     refuse_wrong_usage(queries, as_json=as_json, as_csv=as_csv, interactive=interactive)
-    session = Session(_look(*_open(workdir, overrides)), Asked(**asked), sheet)
+    session = Session(_open(workdir, overrides).snapshot, Asked(**asked), sheet)
     form = "json" if as_json else "csv" if as_csv else "table"
     if interactive:
         converse(session, console.typed_queries(), form)
@@ -351,7 +346,7 @@ def duplicates(
 
     if as_json and as_csv:
         raise UsageError("--json and --csv: give one of them")
-    snapshot = _look(*_open(workdir, overrides))
+    snapshot = _open(workdir, overrides).snapshot
     threshold = finding.THRESHOLD if threshold is None else threshold
     found = finding.find(
         snapshot, space=space, threshold=threshold, least_s=finding.LEAST_S if least is None else least
@@ -426,8 +421,8 @@ def gc(
     """List what the present settings do not refer to, with its size; --delete removes it."""
     from .commands.gc import clean, survey
 
-    workspace, config = _open(workdir, overrides)
-    configs = (config, *map(load_config, keep))
+    opened = _open(workdir, overrides)
+    workspace, configs = opened.workspace, (opened.config, *map(load_config, keep))
     if delete:
         listing = clean(workspace, configs, console.Console(), missing_videos=missing_videos)
     else:
@@ -505,16 +500,9 @@ def main() -> None:
         team.dismiss()
 
 
-def _open(workdir: Path, overrides: tuple[str, ...]) -> tuple[Workspace, Config]:
+def _open(workdir: Path, overrides: tuple[str, ...]) -> Run:
     workspace = Workspace.open(workdir)
-    config = load_config(workspace.config, overrides)
-    for note in config.notes:
-        console.say(f"note: {note}")
-    return workspace, config
-
-
-def _look(workspace: Workspace, config: Config) -> Snapshot:
-    return observe(workspace, config, Ledger.open(workspace.ledger))
+    return Run(workspace, load_config(workspace.config, overrides), progress=True)
 
 
 def _prices(workspace: Workspace) -> list[dict[str, Any]]:
@@ -533,10 +521,8 @@ def _run_stage(
     *,
     retry_failed: bool = False,
 ) -> None:
-    workspace, config = _open(workdir, overrides)
-    stages = (stage,) if only else upto(stage)
-    request = Request(stages, only, frozenset({stage}) if force else frozenset(), retry_failed)
-    _finish(workspace, execute(workspace, config, request, console.Console()))
+    opened = _open(workdir, overrides)
+    _finish(opened.workspace, opened.make(stage, only=only, force=force, retry_failed=retry_failed))
 
 
 def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = True) -> None:

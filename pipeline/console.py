@@ -26,7 +26,7 @@ from ..data.types import Failure
 from ..data.wording import counted, size_text
 from .show.metric_tables import metric_tables, price_table
 from .show.table_layout import TableText, fitted
-from .stage import Plan, StagePlan
+from .stage import StagePlan
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -168,7 +168,7 @@ def _units(plan: StagePlan) -> str:
     return counted(plan.todo, plan.unit.removesuffix("s"), plan.unit)
 
 
-def show_plan(plan: Plan, failures: Sequence[Failure]) -> None:
+def show_plan(plan: Mapping[str, StagePlan], failures: Sequence[Failure]) -> None:
     """What ``mofore status`` says: what each stage would do and why, and which videos could not be read."""
     for stage in plan.values():
         if stage.action == "skip":
@@ -181,7 +181,7 @@ def show_plan(plan: Plan, failures: Sequence[Failure]) -> None:
         click.echo(f"{what}: {_printable(failure.video_id)}: {failure.reason}")
 
 
-def plan_as_json(plan: Plan, failures: Sequence[Failure]) -> str:
+def plan_as_json(plan: Mapping[str, StagePlan], failures: Sequence[Failure]) -> str:
     """The same for a program, as ``mofore status --json`` prints it."""
     stages = {
         name: {"action": stage.action, "reasons": [str(reason) for reason in stage.reasons], "todo": stage.todo}
@@ -309,6 +309,11 @@ def typed_queries() -> Iterator[str]:
 def say(message: str) -> None:
     """A line to stderr."""
     click.echo(message, err=True)
+
+
+def say_note(message: str) -> None:
+    """What the user should know, as a line to stderr."""
+    say(f"note: {message}")
 
 
 def show_estimate(estimate: Estimate) -> None:

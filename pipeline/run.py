@@ -137,7 +137,7 @@ def _refuse_stale(snapshot: Snapshot, request: Request) -> None:
 def remember(snapshot: Snapshot) -> None:
     """Tell the ledger what observing found out, and put damaged shards aside."""
     ledger, folder = snapshot.ledger, snapshot.workspace.store(snapshot.store_key)
-    if not snapshot.catalog.unseen and snapshot.catalog.digests is None:
+    if not snapshot.catalog.unseen and not snapshot.catalog.imported:
         remember_videos(snapshot.workspace.root, snapshot.catalog.videos)
     ledger.add_files(snapshot.touched)
     for record in snapshot.found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,14 @@ class NewWorkspace:
         return with_overrides(values, self.overrides)
 
 
-def init_workspace(root: Path, new: NewWorkspace, *, replace: bool = False, estimating: bool = True) -> Config:
+def init_workspace(
+    root: Path,
+    new: NewWorkspace,
+    *,
+    replace: bool = False,
+    estimating: bool = True,
+    say: Callable[[str], None] = console.say,
+) -> Config:
     """Write ``mofore.toml`` into ``root``, having checked that a run could begin with it.
 
     Args:
@@ -77,6 +84,7 @@ def init_workspace(root: Path, new: NewWorkspace, *, replace: bool = False, esti
         replace: a ``mofore.toml`` that is there.
         estimating: whether to take a few frames of a few videos through the backbone, and say how long extraction
             would take here.
+        say: told of the videos, and of what comes next.
 
     Raises:
         WorkspaceError: if there is one already.
@@ -97,14 +105,14 @@ def init_workspace(root: Path, new: NewWorkspace, *, replace: bool = False, esti
     if estimating:
         _say_estimate(config, catalog, new.weights)
     write_bytes(workspace.config, render(values).encode("utf-8"))
-    say_catalog(catalog, split)
+    say_catalog(catalog, split, say)
     if config.extract.backbone.startswith("random:"):
-        console.say("note: random: backbones are untrained; their features show the road, not what videos mean")
-    console.say(f"wrote '{workspace.config}'; next: mofore run -w {shlex.quote(str(root))}")
+        say("note: random: backbones are untrained; their features show the road, not what videos mean")
+    say(f"wrote '{workspace.config}'; next: mofore run -w {shlex.quote(str(root))}")
     return config
 
 
-def say_catalog(catalog: Catalog, split: Split) -> None:
+def say_catalog(catalog: Catalog, split: Split, say: Callable[[str], None] = console.say) -> None:
     """What videos there are, of which classes, and on which side."""
     counts = Counter(label for video in catalog.videos for label in video.labels)
     unassigned = len(catalog.videos) - len(split.train) - len(split.test) - sum(map(len, split.others.values()))
@@ -114,14 +122,14 @@ def say_catalog(catalog: Catalog, split: Split) -> None:
     parts = {name: len(split.test & ids) for name, ids in catalog.subsets.items()}
     others += [f"{count:,} of those to test on in '{name}'" for name, count in parts.items()]
     classes = counted(len(counts), "class", "classes")
-    console.say(
+    say(
         f"{counted(len(catalog.videos), 'video')}, {classes} (layout {catalog.layout}); split {split.name}: "
         + ", ".join([f"{len(split.train):,} to train on", f"{len(split.test):,} to test on{asking}", *others])
     )
     if counts:
-        console.say(_class_counts(counts, sum(not video.labels for video in catalog.videos)))
+        say(_class_counts(counts, sum(not video.labels for video in catalog.videos)))
     for note in (*catalog.notes, *split.notes):
-        console.say(f"note: {note}")
+        say(f"note: {note}")
 
 
 def _class_counts(counts: Counter[str], without: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,27 +11,28 @@ from typing import TYPE_CHECKING
 from ...cache.fingerprint import KEY_LENGTH
 from ...data.errors import MoforeError, StaleError, UsageError
 from ...data.sampling import Span
-from ...data.settings import SPACES
-from ...stages.search.queries import Names, is_image_file, is_phrase, read_query, refuse_phrase
+from ...data.settings import LEVELS, SPACES
+from ...stages.search.queries import TEMPLATE, Names, is_image_file, is_phrase, read_query, refuse_phrase
 from .. import console
+from ..query_sources import QuerySources
 from ..road import make_plan
 from ..snapshot import Snapshot
 from ..stage import Plan
 
 if TYPE_CHECKING:
-    from ...cache.store import FrameTable
     from ...stages.search.embedding import QueryEmbedding
-    from ...stages.search.encoder import QueryEncoder
     from ...stages.search.queries import Query
     from ...stages.search.searcher import Answer, Searcher
     from ...stages.vectors.vector_index import VectorIndex
 
 AND = " + "  # between queries that are averaged, in a line that is typed
+RERANK, BY = ("aligned", "dtw"), ("both", "changes", "looks")
+STEPS = range(2, 65)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How to search, as the command line says it.
+    """How to search.
 
     Attributes:
         count: neighbours wanted.
@@ -48,18 +49,29 @@ class Asked:
         template: what texts are put into.
     """
 
-    count: int
-    space: str | None
-    level: str
-    start: float | None
-    end: float | None
-    classes: tuple[str, ...]
-    role: str | None
-    exclude_same_group: bool
-    rerank: str | None
-    steps: int
-    by: str
-    template: str
+    count: int = 10
+    space: str | None = None
+    level: str = "video"
+    start: float | None = None
+    end: float | None = None
+    classes: tuple[str, ...] = ()
+    role: str | None = None
+    exclude_same_group: bool = False
+    rerank: str | None = None
+    steps: int = 8
+    by: str = "both"
+    template: str = TEMPLATE
+
+    def __post_init__(self) -> None:
+        choices = {"level": (self.level, LEVELS), "rerank": (self.rerank, (None, *RERANK)), "by": (self.by, BY)}
+        for name, (value, allowed) in choices.items():
+            if value not in allowed:
+                raise UsageError(f"{name} = {value!r}: one of {', '.join(map(str, allowed))} is needed")
+        if self.count < 1 or self.steps not in STEPS:
+            raise UsageError(
+                f"{self.count} neighbours in {self.steps} steps: at least 1, and from {STEPS[0]} to {STEPS[-1]} steps, "
+                "are needed"
+            )
 
     @property
     def span(self) -> Span | None:
@@ -72,13 +84,21 @@ class Asked:
 class Session:
     """An index that stays open: what a query needs is loaded when the first one does, and kept."""
 
-    def __init__(self, snapshot: Snapshot, asked: Asked, sheet: Path | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        asked: Asked,
+        sheet: Path | None = None,
+        *,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
         """Find the index.
 
         Args:
             snapshot: of the work folder.
             asked: how to search.
             sheet: where each answer is drawn, one in place of the other; None for nowhere.
+            note: told what the user should know; None: the console.
 
         Raises:
             StaleError: if there is none for these settings yet.
@@ -89,12 +109,17 @@ class Session:
             from .sheet import refuse_sheet
 
             refuse_sheet(snapshot, sheet)
-        self.index_key = _index_to_ask(snapshot, make_plan(snapshot))
-        self._searchers: dict[str, Searcher] = {}
-        self._encoder: QueryEncoder | None = None
+        note = note or console.say_note
+        self.index_key = _index_to_ask(snapshot, make_plan(snapshot), note)
+        self.sources = QuerySources(snapshot, note)
+        self._searchers: dict[tuple[str, str], Searcher] = {}
 
-    def answer(self, texts: Sequence[str]) -> Answer:
+    def answer(self, texts: Sequence[str | Query], asked: Asked | None = None) -> Answer:
         """The nearest of a query, or of the mean of several.
+
+        Args:
+            texts: as they are typed, or read already.
+            asked: how to search, if not as the session does.
 
         Raises:
             UsageError: if a text stands for nothing, or cannot be searched for so.
@@ -103,22 +128,24 @@ class Session:
         """
         from ...stages.search.searcher import Filters, Request
 
-        asked, space = self.asked, self.asked.space or _suitable_space(texts)
-        if any(map(is_phrase, texts)):
+        asked = asked or self.asked
+        typed = [text for text in texts if isinstance(text, str)]
+        space = asked.space or _suitable_space(typed)
+        if any(map(is_phrase, typed)):
             refuse_phrase(self.snapshot.config.extract.backbone, space)
-        searcher = self._searcher(space)
-        queries = [self._query(text, searcher) for text in texts]
+        searcher = self._searcher(space, asked.level)
+        queries = [self._query(text, searcher, asked) if isinstance(text, str) else text for text in texts]
         filters = Filters(asked.classes, asked.role, asked.exclude_same_group)
         return searcher.answer(queries, Request(asked.count, filters, asked.rerank, asked.steps, asked.by))
 
-    def _query(self, text: str, searcher: Searcher) -> Query:
+    def _query(self, text: str, searcher: Searcher, asked: Asked) -> Query:
         """What a text stands for; of a video that is not in the index, why.
 
         Raises:
             UsageError: if it stands for nothing.
         """
         try:
-            return read_query(text, searcher.names, span=self.asked.span, template=self.asked.template)
+            return read_query(text, searcher.names, span=asked.span, template=asked.template)
         except UsageError:
             known = Names(video.id for video in self.snapshot.catalog.videos)
             video = known.find(text)
@@ -132,22 +159,22 @@ class Session:
             return f"it could not be read ({failure.reason})"
         return "run `mofore index`"
 
-    def _searcher(self, space: str) -> Searcher:
-        if space not in self._searchers:
+    def _searcher(self, space: str, level: str) -> Searcher:
+        if (space, level) not in self._searchers:
             from ...stages.search.searcher import Searcher
             from ...stages.vectors.vector_index import VectorIndex
 
-            index = VectorIndex.load(self._index_folder(space))
-            self._searchers[space] = Searcher(index, lambda: self._open_embedding(index))
-        return self._searchers[space]
+            index = VectorIndex.load(self.index_folder(space, level))
+            self._searchers[space, level] = Searcher(index, lambda: self._open_embedding(index))
+        return self._searchers[space, level]
 
-    def _index_folder(self, space: str) -> Path:
-        """Folder of a space at the level that was asked for.
+    def index_folder(self, space: str, level: str) -> Path:
+        """Folder of a space at a level.
 
         Raises:
             StaleError: if it was not indexed, with the command that would.
         """
-        return _index_folder(self.snapshot, self.index_key, space, self.asked.level)
+        return _index_folder(self.snapshot, self.index_key, space, level)
 
     def _open_embedding(self, index: VectorIndex) -> QueryEmbedding:
         """The networks of a space.
@@ -166,41 +193,7 @@ class Session:
                 f"the index '{index.folder}' was made by the model {index.about.model[:12]}, the query would be made "
                 f"by {space.model[:12]}: run `mofore index`"
             )
-        return QueryEmbedding(space, self._stored, self._open_encoder)
-
-    def _open_encoder(self) -> QueryEncoder:
-        """The backbone.
-
-        Raises:
-            UsageError: if the features were imported.
-            StaleError: if the store does not say how its features were made.
-        """
-        if self._encoder is None:
-            from ...cache.store import FeatureStore
-            from ...stages.search.encoder import QueryEncoder
-
-            snapshot = self.snapshot
-            if snapshot.catalog.imported:
-                raise UsageError(
-                    "files cannot be searched for, videos of the index can (by id or name): these features were "
-                    f"imported ({snapshot.config.extract.backbone}), the encoder that made them is not here"
-                )
-            pinned = FeatureStore(snapshot.workspace.store(snapshot.store_key)).encoder()
-            if pinned is None:
-                raise StaleError("the store does not say how its features were made: run `mofore extract --force`")
-            self._encoder = QueryEncoder(snapshot.config.extract, snapshot.weights, pinned, note=_say_note)
-        return self._encoder
-
-    def _stored(self, ids: Sequence[str]) -> FrameTable:
-        """The stored frames of videos, left in their shards."""
-        from ...cache.store import FeatureStore
-
-        gone = [video_id for video_id in ids if video_id not in self.snapshot.stored]
-        if gone:
-            raise StaleError(f"the features of {gone[0]} are not there any more: run `mofore index`")
-        places = [self.snapshot.stored[video_id] for video_id in ids]
-        store = FeatureStore(self.snapshot.workspace.store(self.snapshot.store_key))
-        return store.attach([(place.shard, place.row, place.video) for place in places])
+        return QueryEmbedding(space, self.sources.stored, self.sources.open_encoder)
 
 
 def find_index(snapshot: Snapshot, space: str, level: str) -> Path:
@@ -209,7 +202,7 @@ def find_index(snapshot: Snapshot, space: str, level: str) -> Path:
     Raises:
         StaleError: if there is none, with the command that would make it.
     """
-    return _index_folder(snapshot, _index_to_ask(snapshot, make_plan(snapshot)), space, level)
+    return _index_folder(snapshot, _index_to_ask(snapshot, make_plan(snapshot), console.say_note), space, level)
 
 
 def _index_folder(snapshot: Snapshot, key: str, space: str, level: str) -> Path:
@@ -224,10 +217,6 @@ def _index_folder(snapshot: Snapshot, key: str, space: str, level: str) -> Path:
         f"the space {space!r} is not indexed at the level of {level}s (there are: {there}); "
         f"{_how_to_index(snapshot, space, level)}"
     )
-
-
-def _say_note(text: str) -> None:
-    console.say(f"note: {text}")
 
 
 def refuse_wrong_usage(queries: Sequence[str], *, as_json: bool, as_csv: bool, interactive: bool) -> None:
@@ -288,7 +277,7 @@ def _how_to_index(snapshot: Snapshot, space: str, level: str) -> str:
     return f"`mofore index {sets}` makes it (with the same --set here, or the setting in mofore.toml)"
 
 
-def _index_to_ask(snapshot: Snapshot, plan: Plan) -> str:
+def _index_to_ask(snapshot: Snapshot, plan: Plan, note: Callable[[str], None]) -> str:
     """Folder of the index; one that is out of date is asked, with a warning."""
     if plan["index"].action != "run":
         return plan["index"].key
@@ -296,5 +285,5 @@ def _index_to_ask(snapshot: Snapshot, plan: Plan) -> str:
     if latest_index is None or not snapshot.stored or snapshot.broken_outputs(latest_index):
         raise StaleError("there is no index for these settings yet: run `mofore index`")
     why = "; ".join(map(str, plan["index"].reasons))
-    console.say(f"note: the index is out of date ({why}); `mofore index` brings it up to date")
+    note(f"the index is out of date ({why}); `mofore index` brings it up to date")
     return latest_index.fingerprint[:KEY_LENGTH]

@@ -7,7 +7,7 @@ from pathlib import Path
 from ...data.errors import UsageError
 from ...data.sampling import Span
 from ...stages.search.contact_sheet import Pictured, Strip, format_of, pictures_of, write_sheet
-from ...stages.search.queries import ImageFile, IndexedVideo, Phrase, Query
+from ...stages.search.queries import GivenFrames, GivenVector, ImageFile, IndexedVideo, Phrase, Query
 from ...stages.search.searcher import Answer, Neighbour
 from ..snapshot import Snapshot
 
@@ -39,7 +39,7 @@ def _heading(answer: Answer) -> str:
 
 def _query_strip(snapshot: Snapshot, query: Query, label: str | None) -> Strip:
     match query:
-        case Phrase():
+        case Phrase() | GivenFrames() | GivenVector():
             return Strip("query", "", reason=str(query), asked=True)
         case IndexedVideo(id=video_id, span=span):
             strip = _pictured(snapshot, *_place(snapshot, video_id, span))

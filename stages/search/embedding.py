@@ -16,7 +16,7 @@ from ...data.errors import UsageError
 from ...data.sampling import ROUNDING_S, Span
 from ..frames.memory import FrameTensors
 from ..model.spaces import Space
-from .queries import ImageFile, IndexedVideo, Phrase, Query, VideoFile
+from .queries import GivenFrames, GivenVector, ImageFile, IndexedVideo, Phrase, Query, VideoFile
 from .sequences import sequences
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class QueryEmbedding:
             UsageError: if the space has no vector for such a query.
             VideoError: if a file cannot be read.
         """
+        if isinstance(query, GivenVector):
+            return query.vector_E
         if isinstance(query, Phrase):
             return self.encoder.of_text(query.text)
         if isinstance(query, ImageFile) and self.space.embedder is not None and self.space.fit.inputs != "plain":
@@ -88,7 +90,9 @@ class QueryEmbedding:
                 return self.encoder.of_file(path, span)
             case ImageFile(path=path):
                 return self.encoder.of_image(path)
-            case Phrase():
+            case GivenFrames(features_TD=features_TD, times_s_T=times_s_T):
+                return FrameTable(features_TD, times_s_T, row_offsets([len(features_TD)]), ("",))
+            case Phrase() | GivenVector():
                 raise UsageError(f"{query} has no frames")
 
 

@@ -9,12 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...data.backbone import parse_backbone
 from ...data.errors import UsageError
 from ...data.images import is_image
 from ...data.sampling import Span
 from ...data.wording import counted
+
+if TYPE_CHECKING:
+    from ...data.arrays import Float16, Float32, Float64
 
 TEXT = "text:"
 TEMPLATE = "a video of {}."
@@ -72,7 +76,28 @@ class Phrase:
         return f'"{self.text}"'
 
 
-Query = IndexedVideo | VideoFile | ImageFile | Phrase
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenFrames:
+    """A video of which the caller has the features: features_TD, and times_s_T in seconds."""
+
+    features_TD: Float16
+    times_s_T: Float64
+
+    def __str__(self) -> str:
+        return f"features {self.features_TD.shape}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenVector:
+    """An embedding that the caller has: a unit vector (E,), not centred."""
+
+    vector_E: Float32
+
+    def __str__(self) -> str:
+        return f"a vector of width {len(self.vector_E)}"
+
+
+Query = IndexedVideo | VideoFile | ImageFile | Phrase | GivenFrames | GivenVector
 
 
 class Names:

@@ -22,7 +22,7 @@ from ...data.types import recording_of
 from ...data.wording import counted
 from ..vectors.normalize import l2_normalize
 from ..vectors.vector_index import Items, VectorIndex
-from .queries import ImageFile, IndexedVideo, Names, Phrase, Query
+from .queries import GivenVector, ImageFile, IndexedVideo, Names, Phrase, Query
 from .rerank import TOP, changes, rerank
 
 FEW_HIDDEN = 256  # rows that may not be found and are cheaper to ask for and drop than to hide from FAISS
@@ -212,13 +212,19 @@ class Searcher:
             rows = np.flatnonzero(self.index.items.video_N == query.video)
             rows_RE = self.index.vectors(rows) if centered else self.index.embeddings_NE[rows]
             return _mean(list(rows_RE))
-        query_E = self.embedding.vector(query)
+        query_E = self._given(query) if isinstance(query, GivenVector) else self.embedding.vector(query)
         return self.index.centered(query_E[None])[0] if centered else query_E
+
+    def _given(self, query: GivenVector) -> Float32:
+        if query.vector_E.shape != self.index.mean_E.shape:
+            width, space = len(self.index.mean_E), self.index.about.space
+            raise UsageError(f"{query} was given, the space {space!r} is of width {width}: embed it in that space")
+        return query.vector_E
 
     def _reranked(self, queries: Sequence[Query], request: Request, ranking: Ranking) -> Ranking:
         """The same rows, the first ones in another order."""
         query, items = queries[0], self.index.items
-        if len(queries) > 1 or isinstance(query, Phrase | ImageFile):
+        if len(queries) > 1 or isinstance(query, Phrase | ImageFile | GivenVector):
             raise UsageError("--rerank compares how two videos unfold: it takes one query, a video")
         places = [(items.of(row)["id"], _span(items, row)) for row in ranking.row_K[:TOP]]
         seen = self._centered if request.by == "looks" else changes
