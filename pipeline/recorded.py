@@ -19,10 +19,12 @@ from ..cache.known_videos import remembered_videos
 from ..cache.ledger import Ledger, StoredVideo
 from ..data.backbone import parse_backbone
 from ..data.catalog import Catalog
+from ..data.errors import CatalogError
 from ..data.roots import known_videos, nothing_there
 from ..data.types import Division, Video
+from .catalogs import in_tables, lists_folder, look_up
 from .config import Config
-from .snapshot import in_tables, lists_folder
+from .inputs import read_inputs
 from .workspace import Workspace
 
 SEGMENT = "#t="  # between the file and the seconds, in the id of a segment
@@ -134,7 +136,16 @@ def _features_in_use(workspace: Workspace, ledger: Ledger) -> Mapping[str, str]:
     latest = ledger.latest("index")
     if latest is None:
         return {}
-    from .stage import read_inputs
-
     inputs = read_inputs(Path(workspace.stage("index", latest.fingerprint[:KEY_LENGTH])))
     return inputs["videos"] if inputs else {}
+
+
+def seen_or_recorded(workspace: Workspace, config: Config, ledger: Ledger, key: str) -> Catalog:
+    """The videos that are there; where nothing is at ``data.root``, those that earlier runs left word of."""
+    try:
+        return look_up(workspace, config)
+    except CatalogError:
+        known = recorded_catalog(workspace, config, ledger, key)
+        if known is None:
+            raise
+        return known

@@ -24,9 +24,10 @@ from ..data.errors import StaleError
 from ..data.progress import Progress
 from ..data.types import Failure
 from .config import Config
+from .inputs import INPUTS
 from .road import make_plan, names, stage_called, upto
 from .snapshot import Snapshot, observe
-from .stage import INPUTS, Asked, Stage, StagePlan, Work
+from .stage import Asked, Stage, StagePlan, Work
 from .stages.finetune import refuse_in_use
 from .workspace import Workspace
 

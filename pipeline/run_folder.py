@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..cache.fingerprint import KEY_LENGTH
 from ..cache.ledger import Ledger
-from ..data.errors import StaleError, UsageError
+from ..data.errors import StaleError, StoreError, UsageError
+from ..data.metrics import Metrics
 from ..data.progress import Silent
 from ..data.types import Failure
 from ..stages.search.queries import (
@@ -29,11 +30,12 @@ from ..stages.search.queries import (
 )
 from . import console
 from .config import Config
+from .inputs import read_inputs
 from .query_sources import QuerySources
 from .road import make_plan, names, upto
 from .run import Outcome, Request, Watcher, execute
 from .snapshot import Snapshot, observe
-from .stage import StagePlan, read_inputs
+from .stage import StagePlan
 from .stages.finetune import begun
 from .stored_features import StoredFeatures
 from .workspace import Workspace
@@ -219,19 +221,23 @@ class Run:
         return self._features
 
     @property
-    def metrics(self) -> dict[str, Any]:
-        """What ``metrics.json`` holds (docs/files.md).
+    def metrics(self) -> Metrics:
+        """The figures of ``metrics.json`` (docs/files.md), in percent where they are rates; ``as_json()`` is the file.
 
         Raises:
-            StaleError: if nothing was evaluated yet.
+            StaleError: if nothing was evaluated yet, or by another version.
+            StoreError: if the file is damaged.
 
-        >>> sorted(run.metrics["retrieval"]["mofore"])[:2]
-        ['R@1', 'R@10']
+        >>> 0 <= run.metrics.retrieval["mofore"].recalls.r_at_1 <= 100
+        True
         """
-        if not self.workspace.metrics.exists():
+        path = self.workspace.metrics
+        if not path.exists():
             raise StaleError("there are no metrics yet: run `mofore evaluate`")
-        found: dict[str, Any] = json.loads(self.workspace.metrics.read_text(encoding="utf-8"))
-        return found
+        try:
+            return Metrics.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise StoreError(f"'{path}' cannot be read ({error}): run `mofore evaluate --force`") from error
 
     @cached_property
     def model(self) -> ClipEmbedder:

@@ -6,7 +6,6 @@ work folder that is up to date no video and no shard is opened: sizes and times 
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -14,20 +13,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..cache.checkpoint import latest_step
-from ..cache.fingerprint import KEY_LENGTH, current_state, digest, file_state, stage_fingerprint
-from ..cache.imported import ImportRecord, read_import
+from ..cache.fingerprint import current_state, digest, file_state
 from ..cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
-from ..data.backbone import parse_backbone
 from ..data.catalog import Catalog
-from ..data.described import with_tables
 from ..data.errors import BackboneError, CatalogError, StoreError
-from ..data.roots import scan_roots
 from ..data.splits import all_splits, make_split
 from ..data.types import Failure, FileState, Split, Video
 from ..data.weight_index import weight_files
 from ..data.wording import counted
-from ..stages import versions
+from .catalogs import imported, lists_folder
 from .config import Config
+from .recorded import seen_or_recorded
+from .store_key import store_key
 from .workspace import Workspace
 
 
@@ -156,69 +153,12 @@ def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catal
     weights = workspace.resolve(config.extract.weights) if config.extract.weights else None
     weights_digest = _weights_digest(weights, ledger, touched) if weights else ""
     key = _present_key(workspace, config, weights_digest)
-    catalog = catalog or _seen_or_recorded(workspace, config, ledger, key)
+    catalog = catalog or seen_or_recorded(workspace, config, ledger, key)
     split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
     snapshot = Snapshot(workspace, config, ledger, catalog, split, key, weights, touched=touched)
     _look_at_shards(snapshot)
     _locate_videos(snapshot)
     return snapshot
-
-
-def _seen_or_recorded(workspace: Workspace, config: Config, ledger: Ledger, key: str) -> Catalog:
-    """The videos that are there; where nothing is at ``data.root``, those that earlier runs left word of."""
-    try:
-        return look_up(workspace, config)
-    except CatalogError:
-        from .recorded import recorded_catalog
-
-        known = recorded_catalog(workspace, config, ledger, key)
-        if known is None:
-            raise
-        return known
-
-
-def look_up(workspace: Workspace, config: Config) -> Catalog:
-    """The videos: those of the data folder, or those whose features were imported, as tables describe them.
-
-    Raises:
-        CatalogError: if the data folder or a table is not usable, or nothing was imported.
-        StoreError: if the record of what was imported is damaged.
-    """
-    if not parse_backbone(config.extract.backbone).imported:
-        return in_tables(workspace, config, scan_roots([*map(workspace.resolve, config.data.root)], config.data))
-    return in_tables(workspace, config, imported(workspace, config).catalog(workspace.root, config.data))
-
-
-def in_tables(workspace: Workspace, config: Config, catalog: Catalog) -> Catalog:
-    """The catalog as the settings' tables describe it.
-
-    Raises:
-        CatalogError: if one of them is not usable.
-    """
-    paths = [*map(workspace.resolve, config.data.table)]
-    return with_tables(catalog, paths) if paths else catalog
-
-
-def lists_folder(workspace: Workspace, config: Config) -> Path | None:
-    """The folder of UCF101's official lists, if there is one."""
-    return workspace.resolve(config.data.lists) if config.data.lists else None
-
-
-def imported(workspace: Workspace, config: Config) -> ImportRecord:
-    """What was imported into the store of these settings.
-
-    Raises:
-        CatalogError: if nothing was.
-        StoreError: if the record of it is damaged.
-    """
-    record = read_import(workspace.store(store_key(config, "")))
-    if record is None:
-        name = parse_backbone(config.extract.backbone).name
-        raise CatalogError(
-            f"extract.backbone = {config.extract.backbone!r}, but no such features are in '{workspace.root}': "
-            f"bring them with `mofore import FEATURES --name {name} -w {workspace.root}`"
-        )
-    return record
 
 
 def _present_key(workspace: Workspace, config: Config, weights_digest: str) -> str:
@@ -242,31 +182,6 @@ def _has_gpu() -> bool:
     from ..stages.machine.device import pick_device
 
     return pick_device("auto").type == "cuda"
-
-
-def store_key(config: Config, weights_digest: str, device: str = "cpu") -> str:
-    """Name of the store of an encoder: readable, and another for whatever changes the features.
-
-    Args:
-        config: whose ``[extract]`` counts.
-        weights_digest: of the file of local weights; empty without one.
-        device: "cpu" or "cuda", where the pictures are resized.
-    """
-    backbone = parse_backbone(config.extract.backbone)
-    identity = {**config.extract.identity(), "backbone": str(backbone)}
-    if not config.extract.backbone.startswith("random:"):
-        del identity["seed"]
-    if config.extract.precision != "auto":
-        del identity["parity_floor"]
-    if backbone.library == "open_clip":
-        identity["preprocessing"] = "of the tag"  # earlier versions took OpenAI's, and GELU, for some
-    if device != "cpu":
-        identity["pixels"] = device
-    print_ = stage_fingerprint("extract", versions.EXTRACT, identity, weights_digest)
-    if backbone.imported:  # which no setting of the extraction changes
-        print_ = stage_fingerprint("import", versions.IMPORT, {"backbone": str(backbone)}, "")
-    slug = re.sub(r"[^A-Za-z0-9_.]+", "-", config.extract.backbone).strip("-")
-    return f"{slug[:60]}-{print_[:KEY_LENGTH]}"
 
 
 def _weights_digest(path: Path, ledger: Ledger, touched: dict[str, FileState]) -> str:

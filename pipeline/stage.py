@@ -7,7 +7,6 @@ of settings, inputs and version, so that whatever changes makes another folder a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..cache.fingerprint import KEY_LENGTH, stage_fingerprint
 from ..cache.ledger import StageRecord
 from ..data.progress import Progress
 from ..data.wording import counted
+from .inputs import read_inputs
 from .reasons import (
     ConfigChanged,
     DescriptionChanged,
@@ -33,7 +33,6 @@ from .reasons import (
 from .snapshot import Snapshot
 
 Action = Literal["skip", "run", "partial"]
-INPUTS = "inputs.json"  # beside the output of a stage: which videos and which fit it was made from
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,15 +285,6 @@ def _inputs_difference(stage: Stage, snapshot: Snapshot, latest: StageRecord) ->
     fit = snapshot.ledger.latest("fit")
     same = fit is not None and before.get("fit") == fit.fingerprint[:KEY_LENGTH]
     return DescriptionChanged() if same else UpstreamChanged("fit")
-
-
-def read_inputs(folder: Path) -> dict[str, Any] | None:
-    """What the output in a folder was made from: digests of features by id ("videos"), key of the fit ("fit")."""
-    try:
-        found: dict[str, Any] = json.loads((folder / INPUTS).read_text())
-        return found if isinstance(found["videos"], dict) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def videos_summary(snapshot: Snapshot, _record: StageRecord) -> str:

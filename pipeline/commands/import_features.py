@@ -26,9 +26,11 @@ from ...data.wording import counted
 from ...stages import versions
 from ...stages.import_features.options import Reading, listed
 from .. import console
+from ..catalogs import in_tables, lists_folder
 from ..config import Config, load_config, make_config, present_names, render
 from ..run import remember
-from ..snapshot import in_tables, lists_folder, observe, store_key
+from ..snapshot import observe
+from ..store_key import store_key
 from ..workspace import Workspace
 from .init import Values, say_catalog, splits_folder, tables_of, with_overrides
 

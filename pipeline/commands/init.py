@@ -18,8 +18,8 @@ from ...data.splits import make_split
 from ...data.types import Split
 from ...data.wording import counted
 from .. import console
+from ..catalogs import look_up
 from ..config import Config, make_config, parse_override, render
-from ..snapshot import look_up
 from ..workspace import Workspace
 
 MOST_CLASSES = 12  # that are listed by name

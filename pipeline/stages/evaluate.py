@@ -10,9 +10,10 @@ from ...cache.fingerprint import digest
 from ...cache.ledger import StageRecord
 from ...data.wording import counted
 from ...stages import versions
+from ..inputs import INPUTS
 from ..reasons import Reason, ResultElsewhere
 from ..snapshot import Snapshot, described_videos, lists_digest
-from ..stage import INPUTS, Made, Plan, Stage, Work, model_digests, videos_summary
+from ..stage import Made, Plan, Stage, Work, model_digests, videos_summary
 from .frames import load
 
 METRICS = "metrics.json"

@@ -14,8 +14,9 @@ from ...cache.ledger import StageRecord
 from ...data.errors import UsageError
 from ...data.wording import counted
 from ...stages import versions
+from ..inputs import INPUTS
 from ..snapshot import Snapshot
-from ..stage import INPUTS, Asked, Made, Plan, Stage, StagePlan, Work, model_digests, plan_stage
+from ..stage import Asked, Made, Plan, Stage, StagePlan, Work, model_digests, plan_stage
 from .frames import load
 
 NAME = "finetune"

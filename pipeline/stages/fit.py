@@ -9,8 +9,9 @@ from ...cache.ledger import StageRecord
 from ...data.errors import StageError
 from ...data.wording import counted
 from ...stages import versions
+from ..inputs import INPUTS
 from ..snapshot import Snapshot, features_fingerprint
-from ..stage import INPUTS, Made, Plan, Shortcut, Stage, Work
+from ..stage import Made, Plan, Shortcut, Stage, Work
 from .frames import load
 
 if TYPE_CHECKING:

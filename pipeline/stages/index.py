@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ...cache.fingerprint import KEY_LENGTH, digest
 from ...data.wording import counted
 from ...stages import versions
+from ..inputs import INPUTS
 from ..snapshot import Snapshot, described_videos
-from ..stage import INPUTS, Made, Plan, Shortcut, Stage, Work, model_digests, videos_summary
+from ..stage import Made, Plan, Shortcut, Stage, Work, model_digests, videos_summary
 from .evaluate import provenance
 from .frames import load
 
