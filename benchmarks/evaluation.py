@@ -22,10 +22,11 @@ import numpy as np
 from mofore.cache.ledger import StoredVideo
 from mofore.cache.store import FeatureStore, VideoFeatures
 from mofore.data.progress import Silent
-from mofore.data.settings import PRESETS, DataSettings, FitSettings, IndexSettings
+from mofore.data.settings import PRESETS, DataSettings, EvaluateSettings, FitSettings, IndexSettings
 from mofore.data.splits import make_split
 from mofore.data.types import FileState, Split, Video
-from mofore.stages.evaluate import report as evaluate
+from mofore.stages.evaluate import report
+from mofore.stages.evaluate import stage as evaluate
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.loading import load_frames
 from mofore.stages.index import stage as index
@@ -34,8 +35,9 @@ from mofore.stages.vectors.vector_index import VectorIndex
 CLASSES, GROUPS, VIDEOS, WIDTH, SHARDS = 101, 25, 13_320, 512, 10
 SEARCH_TURNS = 5
 PARTS = {
-    index: ("embed_videos", "mean_pool", "build", "measure", "evaluate"),
-    evaluate: (
+    index: ("build", "measure"),
+    evaluate: ("embed_videos", "mean_pool", "evaluate"),
+    report: (
         "rows_to_compare",
         "rank",
         "probe",
@@ -131,11 +133,23 @@ def measure(folder: Path) -> None:
     load_s, load_bytes = time.perf_counter() - begin, bytes_read() - read
     some = [each for each in wanted if each[2].id in split.train][::10]  # enough to fit on
     fit.run(settings, load_frames(store, some, settings, progress=Silent()), folder / "fit" / "0a", progress=Silent())
-    inputs = index.IndexInputs(named, table, split, folder / "fit" / "0a", {"store": "made-up", "fit": "0a"}, others)
+    of = {"store": "made-up", "fit": "0a"}
+    asked = evaluate.EvaluateInputs(named, table, split, others, folder / "fit" / "0a", IndexSettings(), of)
     spent: dict[str, float] = defaultdict(float)
     read, begin = bytes_read(), time.perf_counter()
     with timed(spent):
-        metrics = index.run(IndexSettings(), inputs, folder / "index", progress=Silent())
+        metrics, known = evaluate.run(EvaluateSettings(), asked, folder / "evaluate", progress=Silent())
+        inputs = index.IndexInputs(
+            videos=named,
+            digests=tuple(video.digest for _, _, video in wanted),
+            width=WIDTH,
+            frames=lambda: table,
+            split=split,
+            fit_folder=folder / "fit" / "0a",
+            provenance=of,
+            known=known,
+        )
+        index.run(IndexSettings(), inputs, folder / "index", progress=Silent())
     seconds = time.perf_counter() - begin
     print(
         f"{VIDEOS:,} videos, {len(table.features_ND):,} frames of {WIDTH}: loading the store {load_s:.1f} s "
@@ -147,6 +161,11 @@ def measure(folder: Path) -> None:
         if part_s >= 0.05:
             print(f"| {name} | {part_s:.1f} |")
     print(f"| rest | {seconds - sum(spent.values()):.1f} |")
+    again = replace(inputs, known={}, previous=folder / "index")
+    begin = time.perf_counter()
+    index.run(IndexSettings(kind="hnsw"), again, folder / "hnsw", progress=Silent())
+    another_s = time.perf_counter() - begin
+    print(f"\nAnother kind of index (hnsw) afterwards: {another_s:.1f} s, {another_s / seconds:.2f} of all of it")
     _search(VectorIndex.load(folder / "index" / "mofore.video"), split.test)
 
 
