@@ -16,13 +16,9 @@ def setting(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     identity: bool = True,
-    known_as: str = "",
 ) -> Any:
-    """A field with its documentation, its range (both ends included) or choices, and its weight in reruns.
-
-    ``known_as`` is an earlier name, under which it goes on to decide what is made: renaming makes nothing anew.
-    """
-    metadata = {"known_as": known_as, "doc": doc, "low": low, "high": high, "choices": choices, "identity": identity}
+    """A field with its documentation, its range (both ends included) or choices, and its weight in reruns."""
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "identity": identity}
     return field(default=default, metadata=metadata)
 
 
@@ -31,6 +27,7 @@ class Settings:
     """Base of the sections of ``mofore.toml``: checks every value against its field when it is made."""
 
     section: ClassVar[str]
+    known_as: ClassVar[dict[str, str]] = {}  # earlier names, which go on to decide what is made: nothing is made anew
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -40,7 +37,9 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide what the stage makes."""
-        return {f.metadata["known_as"] or f.name: getattr(self, f.name) for f in fields(self) if f.metadata["identity"]}
+        return {
+            self.known_as.get(f.name, f.name): getattr(self, f.name) for f in fields(self) if f.metadata["identity"]
+        }
 
 
 TEXTS = tuple[str, ...]  # one text, or a list of them

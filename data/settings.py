@@ -185,6 +185,7 @@ class FitSettings(Settings):
     """Forecasting, eqs. (2)-(12). The field defaults are the paper's; ``fit.preset`` says which values are used."""
 
     section = "fit"
+    known_as = {"holdout": "validation"}  # noqa: RUF012 - the base says that it is the class's
 
     preset: str = setting(
         "default",
@@ -302,7 +303,6 @@ class FitSettings(Settings):
         "share of the training videos held out to watch the run, whole groups where there are any",
         low=0.0,
         high=0.9,
-        known_as="validation",
     )
     validations: int = setting(10, "how often the run is looked at", low=0)
     keep: str = setting(

@@ -36,7 +36,7 @@ class Commands(click.Group):
     """The one place where an error becomes a line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
+        """Run the command; errors become a message and an exit code."""
         try:
             return super().invoke(ctx)
         except MoforeError as error:

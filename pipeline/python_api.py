@@ -184,4 +184,4 @@ def _plain(value: object) -> object:
 
 
 def _say_nothing(_text: str) -> None:
-    """Show nothing."""
+    """Take a message, and show it nowhere."""

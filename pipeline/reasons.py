@@ -181,7 +181,7 @@ class RetryFailed:
 
 @dataclass(frozen=True, slots=True)
 class Forced:
-    """--force."""
+    """It was asked for by --force."""
 
     def __str__(self) -> str:
         return "forced"

@@ -45,7 +45,7 @@ class Watcher(Progress, Protocol):
         """A stage is about to run."""
 
     def done(self, plan: StagePlan, seconds: float, summary: str) -> None:
-        """A stage finished."""
+        """A stage has finished, in so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,18 +107,18 @@ class Quiet(Silent):
         self._stopping = True
 
     def pulse(self) -> None:
-        """A safe point."""
+        """A point at which a run may be stopped."""
         if self._stopping:
             raise KeyboardInterrupt
 
     def skipped(self, plan: StagePlan) -> None:
-        """Show nothing."""
+        """A stage is up to date: nothing is shown."""
 
     def begins(self, plan: StagePlan) -> None:
-        """Show nothing."""
+        """A stage is about to run: nothing is shown."""
 
     def done(self, plan: StagePlan, seconds: float, summary: str) -> None:
-        """Show nothing."""
+        """A stage is through: nothing is shown."""
 
 
 class Run:
@@ -143,7 +143,7 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """The work folder."""
+        """Where the work folder is."""
         return self.workspace.root
 
     def run(self, *, force: bool = False, retry_failed: bool = False) -> Outcome:

@@ -90,7 +90,7 @@ def _finish(work: Work) -> None:
 
 
 def how_to_use(snapshot: Snapshot, fingerprint: str) -> str:
-    """The next command."""
+    """The commands with which a result is used, once and for good."""
     weights = f"{NAME}/{fingerprint[:KEY_LENGTH]}/backbone.safetensors"
     root = shlex.quote(str(snapshot.workspace.root))
     return (

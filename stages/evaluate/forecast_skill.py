@@ -15,10 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from ...data.clips import Pairs, spread_pairs
+from ...data.clips import Windows, spread_pairs
 from ...data.figures import ForecastAtGap, ForecastErrors, ForecastSkill, TooShort, WhyNoForecast
 from ...data.settings import FitSettings
 from ...data.short_videos import ShortVideos
@@ -44,7 +44,7 @@ class Errors:
         return cls((forecast_BE - target_BE).square().mean(dim=1), cosine_B)
 
     def summary(self) -> ForecastErrors:
-        """Means of both."""
+        """Means over all pairs: of the squared error, and of the cosine to the target."""
         return ForecastErrors(mse=float(self.squared_B.mean()), cosine=float(self.cosine_B.mean()))
 
 
@@ -74,7 +74,15 @@ def forecast_metrics(
         item_B, pairs = spread_pairs(memory.extent_V(settings.unit), span=settings.span, gap=gap, starts=starts)
         if len(item_B) < 2 * starts:
             continue
-        errors = _errors(forecaster, memory, settings, climate_E, item_B, pairs, starts)
+        clips = _Clips(memory, item_B, settings)
+        forecast_BE = clips.embedded(ForecastEmbedder(forecaster, float(pairs.gap_B[0])), pairs.context)
+        last_BE, target_BE = (clips.embedded(forecaster.teacher, of) for of in (pairs.context, pairs.future))
+        errors = {
+            "forecast": Errors.of(forecast_BE, target_BE),
+            "persistence": Errors.of(last_BE, target_BE),
+            "climatology": Errors.of(climate_E.expand_as(target_BE), target_BE),
+            "chance": Errors.of(derangement(target_BE, starts), target_BE),
+        }
         by_gap[f"{gap:g}"] = _row(errors)
         for kind, values in errors.items():
             kinds.setdefault(kind, []).append(values)
@@ -125,24 +133,17 @@ def neighbour_similarity(forecaster: Forecaster, memory: FrameTensors, settings:
     return (context_BE * future_BE).sum(dim=1)
 
 
-def _errors(
-    forecaster: Forecaster,
-    memory: FrameTensors,
-    settings: FitSettings,
-    climate_E: Tensor,
-    item_B: Tensor,
-    pairs: Pairs,
-    starts: int,
-) -> dict[str, Errors]:
-    context = (memory, item_B, pairs.context, settings)
-    target_BE = embed_clips(forecaster.teacher, memory, item_B, pairs.future, settings)
-    forecast_BE = embed_clips(ForecastEmbedder(forecaster, float(pairs.gap_B[0])), *context)
-    return {
-        "forecast": Errors.of(forecast_BE, target_BE),
-        "persistence": Errors.of(embed_clips(forecaster.teacher, *context), target_BE),
-        "climatology": Errors.of(climate_E.expand_as(target_BE), target_BE),
-        "chance": Errors.of(derangement(target_BE, starts), target_BE),
-    }
+@dataclass(frozen=True, slots=True)
+class _Clips:
+    """B clips of some videos, to be embedded by one network after another."""
+
+    memory: FrameTensors
+    item_B: Tensor
+    settings: FitSettings
+
+    def embedded(self, network: nn.Module, windows: Windows) -> Tensor:
+        """Unit embeddings (B, E)."""
+        return embed_clips(network, self.memory, self.item_B, windows, self.settings)
 
 
 def derangement(rows_BE: Tensor, each: int) -> Tensor:

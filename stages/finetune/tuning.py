@@ -130,7 +130,7 @@ class Tuning:
         )
 
     def measured(self) -> dict[str, float]:
-        """Nothing beside."""
+        """Nothing is measured beside the figures of a step."""
         return {}
 
     def begin(self, progress: Progress) -> None:
@@ -141,7 +141,7 @@ class Tuning:
         return False
 
     def pause(self, rows: list[dict[str, float]], progress: Progress) -> None:
-        """Show the figures."""
+        """Show the figures of the latest steps."""
         self.first, row = self.first or self.last, rows[-1]
         progress.advance(len(rows), loss=row["loss"], cosine=row["cosine"], failed=len(self.source.failed))
 
@@ -149,7 +149,7 @@ class Tuning:
         """It writes nothing of its own."""
 
     def close(self) -> None:
-        """Nothing was opened."""
+        """There is nothing to close."""
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any], progress: Progress) -> None:  # noqa: ARG002
         """The optimiser, and what a checkpoint holds beside tensors."""

@@ -29,7 +29,7 @@ class Scalars:
 
     @classmethod
     def on(cls, device: torch.device) -> Scalars:
-        """Not set yet."""
+        """Scalars on a device, not set yet."""
         return cls(torch.zeros((), device=device), torch.zeros((), device=device))
 
     def set(self, lr: float, toward: float) -> None:
@@ -60,7 +60,7 @@ class GraphedStep:
         self.figures = torch.empty(0)
 
     def __call__(self, batch: Batch, pace: Pace) -> Tensor:
-        """Take one step."""
+        """Take one step: eagerly at first, then as a replay of what was recorded."""
         self.scalars.set(pace.lr, pace.toward)
         self.taken += 1
         if self.taken <= WARM_UP:

@@ -73,7 +73,7 @@ def is_dense(settings: FitSettings) -> bool:
 
 
 class AutogradNetworks:
-    """Any networks."""
+    """Forward and backward passes of any networks, by autograd."""
 
     def __init__(self, forecaster: Forecaster, flat: FlatParameters) -> None:
         self.forecaster, self.flat = forecaster, flat
@@ -86,7 +86,7 @@ class AutogradNetworks:
         return self._forecast_RE.detach()
 
     def target(self, batch: Batch) -> Tensor:
-        """Targets."""
+        """The teacher's embeddings (B x H, E) of the targets."""
         return self.forecaster.target(batch.target)
 
     def backward(self, gradient_RE: Tensor) -> None:
@@ -107,11 +107,11 @@ class DenseNetworks:
         self.teacher = _passes(forecaster.teacher.projection)
 
     def forecast(self, batch: Batch) -> Tensor:
-        """Forecasts."""
+        """Forecasts (B x H, E); what the backward pass needs is kept."""
         return self.predictor.forward(self.student.forward(batch.context.features))
 
     def target(self, batch: Batch) -> Tensor:
-        """Targets."""
+        """The teacher's embeddings (B x H, E) of the targets."""
         return self.teacher.forward(batch.target.features)
 
     def backward(self, gradient_RE: Tensor) -> None:
@@ -191,7 +191,7 @@ class _Chain:
 
 
 class _Sum:
-    """x + f(x)."""
+    """A skip connection, x + f(x), with its backward pass written out."""
 
     def __init__(self, inner: Pass) -> None:
         self.inner = inner

@@ -12,7 +12,7 @@ from ...data.progress import Progress
 
 
 class Curves(Protocol):
-    """Where scalars go."""
+    """Where the scalars of a run are drawn from."""
 
     def add(self, group: str, row: Mapping[str, float]) -> None:
         """Figures of the step that ``row`` names."""
@@ -22,13 +22,13 @@ class Curves(Protocol):
 
 
 class NoCurves:
-    """Nowhere."""
+    """Curves that are not wanted, or cannot be drawn."""
 
     def add(self, group: str, row: Mapping[str, float]) -> None:
-        """Forget them."""
+        """Forget the scalars of a step."""
 
     def close(self) -> None:
-        """Do nothing."""
+        """There is nothing to close."""
 
 
 class TensorBoardCurves:
@@ -40,13 +40,13 @@ class TensorBoardCurves:
         self._writer = SummaryWriter(str(folder))
 
     def add(self, group: str, row: Mapping[str, float]) -> None:
-        """Write scalars."""
+        """Write the scalars of a step, by name."""
         for name, value in row.items():
             if name != "step":
                 self._writer.add_scalar(f"{group}/{name}", value, int(row["step"]))
 
     def close(self) -> None:
-        """Close the file."""
+        """Write what is left, and close the file."""
         self._writer.close()
 
 

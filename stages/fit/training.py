@@ -131,11 +131,11 @@ class Training:
             self._validate()
 
     def pauses(self) -> bool:
-        """At every look."""
+        """Whether a validation is due after this step."""
         return bool(self.validate_every and self.step % self.validate_every == 0)
 
     def columns(self, step: int) -> dict[str, float]:
-        """The learning rate."""
+        """The learning rate of the step, beside its figures."""
         return {"lr": fit_pace(step, self.settings).lr}
 
     def measured(self) -> dict[str, float]:
@@ -235,7 +235,7 @@ class _Record:
         self.curves = make_curves(settings.tensorboard, folder, progress)
 
     def steps(self, rows: list[dict[str, float]], look: Validation | None) -> None:
-        """Figures of steps."""
+        """Show the latest figures, and write them to the curves."""
         self.curves.add("step", rows[-1])
         shown: dict[str, float] = {"loss": rows[-1]["loss"], "cosine": rows[-1]["cosine"]}
         if look is not None:
