@@ -27,7 +27,7 @@ from .config import Config
 from .inputs import INPUTS
 from .road import make_plan, names, stage_called, upto
 from .snapshot import Snapshot, observe
-from .stage import Asked, Stage, StagePlan, Work
+from .stage import Asked, Plan, Stage, StagePlan, Work
 from .stages.finetune import refuse_in_use
 from .workspace import Workspace
 
@@ -92,36 +92,44 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         if request.only:
             _refuse_stale(snapshot, request)
         outcome, shared = Outcome(), dict[str, Any]()
+        plan = make_plan(snapshot)
         for stage in map(stage_called, request.stages):
-            if not _bring_up_to_date(snapshot, stage, request, watcher, shared):
+            work = _work(snapshot, stage, plan, request, watcher, shared)
+            if not _bring_up_to_date(stage, work, watcher):
                 continue
             outcome.ran.append(stage.name)
-            snapshot = observe(workspace, config, ledger, snapshot.catalog)
+            if not work.last or stage.name == "extract":  # which may have met videos that cannot be read
+                snapshot = observe(workspace, config, ledger, snapshot.catalog)
+                plan = make_plan(snapshot)
         outcome.failures = [snapshot.failed[video_id] for video_id in sorted(snapshot.failed)]
         return outcome
 
 
-def _bring_up_to_date(
-    snapshot: Snapshot, stage: Stage, request: Request, watcher: Watcher, shared: dict[str, Any]
-) -> bool:
-    """Run ``stage`` if its plan says so."""
-    watcher.pulse()
-    asked = Asked(stage.name in request.force, request.retry_failed and stage.name == "extract")
-    plan = make_plan(snapshot)
-    plan[stage.name] = chosen = stage.plan(stage, snapshot, plan, asked)
-    if chosen.action == "skip":
-        watcher.skipped(chosen)
-        return False
-    watcher.begins(chosen)
-    begin = time.monotonic()
+def _work(
+    snapshot: Snapshot, stage: Stage, plan: Plan, request: Request, watcher: Watcher, shared: dict[str, Any]
+) -> Work:
+    """What a stage is given; ``plan`` is of a snapshot as nobody has asked for anything."""
+    asked = Asked(stage.name in request.force, request.retry_failed and stage.retries)
+    planned = stage.name in plan and asked == Asked()
+    chosen = plan[stage.name] if planned else stage.plan(stage, snapshot, plan, asked)
     folder = snapshot.workspace.stage(stage.name, chosen.key)
     last = stage.name == request.stages[-1]
-    work = Work(snapshot, plan, chosen, folder, asked, last, watcher, shared)
+    return Work(snapshot, {**plan, stage.name: chosen}, chosen, folder, asked, last, watcher, shared)
+
+
+def _bring_up_to_date(stage: Stage, work: Work, watcher: Watcher) -> bool:
+    """Run ``stage`` if its plan says so."""
+    watcher.pulse()
+    if work.chosen.action == "skip":
+        watcher.skipped(work.chosen)
+        return False
+    watcher.begins(work.chosen)
+    begin = time.monotonic()
     made = stage.run(work)
     if made.outputs is not None:
         _record(stage, work, made.outputs, time.monotonic() - begin)
     stage.finish(work)
-    watcher.done(chosen, time.monotonic() - begin, made.summary)
+    watcher.done(work.chosen, time.monotonic() - begin, made.summary)
     return True
 
 

@@ -70,6 +70,7 @@ class Snapshot:
     stored: dict[str, Located] = field(default_factory=dict)
     failed: dict[str, Failure] = field(default_factory=dict)
     todo: list[Todo] = field(default_factory=list)
+    described: str = field(default="", repr=False)  # what :func:`described_videos` found, once it was asked for
 
     def videos(self, ids: Iterable[str]) -> tuple[Video, ...]:
         """Those of the catalog's videos that ``ids`` names, in the catalog's order."""
@@ -306,8 +307,14 @@ def _lists_digest(snapshot: Snapshot) -> str:
     return digest([[path.name, path.read_bytes().decode("utf-8", "replace")] for path in paths])
 
 
-def described_videos(snapshot: Snapshot) -> list[list[Any]]:
-    """What is read of each video beside the fit: id, features, class, group and side."""
+def described_videos(snapshot: Snapshot) -> str:
+    """Digest of what is read of each video beside the fit: id, features, class, group and side."""
+    if not snapshot.described:
+        snapshot.described = digest(_descriptions(snapshot))
+    return snapshot.described
+
+
+def _descriptions(snapshot: Snapshot) -> list[list[Any]]:
     return [
         [
             video.id,

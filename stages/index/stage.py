@@ -61,6 +61,11 @@ class IndexInputs:
     known: Mapping[str, Float32] = field(default_factory=dict)
 
     @cached_property
+    def features(self) -> str:
+        """Digest of the videos' names and features, in their order."""
+        return digest([[video.id, one] for video, one in zip(self.videos, self.digests, strict=True)])
+
+    @cached_property
     def memory(self) -> FrameTensors:
         """The frames, from when they are first asked for."""
         return FrameTensors.of(self.frames(), torch.device("cpu"))
@@ -81,8 +86,7 @@ class Level:
     def of(cls, space: Space, name: str, settings: IndexSettings, inputs: IndexInputs) -> Level:
         """A level of a space."""
         hop = settings.clip_hop if name == "clip" else None
-        videos = [[video.id, one] for video, one in zip(inputs.videos, inputs.digests, strict=True)]
-        return cls(space, name, digest({"model": space.model, "level": name, "hop": hop, "videos": videos}))
+        return cls(space, name, digest({"model": space.model, "level": name, "hop": hop, "videos": inputs.features}))
 
     @property
     def folder(self) -> str:
