@@ -77,7 +77,8 @@ class EndToEnd:
     def move_teacher(self, toward: float) -> None:
         """Xi <- m xi + (1 - m) theta, eq. (6), backbone included; ``toward`` is 1 - m."""
         teacher, student = self._averaged()
-        torch._foreach_lerp_(teacher, student, toward)
+        for theirs, own in zip(teacher, student, strict=True):
+            theirs.lerp_(own, toward)
 
     @torch.no_grad()
     def teacher_drift(self) -> float:
