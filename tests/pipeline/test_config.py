@@ -116,3 +116,9 @@ def test_a_new_name_makes_nothing_anew() -> None:
     identity = make_config({"fit": {"holdout": 0.2}}).fit.identity()
     assert identity["validation"] == 0.2
     assert "holdout" not in identity
+
+
+def test_scripts_find_what_they_looked_at_by_its_earlier_name() -> None:
+    from mofore.pipeline import snapshot, world
+
+    assert (world.observe, world.World) == (snapshot.observe, snapshot.Snapshot)
