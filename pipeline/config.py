@@ -150,6 +150,13 @@ def present_names(values: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, di
     return found, tuple(notes)
 
 
+def given_settings(values: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(section, key) of all that is set, by present names; the one seed is every section's."""
+    present, _ = present_names(values)
+    seeds = [*SEEDS.items()] if present.pop("", {}) else []
+    return [*seeds, *((section, key) for section, keys in present.items() for key in keys)]
+
+
 def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """What ``fit.preset`` of a section sets; nothing for an unknown one, which the settings refuse."""
     return PRESETS.get(str(given.get("preset", FitSettings.preset)), {})

@@ -98,7 +98,7 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
             if not _bring_up_to_date(stage, work, watcher):
                 continue
             outcome.ran.append(stage.name)
-            if not work.last or stage.name == "extract":  # which may have met videos that cannot be read
+            if not work.last or stage.retries:  # it may have met videos that cannot be read
                 snapshot = observe(workspace, config, ledger, snapshot.catalog)
                 plan = make_plan(snapshot)
         outcome.failures = [snapshot.failed[video_id] for video_id in sorted(snapshot.failed)]

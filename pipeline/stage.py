@@ -163,6 +163,7 @@ class Stage:
         videos: ids of those that it reads.
         summary: what is there once it is done, in one line.
         waits: names of the stages above that have to run before its inputs are known.
+        described: whether it reads classes, recordings and sides of the videos.
         resumes: whether a run that was cut off goes on from a checkpoint.
         missing: why a finished output is not shown where users look for it; None if it is.
         finish: called once the output is recorded.
@@ -184,6 +185,7 @@ class Stage:
     videos: Callable[[Snapshot], list[str]] = _all_stored
     summary: Callable[[Snapshot, StageRecord], str] = lambda _snapshot, _record: "done"
     waits: Callable[[Snapshot, Plan], tuple[str, ...]] = _above_runs
+    described: bool = False
     resumes: bool = False
     missing: Callable[[Snapshot, StageRecord], Reason | None] = lambda _snapshot, _record: None
     finish: Callable[[Work], None] = lambda _work: None
@@ -283,13 +285,19 @@ def _inputs_difference(stage: Stage, snapshot: Snapshot, latest: StageRecord) ->
     if "fit" not in stage.needs or change != InputsChanged():
         return change
     fit = snapshot.ledger.latest("fit")
-    same = fit is not None and before.get("fit") == fit.fingerprint[:KEY_LENGTH]
-    return DescriptionChanged() if same else UpstreamChanged("fit")
+    if fit is None or before.get("fit") != fit.fingerprint[:KEY_LENGTH]:
+        return UpstreamChanged("fit")
+    return DescriptionChanged() if stage.described else UpstreamChanged("extract")
+
+
+def all_videos(snapshot: Snapshot) -> int:
+    """The amount of work of a stage that reads all videos."""
+    return len(snapshot.stored) + len(snapshot.todo)
 
 
 def videos_summary(snapshot: Snapshot, _record: StageRecord) -> str:
-    """Of a stage that reads all videos."""
-    return counted(len(snapshot.stored) + len(snapshot.todo), "video")
+    """What is there of a stage that reads all videos."""
+    return counted(all_videos(snapshot), "video")
 
 
 def model_digests(snapshot: Snapshot, plan: Plan) -> list[str]:

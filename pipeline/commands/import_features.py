@@ -27,7 +27,7 @@ from ...stages import versions
 from ...stages.import_features.options import Reading, listed
 from .. import console
 from ..catalogs import in_tables, lists_folder
-from ..config import Config, load_config, make_config, present_names, render
+from ..config import Config, given_settings, load_config, make_config, render
 from ..run import remember
 from ..snapshot import observe
 from ..store_key import store_key
@@ -144,14 +144,13 @@ def _settings(workspace: Workspace, values: Values, *, replace: bool) -> Config:
     if replace or not workspace.config.exists():
         return config
     present = load_config(workspace.config)
-    for section, keys in present_names(values)[0].items():
-        for key in keys:
-            here, asked = (getattr(getattr(one, section), key) for one in (present, config))
-            if here != asked:
-                raise WorkspaceError(
-                    f"'{workspace.config}' is there already, with {section}.{key} = {here!r} instead of {asked!r}: "
-                    "take another work folder, change the file, or replace it with --force"
-                )
+    for section, key in given_settings(values):
+        here, asked = (getattr(getattr(one, section), key) for one in (present, config))
+        if here != asked:
+            raise WorkspaceError(
+                f"'{workspace.config}' is there already, with {section}.{key} = {here!r} instead of {asked!r}: "
+                "take another work folder, change the file, or replace it with --force"
+            )
     return present
 
 

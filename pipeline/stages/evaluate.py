@@ -13,7 +13,7 @@ from ...stages import versions
 from ..inputs import INPUTS
 from ..reasons import Reason, ResultElsewhere
 from ..snapshot import Snapshot, described_videos, lists_digest
-from ..stage import Made, Plan, Stage, Work, model_digests, videos_summary
+from ..stage import Made, Plan, Stage, Work, all_videos, model_digests, videos_summary
 from .frames import load
 
 METRICS = "metrics.json"
@@ -89,8 +89,9 @@ EVALUATE = Stage(
     run=run_evaluate,
     files=(METRICS, "queries.json", INPUTS),
     unit="videos",
-    amount=lambda snapshot: len(snapshot.stored) + len(snapshot.todo),
+    amount=all_videos,
     summary=videos_summary,
+    described=True,
     missing=_elsewhere,
     finish=_show,
 )

@@ -11,7 +11,7 @@ from ...data.wording import counted
 from ...stages import versions
 from ..inputs import INPUTS
 from ..snapshot import Snapshot, described_videos
-from ..stage import Made, Plan, Shortcut, Stage, Work, model_digests, videos_summary
+from ..stage import Made, Plan, Shortcut, Stage, Work, all_videos, model_digests, videos_summary
 from .evaluate import provenance
 from .frames import load
 
@@ -75,8 +75,9 @@ INDEX = Stage(
         *("videos.faiss", "videos.json", "embeddings.safetensors"),  # until version 2
     ),
     unit="videos",
-    amount=lambda snapshot: len(snapshot.stored) + len(snapshot.todo),
+    amount=all_videos,
     summary=videos_summary,
+    described=True,
     shortcuts=(
         Shortcut(
             "--recall",

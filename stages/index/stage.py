@@ -85,8 +85,10 @@ class Level:
     @classmethod
     def of(cls, space: Space, name: str, settings: IndexSettings, inputs: IndexInputs) -> Level:
         """A level of a space."""
-        hop = settings.clip_hop if name == "clip" else None
-        return cls(space, name, digest({"model": space.model, "level": name, "hop": hop, "videos": inputs.features}))
+        # Where clips begin and end is the fit's, even in the space of raw features, whose model knows of no fit.
+        windows = [settings.clip_hop, space.fit.identity()] if name == "clip" else None
+        known_by = {"model": space.model, "level": name, "windows": windows, "videos": inputs.features}
+        return cls(space, name, digest(known_by))
 
     @property
     def folder(self) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from mofore.data.errors import ConfigError
 from mofore.data.settings import REMOVED, RENAMED
-from mofore.pipeline.config import SECTIONS, load_config, make_config, parse_override, render
+from mofore.pipeline.config import SECTIONS, given_settings, load_config, make_config, parse_override, render
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -122,3 +122,10 @@ def test_scripts_find_what_they_looked_at_by_its_earlier_name() -> None:
     from mofore.pipeline import snapshot, world
 
     assert (world.observe, world.World) == (snapshot.observe, snapshot.Snapshot)
+
+
+def test_the_one_seed_is_a_setting_of_every_section() -> None:
+    given = given_settings({"seed": 3, "fit": {"validation": 0.2}})  # type: ignore[dict-item]
+    assert ("data", "split_seed") in given
+    assert ("index", "seed") in given
+    assert given[-1] == ("fit", "holdout")

@@ -231,6 +231,7 @@ def test_settings_that_are_there_are_not_replaced_unasked(mofore: Command, work:
     for args, what in (
         ((other,), "extract.backbone = 'import:mine' instead of 'import:other'"),
         ((work / "mine.h5", "--set", "fit.steps=3"), "fit.steps = 30 instead of 3"),
+        ((work / "mine.h5", "--set", "seed=3"), "data.split_seed = 0 instead of 3"),
     ):
         refused = mofore("import", *args, "-w", work)
         assert refused.exit_code == 2

@@ -154,6 +154,18 @@ def test_embeddings_are_the_same_whoever_makes_them(mofore: Command, work: Path)
     assert again.read_bytes() == once
 
 
+def test_clips_of_raw_features_follow_the_windows_of_the_fit(mofore: Command, work: Path) -> None:
+    """Their vectors are of no fit, but where a clip begins and ends is the fit's: they are not taken from before."""
+    clips = ("-w", work, "--set", "index.spaces=frames", "--set", "index.levels=clip")
+    longer = (*clips, "--set", "fit.clip_length=6")
+    for options in (clips, longer):
+        assert mofore("index", *options).exit_code == 0
+    newest = max(work.glob("index/*/frames.clip/embeddings.safetensors"), key=os.path.getmtime)
+    taken = newest.read_bytes()
+    assert mofore("index", "--force", *longer).exit_code == 0
+    assert newest.read_bytes() == taken
+
+
 def test_a_fit_setting_runs_fit_and_index(mofore: Command, work: Path) -> None:
     assert actions(mofore, work, "--set", "fit.lr=0.01") == {
         "extract": "skip",
