@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, get_type_hints
 
 from .errors import ConfigError
@@ -16,10 +17,22 @@ def setting(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     identity: bool = True,
+    later: bool = False,
 ) -> Any:
-    """A field with its documentation, its range (both ends included) or choices, and its weight in reruns."""
-    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "identity": identity}
+    """A field with its documentation, its range (both ends included) or choices, and its weight in reruns.
+
+    ``later``: it came after others had made things; at its default, which is what was done before, it decides nothing,
+    so that nothing is made anew.
+    """
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "identity": identity, "later": later}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def default_of(f: Field[Any]) -> Any:
+    """The default of a setting."""
+    return f.default if f.default_factory is MISSING else f.default_factory()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +50,16 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide what the stage makes."""
+        decide = (f for f in fields(self) if f.metadata["identity"])
         return {
-            self.known_as.get(f.name, f.name): getattr(self, f.name) for f in fields(self) if f.metadata["identity"]
+            self.known_as.get(f.name, f.name): getattr(self, f.name)
+            for f in decide
+            if not (f.metadata["later"] and getattr(self, f.name) == default_of(f))
         }
 
 
 TEXTS = tuple[str, ...]  # one text, or a list of them
+OPTIONS = Mapping[str, Any]  # settings of their own, which whoever they are for checks
 
 
 def checked(key: str, value: Any, kind: Any, metadata: Any) -> Any:
@@ -53,6 +70,10 @@ def checked(key: str, value: Any, kind: Any, metadata: Any) -> Any:
     """
     if kind == TEXTS:
         return _texts(key, value)
+    if kind == OPTIONS:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{key} = {value!r}: a table is needed, such as --set {key}.name=value")
+        return dict(value)
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:

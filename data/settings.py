@@ -16,7 +16,7 @@ from .backbone import parse_backbone
 from .errors import ConfigError
 from .images import IMAGE_SUFFIXES, check_pattern
 from .sampling import Sampling
-from .section import Settings, setting
+from .section import OPTIONS, Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +192,14 @@ class FitSettings(Settings):
         "named set of values; keys that you give win: default (what measures best), paper (as published)",
         choices=("default", "paper"),
         identity=False,
+    )
+    objective: str = setting(
+        "mofore",
+        "what is learnt from clips: mofore (the paper's), or another of those that `mofore objectives` lists",
+        later=True,
+    )
+    options: OPTIONS = setting(  # noqa: RUF009 - a copy for each
+        {}, "settings of the objective's own, such as --set fit.options.weight=25", later=True
     )
     seed: int = setting(0, "seed of weights and sampling (open in the paper)", low=0)
     steps: int = setting(5000, "optimiser steps (open in the paper)", low=1)

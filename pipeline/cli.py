@@ -450,6 +450,15 @@ def demo(workdir: Path) -> None:
 
 
 @cli.command()
+@click.argument("name", required=False)
+def objectives(name: str | None) -> None:
+    """List what a fit can learn (fit.objective); with NAME, its source, its settings and its options."""
+    from .commands.objectives import described, listed
+
+    click.echo(described(name) if name else listed())
+
+
+@cli.command()
 @click.argument("dataset", type=click.Choice(["ucf101"]), expose_value=False)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--videos-url", help="Fetch the videos from a mirror (.rar, .zip, .tar.*).")

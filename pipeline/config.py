@@ -6,13 +6,13 @@ import json
 import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ..data.errors import ConfigError
-from ..data.section import Settings
+from ..data.section import Settings, default_of
 from ..data.settings import (
     PRESETS,
     REMOVED,
@@ -81,11 +81,25 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
         if not isinstance(keys, dict) and section != SEED:
             raise ConfigError(f"'{path}': {section!r} stands outside a section; sections are {_names(SECTIONS)}")
     for text in overrides:
-        section, key, value = parse_override(text)
-        if not section:
-            values.pop(SEED, None)
-        values.setdefault(section, {})[key] = value
+        override(values, text)
     return make_config(values)
+
+
+def override(values: dict[str, Any], text: str) -> None:
+    """Put ``section.key=value`` into values; a key within a table (``fit.options.weight``) leaves its other keys alone.
+
+    Raises:
+        ConfigError: if it has another form.
+    """
+    section, key, value = parse_override(text)
+    if not section:
+        values.pop(SEED, None)
+    table = values.setdefault(section, {})
+    *outer, last = key.split(".")
+    for name in outer:
+        inner = table.get(name)
+        table[name] = table = dict(inner) if isinstance(inner, dict) else {}
+    table[last] = value
 
 
 def make_config(values: Mapping[str, Mapping[str, Any]]) -> Config:
@@ -107,10 +121,22 @@ def make_config(values: Mapping[str, Mapping[str, Any]]) -> Config:
         known = {f.name for f in fields(kind)}
         for key in given:
             _check_name(f"{section}.{key}", {f"{section}.{name}" for name in known}, "setting")
-        if section == "fit":
-            given = {**preset_values(given), **given}
-        made[section] = kind(**given)
+        made[section] = _fit(given) if section == "fit" else kind(**given)
     return Config(**made, notes=notes)  # type: ignore[arg-type]
+
+
+def _fit(given: Mapping[str, Any]) -> FitSettings:
+    """The settings of a fit, with every option of its objective.
+
+    Raises:
+        ConfigError: if there is no such objective, or it does not have an option.
+    """
+    settings = FitSettings(**{**preset_values(given), **given})
+    if settings.objective == FitSettings.objective and not settings.options:
+        return settings
+    from ..stages.objectives.catalog import all_options  # its modules need torch
+
+    return replace(settings, options=all_options(settings.objective, settings.options))
 
 
 def _common_seed(given: Mapping[str, Any]) -> dict[str, dict[str, int]]:
@@ -158,8 +184,13 @@ def given_settings(values: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, s
 
 
 def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``fit.preset`` of a section sets; nothing for an unknown one, which the settings refuse."""
-    return PRESETS.get(str(given.get("preset", FitSettings.preset)), {})
+    """What ``fit.preset`` and ``fit.objective`` of a section set; nothing for unknown ones, which are refused later."""
+    values, objective = PRESETS.get(str(given.get("preset", FitSettings.preset)), {}), given.get("objective")
+    if objective in (None, FitSettings.objective):
+        return values
+    from ..stages.objectives.catalog import objective_class
+
+    return {**values, **objective_class(str(objective)).defaults}
 
 
 def parse_override(text: str) -> tuple[str, str, Any]:
@@ -191,13 +222,20 @@ def render(values: Mapping[str, Mapping[str, Any]]) -> str:
         given = present.get(section, {})
         preset = preset_values(given) if section == "fit" else {}
         for f in fields(kind):
-            value = given.get(f.name, preset.get(f.name, f.default))
-            shown = f"{f.name} = {json.dumps(value, ensure_ascii=False)}"
+            value = given.get(f.name, preset.get(f.name, default_of(f)))
+            shown = f"{f.name} = {_toml(value)}"
             doc = f"{f.metadata['doc']}{_allowed(f.metadata)}"
             parts.append("")
             parts += textwrap.wrap(doc, WIDTH, initial_indent="# ", subsequent_indent="#   ")
             parts.append(shown if f.name in given else f"# {shown}")
     return "\n".join(parts) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML, tables in one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _allowed(metadata: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from ...data.types import Split
 from ...data.wording import counted
 from .. import console
 from ..catalogs import look_up
-from ..config import Config, make_config, parse_override, render
+from ..config import Config, make_config, override, render
 from ..workspace import Workspace
 
 MOST_CLASSES = 12  # that are listed by name
@@ -181,8 +181,8 @@ def with_overrides(values: Values, overrides: tuple[str, ...]) -> Values:
     Raises:
         ConfigError: if an override has another form.
     """
-    for section, key, value in map(parse_override, overrides):
-        values.setdefault(section, {})[key] = value
+    for text in overrides:
+        override(values, text)
     return values
 
 

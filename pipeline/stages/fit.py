@@ -49,7 +49,8 @@ def _summary(result: FitResult, videos: int) -> str:
     used = counted(videos, "training video")
     if told:
         used = f"{result.videos:,} of {used} ({told})"
-    return f"{counted(result.steps_run, 'step')} on {used}, cosine {result.last['cosine']:.3f}"
+    figure = "cosine" if "cosine" in result.last else "pretext"
+    return f"{counted(result.steps_run, 'step')} on {used}, {figure} {result.last[figure]:.3f}"
 
 
 def _waits(snapshot: Snapshot, above: Plan) -> tuple[str, ...]:

@@ -118,6 +118,11 @@ def run(
     for note in encoder.notes:
         progress.note(note)
     forecaster, fit = load_forecaster(inputs.fit_folder)
+    if fit.objective != FitSettings.objective:
+        raise StageError(
+            f"fit.objective = {fit.objective!r}: end-to-end fine-tuning goes on with the paper's objective alone; fit "
+            f"with fit.objective = {FitSettings.objective!r} first"
+        )
     forecaster.train().to(device)
     blocks = last_blocks(encoder, settings.blocks, decay=settings.layer_decay)
     bfloat16 = settings.precision == "bf16" or (settings.precision == "auto" and has_bfloat16(device))

@@ -12,7 +12,7 @@ from ...data.errors import StageError
 from ...data.progress import Progress
 from ...data.schedules import finetune_pace
 from ...data.settings import FinetuneSettings, FitSettings
-from ..model.loop import Loop, LoopSettings
+from ..model.loop import FIGURES, Loop, LoopSettings
 from ..model.negatives_queue import NegativesQueue
 from ..model.objective import Objective
 from .end_to_end import EndToEnd
@@ -33,6 +33,8 @@ class Tuning:
         passed_over: steps for which fewer than two videos could be read.
         frames: that went through the student's backbone in this process.
     """
+
+    figures: tuple[str, ...] = FIGURES
 
     def __init__(
         self, settings: FinetuneSettings, fit: FitSettings, source: PixelSource, networks: EndToEnd, folder: Path

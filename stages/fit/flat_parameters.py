@@ -21,14 +21,15 @@ class FlatParameters:
     """The parameters of a forecaster, moved into flat memory; its modules then hold views of it.
 
     Attributes:
-        trained: of student, then predictor.
+        trained: of student, then predictor, then the heads that an objective adds.
         gradient: of the same; every trained parameter's ``grad`` is a view of it.
         teacher: of the teacher, in the student's order.
     """
 
-    def __init__(self, forecaster: Forecaster) -> None:
+    def __init__(self, forecaster: Forecaster, heads: nn.Module | None = None) -> None:
         student, teacher = list(forecaster.student.parameters()), list(forecaster.teacher.parameters())
-        every = [*student, *forecaster.predictor.parameters()]
+        added = [] if heads is None else [each for each in heads.parameters() if each.requires_grad]
+        every = [*student, *forecaster.predictor.parameters(), *added]
         self.trained, self.teacher = _flattened(every), _flattened(teacher)
         self.student = self.trained[: len(self.teacher)]
         self.gradient = torch.zeros_like(self.trained)

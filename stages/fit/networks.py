@@ -9,7 +9,7 @@ the flat gradient; a test holds it against autograd.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,14 @@ from ...data.settings import FitSettings
 from ..distributed.process_group import ProcessGroup
 from ..frames.sampler import Batch
 from ..model.forecaster import Forecaster, Predictor, Residual
+from ..model.loop import FIGURES
+from ..model.negatives_queue import NegativesQueue
+from ..model.objective import Objective
 from .flat_parameters import FlatAdam, FlatParameters
 
 
 class Learner:
-    """Forecasts, and learns from their gradient: any networks, on any device.
+    """Forecasts, and learns from eq. (12): any networks, on any device.
 
     Args:
         forecaster: with its parameters in ``flat``.
@@ -31,11 +34,45 @@ class Learner:
         process_group: the processes that share it.
     """
 
+    figures: tuple[str, ...] = FIGURES
+
     def __init__(
         self, forecaster: Forecaster, flat: FlatParameters, settings: FitSettings, process_group: ProcessGroup
     ) -> None:
         self.networks, self.adam = make_networks(forecaster, flat, settings), FlatAdam(flat, settings)
-        self.flat, self.process_group = flat, process_group
+        self.flat, self.process_group, self.objective = flat, process_group, Objective.of(settings)
+        self.queue = NegativesQueue(settings.queue, forecaster.width, flat.trained.device)
+
+    def step(self, batch: Batch, lr: float | Tensor, weight_decay: float, toward: float | Tensor) -> Tensor:
+        """One optimiser step and teacher update; the :data:`FIGURES` (4,). Scalars are tensors within a graph."""
+        forecast_RE, target_RE = self.forward(batch)
+        gradient_RE, figures, target_unit_RE = self._valued(forecast_RE, target_RE, batch.group_R)
+        self.learn(gradient_RE, lr, weight_decay, toward)
+        self.queue.push(target_unit_RE)
+        return figures
+
+    def state(self) -> dict[str, Tensor]:
+        """What a step depends on beside parameters and optimiser."""
+        return {"queue": self.queue.rows_QE}
+
+    def meta(self) -> dict[str, Any]:
+        """The queue's place."""
+        return {"pushed": self.queue.pushed}
+
+    def restore(self, meta: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.queue.pushed = meta["pushed"]
+
+    def _valued(self, forecast_RE: Tensor, target_RE: Tensor, group_R: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """The objective over the rows of all processes, and this process's part of its gradient."""
+        process_group, rows, queue_QE = self.process_group, len(forecast_RE), self.queue.filled()
+        if process_group.size == 1:
+            return self.objective(forecast_RE, target_RE, group_R, queue_QE)
+        group_R = None if group_R is None else process_group.gather(group_R)
+        both_RE = process_group.gather(torch.cat([forecast_RE, target_RE], dim=1))  # one exchange instead of two
+        forecasts_RE, targets_RE = both_RE.chunk(2, dim=1)
+        whole = self.objective(forecasts_RE, targets_RE, group_R, queue_QE)
+        return whole[0][process_group.rank * rows : (process_group.rank + 1) * rows], whole[1], whole[2]
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Forecasts and targets, both (B x H, E); what the backward pass needs is kept."""

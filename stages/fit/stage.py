@@ -30,6 +30,7 @@ from ..machine.device import pick_device
 from ..model.forecaster import Forecaster, make_forecaster
 from ..model.loop import LOG
 from ..model.saved import DESCRIPTION, MODEL
+from ..objectives.catalog import make_objective
 from .training import BEST, VALIDATIONS, Training
 from .validation import Validator
 
@@ -155,8 +156,12 @@ def _train(job: FitJob, process_group: ProcessGroup, progress: Progress) -> tupl
 
 
 def _refuse_uneven(job: FitJob, size: int) -> None:
-    """Find out before anything is started that a batch cannot be shared."""
+    """Find out before anything is started that the run, or a batch, cannot be shared."""
     if size > 1:
+        if not make_objective(job.settings).written_out:
+            raise StageError(
+                f"fit.objective = {job.settings.objective!r} runs in one process: fit.processes = 1 is needed"
+            )
         memory, _, trained_V = job.memory(torch.device("cpu"))
         ProcessGroup(0, size).share(Sampler(job.settings, memory, trained_V).contexts_per_batch)
 

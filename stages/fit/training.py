@@ -18,16 +18,17 @@ from ...data.progress import Progress
 from ...data.schedules import fit_pace
 from ...data.settings import FitSettings
 from ..distributed.process_group import ProcessGroup
-from ..frames.sampler import Batch, Sampler
+from ..frames.sampler import Sampler
 from ..machine.allocator import keep_freed_memory
 from ..machine.device import has_bfloat16
 from ..model.forecaster import Forecaster
 from ..model.loop import Loop, LoopSettings
-from ..model.negatives_queue import NegativesQueue
-from ..model.objective import Objective
+from ..objectives.catalog import make_objective
+from ..objectives.sampler import ClipSampler
 from .cuda_graph import GraphedStep, can_be_graphed
 from .flat_parameters import FlatParameters
 from .networks import Learner
+from .objective_learner import ObjectiveLearner
 from .tensorboard import make_curves
 from .validation import Validation, Validator
 
@@ -56,12 +57,11 @@ class Training:
     ) -> None:
         self.settings, self.sampler, self.forecaster = settings, sampler, forecaster
         self.validator, self.folder, self.process_group = validator, folder, process_group
-        self.flat = FlatParameters(forecaster)
-        self.learner, self.objective = Learner(forecaster, self.flat, settings, process_group), Objective.of(settings)
-        self.adam = self.learner.adam
-        self.queue = NegativesQueue(settings.queue, forecaster.width, self.flat.trained.device)
+        self.learner = make_learner(forecaster, settings, process_group)
+        self.flat, self.figures = self.learner.flat, self.learner.figures
         self.graphed: GraphedStep | None = None
-        if can_be_graphed(settings, self.flat.trained.device, process_group.size):
+        written_out = isinstance(self.learner, Learner)
+        if written_out and can_be_graphed(settings, self.flat.trained.device, process_group.size):
             self.graphed = GraphedStep(self._computed, sampler.memory.device)
         self.step, self.last = 0, dict[str, float]()
         self.validated: Validation | None = None
@@ -86,20 +86,16 @@ class Training:
                     self.take_step(batch)
         return self.settings.steps - begun
 
-    def take_step(self, batch: Batch) -> Tensor:
+    def take_step(self, batch: Any) -> Tensor:
         """One optimiser step and teacher update; returns the figures (4,) of the step, on the device."""
         pace = fit_pace(self.step, self.settings)
         figures = self.graphed(batch, pace) if self.graphed else self._computed(batch, pace.lr, pace.toward)
         self.step += 1
         return figures
 
-    def _computed(self, batch: Batch, lr: float | Tensor, toward: float | Tensor) -> Tensor:
+    def _computed(self, batch: Any, lr: float | Tensor, toward: float | Tensor) -> Tensor:
         """The arithmetic of a step; its scalars are tensors where it becomes part of a graph."""
-        forecast_RE, target_RE = self.learner.forward(batch)
-        gradient_RE, figures, target_unit_RE = self._valued(forecast_RE, target_RE, batch.group_R)
-        self.learner.learn(gradient_RE, lr, fit_pace(self.step, self.settings).weight_decay, toward)
-        self.queue.push(target_unit_RE)
-        return figures
+        return self.learner.step(batch, lr, fit_pace(self.step, self.settings).weight_decay, toward)
 
     def use_best(self) -> None:
         """Take the networks of the best look in place of the last ones."""
@@ -108,21 +104,13 @@ class Training:
             self.flat.trained.copy_(tensors["trained"])
             self.flat.teacher.copy_(tensors["teacher"])
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[Any]:
         """This process's contexts of the batches that are left."""
+        if isinstance(self.learner, ObjectiveLearner):
+            sampler = ClipSampler(self.sampler, self.learner.objective)
+            return sampler.batches(self.step, self.settings.steps)
         share = self.process_group.share(self.sampler.contexts_per_batch)
         return self.sampler.batches(self.step, self.settings.steps, share=share)
-
-    def _valued(self, forecast_RE: Tensor, target_RE: Tensor, group_R: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """The objective over the rows of all processes, and this process's part of its gradient."""
-        process_group, rows, queue_QE = self.process_group, len(forecast_RE), self.queue.filled()
-        if process_group.size == 1:
-            return self.objective(forecast_RE, target_RE, group_R, queue_QE)
-        group_R = None if group_R is None else process_group.gather(group_R)
-        both_RE = process_group.gather(torch.cat([forecast_RE, target_RE], dim=1))  # one exchange instead of two
-        forecasts_RE, targets_RE = both_RE.chunk(2, dim=1)
-        whole = self.objective(forecasts_RE, targets_RE, group_R, queue_QE)
-        return whole[0][process_group.rank * rows : (process_group.rank + 1) * rows], whole[1], whole[2]
 
     def begin(self, progress: Progress) -> None:
         """Open the further files of the run, and look at the untrained networks."""
@@ -187,9 +175,11 @@ class Training:
                 f"the loss is not finite at step {row['step']:g}, since a feature of '{self.validator.name_of(video)}' "
                 f"is not, in frame {frame}: extract or import that video anew (mofore verify names damage)"
             )
+        written_out = isinstance(self.learner, Learner)
+        other = f" or raise fit.temperature = {self.settings.temperature:g}" if written_out else ""
+        parts = ", ".join(f"{name} {row[name]:g}" for name in self.figures)
         return StageError(
-            f"the loss is not finite at step {row['step']:g} (eq. 9: {row['forecast']}, eq. 11: {row['contrast']}): "
-            f"lower fit.lr = {self.settings.lr:g} or raise fit.temperature = {self.settings.temperature:g}"
+            f"the loss is not finite at step {row['step']:g} ({parts}): lower fit.lr = {self.settings.lr:g}{other}"
         )
 
     def _resume(self, progress: Progress) -> int:
@@ -199,31 +189,43 @@ class Training:
         """
         if self.process_group.writes:
             self.loop.resume(progress)
-        self.step, self.queue.pushed = self.process_group.first(lambda: (self.step, self.queue.pushed))
+        self.step, left = self.process_group.first(lambda: (self.step, self.learner.meta()))
+        self.learner.restore(left)
         for tensor in self.state().values():
             self.process_group.copy_first(tensor)
         return self.step
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any], progress: Progress) -> None:  # noqa: ARG002
         """What a checkpoint holds beside tensors."""
-        self.best, self.queue.pushed, self.validator.first = meta["best"], meta["pushed"], meta["first_look"]
+        self.best, self.validator.first = meta["best"], meta["first_look"]
+        self.learner.restore(meta)
         if meta.get("code", "torch") != "torch":  # earlier versions had steps in compiled C
             progress.note("begun in compiled code, goes on in torch: the same but for the last digits")
 
     def meta(self) -> dict[str, Any]:
-        """The best look, the queue's place, and the first look, which later ones are held against."""
-        return {"best": self.best, "pushed": self.queue.pushed, "first_look": self.validator.first}
+        """The best look, the first look, which later ones are held against, and what the learner needs."""
+        return {"best": self.best, "first_look": self.validator.first, **self.learner.meta()}
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that a step depends on or changes."""
         return {
             "trained": self.flat.trained,
             "teacher": self.flat.teacher,
-            "adam.first": self.adam.first,
-            "adam.second": self.adam.second,
-            "adam.steps": self.adam.steps,
-            "queue": self.queue.rows_QE,
+            "adam.first": self.learner.adam.first,
+            "adam.second": self.learner.adam.second,
+            "adam.steps": self.learner.adam.steps,
+            **self.learner.state(),
         }
+
+
+def make_learner(
+    forecaster: Forecaster, settings: FitSettings, process_group: ProcessGroup
+) -> Learner | ObjectiveLearner:
+    """What takes the steps of a run: with the gradient of eq. (12) written out, or of another objective by autograd."""
+    objective = make_objective(settings)
+    if objective.written_out:
+        return Learner(forecaster, FlatParameters(forecaster), settings, process_group)
+    return ObjectiveLearner(forecaster, objective, settings)
 
 
 class _Record:
@@ -237,7 +239,7 @@ class _Record:
     def steps(self, rows: list[dict[str, float]], look: Validation | None) -> None:
         """Show the latest figures, and write them to the curves."""
         self.curves.add("step", rows[-1])
-        shown: dict[str, float] = {"loss": rows[-1]["loss"], "cosine": rows[-1]["cosine"]}
+        shown: dict[str, float] = {name: rows[-1][name] for name in ("loss", "cosine", "pretext") if name in rows[-1]}
         if look is not None:
             shown["rank"] = look.figures["health"]["effective_rank"]
             skill = look.figures["forecast"]["all"].get("skill")

@@ -85,10 +85,13 @@ class Sampler:
     def round(self, number: int) -> Round:
         """Draw a round; the same for the same number."""
         generator = torch.Generator().manual_seed(mixed(self.settings.seed, number))
-        order_P = torch.cat([self._pass_order(generator) for _ in range(self.passes)])
-        video_P = self.usable_V.cpu()[order_P].repeat_interleave(self.settings.pairs_per_video)
-        drawn = _Draw(self, video_P, generator, self._gaps(number))
+        drawn = _Draw(self, self.drawn_videos(generator), generator, self.gaps(number))
         return drawn.round()
+
+    def drawn_videos(self, generator: torch.Generator) -> Tensor:
+        """Positions in the memory of a round's videos, batch after batch."""
+        order_P = torch.cat([self._pass_order(generator) for _ in range(self.passes)])
+        return self.usable_V.cpu()[order_P].repeat_interleave(self.settings.pairs_per_video)
 
     def batches(self, first: int, last: int, *, share: slice = slice(None)) -> Iterator[Batch]:
         """The batches of steps ``first`` to ``last``; ``share`` are the contexts of a batch that this process sees."""
@@ -111,7 +114,8 @@ class Sampler:
             return self.neighbours.batch_order(self.videos_per_batch, generator)[:used]
         return torch.randperm(len(self.usable_V), generator=generator)[:used]
 
-    def _gaps(self, number: int) -> GapRange:
+    def gaps(self, number: int) -> GapRange:
+        """Gaps that are drawn in a round."""
         settings = self.settings
         share = number * self.batches_per_round / settings.steps
         kind = "log-uniform" if settings.gap_distribution == "log-uniform" else "uniform"

@@ -32,9 +32,10 @@ class Trainee(Protocol[BatchT]):
 
     step: int
     last: dict[str, float]
+    figures: tuple[str, ...]
 
     def take_step(self, batch: BatchT) -> Tensor | None:
-        """One step; its :data:`FIGURES` (4,) on the device, or None if there was nothing to learn from."""
+        """One step; its ``figures``, as one tensor on the device, or None if there was nothing to learn from."""
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that a step depends on or changes."""
@@ -152,7 +153,11 @@ class Loop(Generic[BatchT]):
         """Write the figures of the latest steps, and stop if one is not finite."""
         rows = []
         for (step, _), values in zip(figures, torch.stack([of for _, of in figures]).tolist(), strict=True):
-            row = {"step": step, **dict(zip(FIGURES, values, strict=True)), **self.trainee.columns(step - 1)}
+            row = {
+                "step": step,
+                **dict(zip(self.trainee.figures, values, strict=True)),
+                **self.trainee.columns(step - 1),
+            }
             if not all(math.isfinite(value) for value in values):
                 raise self.trainee.diverged(row)
             rows.append(row)

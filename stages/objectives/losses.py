@@ -1,0 +1,46 @@
+"""Terms that several objectives share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def info_nce(
+    query_RE: Tensor, key_RE: Tensor, temperature: float, more_QE: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """InfoNCE (van den Oord et al. 2018, arXiv 1807.03748, eq. 4) with cosines: row i's positive is key i.
+
+    Args:
+        query_RE: R queries.
+        key_RE: their keys; of one query the positive, of the others negatives.
+        temperature: of the cosines.
+        more_QE: further negatives of all.
+
+    Returns:
+        The mean over R, and the logits (R, R + Q) whose diagonal holds the positives.
+    """
+    query_RE, key_RE = functional.normalize(query_RE, dim=1), functional.normalize(key_RE, dim=1)
+    logits_RN = query_RE @ key_RE.T
+    if more_QE is not None and len(more_QE):
+        logits_RN = torch.cat([logits_RN, query_RE @ more_QE.T], dim=1)
+    logits_RN = logits_RN / temperature
+    return functional.cross_entropy(logits_RN, torch.arange(len(logits_RN), device=logits_RN.device)), logits_RN
+
+
+def accuracy(logits_RN: Tensor, answer_R: Tensor | None = None) -> Tensor:
+    """Share of rows whose largest logit is the answer's; without answers, the diagonal's."""
+    if answer_R is None:
+        answer_R = torch.arange(len(logits_RN), device=logits_RN.device)
+    return (logits_RN.argmax(dim=1) == answer_R).float().mean()
+
+
+def cosine_distance(one_RE: Tensor, other_RE: Tensor) -> Tensor:
+    """Mean of 2 - 2 cos, the squared distance of unit vectors (BYOL, arXiv 2006.07733, eq. 2)."""
+    return 2.0 - 2.0 * functional.cosine_similarity(one_RE, other_RE, dim=-1).mean()
+
+
+def skill(error: Tensor, trivial: Tensor) -> Tensor:
+    """1 - error / error of a trivial answer."""
+    return 1.0 - error.detach() / trivial.detach().clamp_min(1e-12)

@@ -1,0 +1,37 @@
+"""Rho-BYOL: clips at random places of one video predict each other's moving-average embeddings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .contract import Objective, Step
+from .draw import Draw, Drawn
+from .losses import accuracy, cosine_distance
+
+
+class RhoByol(Objective):
+    """Two clips anywhere in a video, each forecast from the other: MoFore without direction, gap or negatives."""
+
+    family = "control"
+    source = "Feichtenhofer et al. 2021, arXiv 2104.14558, section 3 (rho = 2); loss of BYOL, arXiv 2006.07733, eq. 2"
+    differences = "clips of cached features; no augmentation of pixels"
+    defaults = {"neighbours": 0, "predictor": "mlp"}
+
+    def draw(self, draw: Draw) -> Drawn:
+        """Two clips anywhere."""
+        return Drawn(draw.two())
+
+    def loss(self, step: Step) -> tuple[Tensor, ...]:
+        """2 - 2 cos of each clip's forecast to the other's key; the pretext is to find the video by it."""
+        z_BKE, key_BKE = step.student(), step.teacher()
+        gap_R1 = torch.zeros(z_BKE.shape[0] * 2, 1, device=z_BKE.device)
+        forecast_BKE = step.networks.predictor(z_BKE.flatten(0, 1), gap_R1).view_as(z_BKE)
+        loss = cosine_distance(forecast_BKE, key_BKE.flip(1))
+        unit_BE = torch.nn.functional.normalize(forecast_BKE[:, 0], dim=1)
+        logits_BB = unit_BE @ torch.nn.functional.normalize(key_BKE[:, 1], dim=1).T
+        return loss, accuracy(logits_BB)
+
+    def chance(self, step: Step) -> float:
+        """One video in so many."""
+        return 1.0 / len(step.batch)

@@ -1,0 +1,13 @@
+"""Control: another video's future. Nothing can be learnt but the mean future."""
+
+from __future__ import annotations
+
+from .mofore import Mofore
+
+
+class Shuffled(Mofore):
+    """MoFore from a clip to the future of another video of the batch."""
+
+    family = "control"
+    source = "control of MoFore: what remains when there is nothing to forecast"
+    defaults = {"target": "shuffled"}
