@@ -6,7 +6,7 @@ import platform
 
 import torch
 
-from . import big_store, evaluation, extraction, forecasting, index_scale, planning
+from . import big_store, evaluation, extraction, forecasting, index_scale, planning, shared_machine
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
     planning.main()
     index_scale.main()
     forecasting.main()
+    shared_machine.main()
     big_store.main()
     evaluation.main()
     extraction.main()

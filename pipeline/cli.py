@@ -495,6 +495,9 @@ def _cause(error: OSError) -> str:
 
 def main() -> None:
     """Entry point of the command ``mofore``; of the processes that torchrun started, the first one is it."""
+    # Read once, when torch is loaded, here and in processes started here: a thread that waits for others sleeps. One
+    # that spins holds a core that those others may need, where the machine is shared (docs/performance.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if os.environ.get("LOCAL_WORLD_SIZE", "1") == "1":
         cli(prog_name="mofore")
         return
