@@ -39,27 +39,16 @@ class ImportedVideo:
 
 @dataclass(frozen=True, slots=True)
 class ImportRecord:
-    """What was imported, and from where.
+    """What was imported, and from where."""
 
-    Attributes:
-        source: of the file or folder: name, sha256, shape and dtype of its features, version of mofore.
-        path: where it was; relative to the work folder if it was inside.
-        name: of the store, as in ``import:NAME``.
-        fps: frames a second that the times count; None where the times were given.
-        labelled: whether classes were given; else they are read from the ids.
-        grouped: whether groups were given; else likewise.
-        videos: sorted by id.
-        options: further ones of the command that said how to read it.
-    """
-
-    source: dict[str, Any]
-    path: str
-    name: str
-    fps: float | None
-    labelled: bool
-    grouped: bool
-    videos: tuple[ImportedVideo, ...]
-    options: tuple[str, ...] = ()
+    source: dict[str, Any]  # of the file or folder: name, sha256, shape and dtype of its features, version of mofore
+    path: str  # where it was; relative to the work folder if it was inside
+    name: str  # of the store, as in ``import:NAME``
+    fps: float | None  # frames a second that the times count; None where the times were given
+    labelled: bool  # whether classes were given; else they are read from the ids
+    grouped: bool  # whether groups were given; else likewise
+    videos: tuple[ImportedVideo, ...]  # sorted by id
+    options: tuple[str, ...] = ()  # further ones of the command that said how to read it
 
     def write(self, folder: Path) -> None:
         """Publish it in the folder of its store."""

@@ -35,46 +35,28 @@ class StoredVideo:
 
 @dataclass(frozen=True, slots=True)
 class ShardRecord:
-    """A published shard.
+    """A published shard."""
 
-    Attributes:
-        store: key of its store.
-        name: of its file.
-        size: of its file, in bytes.
-        mtime_ns: of its file.
-        videos: in their order.
-        rising: whether the times of every video are known to rise strictly; earlier versions did not see to it.
-    """
-
-    store: str
-    name: str
-    size: int
-    mtime_ns: int
-    videos: tuple[StoredVideo, ...]
+    store: str  # key of its store
+    name: str  # of its file
+    size: int  # of its file, in bytes
+    mtime_ns: int  # of its file
+    videos: tuple[StoredVideo, ...]  # in their order
+    # whether the times of every video are known to rise strictly; earlier versions did not see to it
     rising: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """A finished stage.
+    """A finished stage."""
 
-    Attributes:
-        stage: "fit" or "index".
-        fingerprint: of everything the output depends on.
-        version: of the stage's code.
-        config: the settings that decide the output.
-        upstream: fingerprint of what was read.
-        outputs: path relative to the work folder -> state.
-        seconds: wall time.
-    """
-
-    stage: str
-    fingerprint: str
-    version: int
-    config: dict[str, Any]
-    upstream: str
-    outputs: dict[str, FileState]
-    seconds: float
+    stage: str  # "fit" or "index"
+    fingerprint: str  # of everything the output depends on
+    version: int  # of the stage's code
+    config: dict[str, Any]  # the settings that decide the output
+    upstream: str  # fingerprint of what was read
+    outputs: dict[str, FileState]  # path relative to the work folder -> state
+    seconds: float  # wall time
 
 
 @dataclass(slots=True)

@@ -30,23 +30,14 @@ STRETCH_BYTES = 4 << 20  # read in one call at most; rounded down to whole rows
 
 @dataclass(frozen=True, slots=True)
 class ShardFeatures:
-    """Where the features of a shard are in its file.
+    """Where the features of a shard are in its file."""
 
-    Attributes:
-        path: the file.
-        start: its byte at which the first row begins.
-        rows: N.
-        width: D.
-        size: of the whole file.
-        mtime_ns: when it was written; by both it is known that the file is still the same.
-    """
-
-    path: Path
-    start: int
-    rows: int
-    width: int
-    size: int
-    mtime_ns: int
+    path: Path  # the file
+    start: int  # its byte at which the first row begins
+    rows: int  # N
+    width: int  # D
+    size: int  # of the whole file
+    mtime_ns: int  # when it was written; by both it is known that the file is still the same
 
     @classmethod
     def of(cls, file: h5py.File) -> ShardFeatures:
@@ -98,17 +89,11 @@ class ShardFeatures:
 
 @dataclass(frozen=True, slots=True)
 class ShardRows:
-    """The rows (N, D) of V videos, one video after another, left in shards.
+    """The rows (N, D) of V videos, one video after another, left in shards."""
 
-    Attributes:
-        shards: the files.
-        offsets: (V+1,), rows of video v are offsets[v]..offsets[v+1].
-        place_V: where the first row of each video is, counted through the rows of all shards.
-    """
-
-    shards: tuple[ShardFeatures, ...]
-    offsets: Int64
-    place_V: Int64
+    shards: tuple[ShardFeatures, ...]  # the files
+    offsets: Int64  # (V+1,), rows of video v are offsets[v]..offsets[v+1]
+    place_V: Int64  # where the first row of each video is, counted through the rows of all shards
 
     def __post_init__(self) -> None:
         widths = sorted({shard.width for shard in self.shards})
@@ -166,17 +151,11 @@ class ShardRows:
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """Rows of a shard that are read in one go, with those between them.
+    """Rows of a shard that are read in one go, with those between them."""
 
-    Attributes:
-        row_P: the wanted rows, ascending.
-        order_P: where these belong in the answer.
-        straight: whether they are one after another, in the shard and in the answer.
-    """
-
-    row_P: Int64
-    order_P: Int64
-    straight: bool
+    row_P: Int64  # the wanted rows, ascending
+    order_P: Int64  # where these belong in the answer
+    straight: bool  # whether they are one after another, in the shard and in the answer
 
     def announce(self, shard: ShardFeatures, number: int) -> None:
         """Let the kernel begin to read, without waiting for it."""

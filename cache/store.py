@@ -332,21 +332,13 @@ class FeatureStore:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What reading a whole shard has shown.
+    """What reading a whole shard has shown."""
 
-    Attributes:
-        record: of the shard's file and its sound videos; of all videos, if the shard is sound.
-        rows: where the sound videos are in the shard.
-        damaged: ids of the others, as far as they are known.
-        complaints: what is wrong, by video; "" stands for the shard as a whole. Empty for a sound shard.
-        provenance: the encoder, as the shard's attribute has it; empty if that cannot be read.
-    """
-
-    record: ShardRecord
-    rows: tuple[int, ...]
-    damaged: tuple[str, ...]
-    complaints: dict[str, str]
-    provenance: dict[str, Any]
+    record: ShardRecord  # of the shard's file and its sound videos; of all videos, if the shard is sound
+    rows: tuple[int, ...]  # where the sound videos are in the shard
+    damaged: tuple[str, ...]  # ids of the others, as far as they are known
+    complaints: dict[str, str]  # what is wrong, by video; "" stands for the shard as a whole. Empty for a sound shard.
+    provenance: dict[str, Any]  # the encoder, as the shard's attribute has it; empty if that cannot be read
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,27 +30,19 @@ UCF101_SPELLING = {"HandStandPushups": "HandstandPushups"}
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The videos of a folder, sorted by id.
+    """The videos of a folder, sorted by id."""
 
-    Attributes:
-        root: the data folder.
-        videos: sorted by id.
-        layout: "ucf101", "folders" or "none", never "auto".
-        digests: of the features of each video, where they were imported and there is no file; else None.
-        divisions: of its videos into sides, as the user's material has them; the one that counts first.
-        subsets: named parts of the test side, ids by name.
-        notes: what the user should know of how the videos were taken.
-        unseen: the setting that says where the videos are, where nothing is there and these are those that earlier runs
-            left word of (``data.root = '/disk/videos'``); else empty.
-    """
-
-    root: Path
-    videos: tuple[Video, ...]
-    layout: str
+    root: Path  # the data folder
+    videos: tuple[Video, ...]  # sorted by id
+    layout: str  # "ucf101", "folders" or "none", never "auto"
+    # of the features of each video, where they were imported and there is no file; else None
     digests: Mapping[str, str] | None = None
+    # of its videos into sides, as the user's material has them; the one that counts first
     divisions: tuple[Division, ...] = ()
-    subsets: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    subsets: Mapping[str, frozenset[str]] = field(default_factory=dict)  # named parts of the test side, ids by name
+    notes: tuple[str, ...] = ()  # what the user should know of how the videos were taken
+    # the setting that says where the videos are, where nothing is there and these are those that earlier runs left word
+    # of (``data.root = '/disk/videos'``); else empty
     unseen: str = ""
 
     def path(self, video: Video) -> Path:

@@ -34,17 +34,11 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """One context and one future clip per item, counted from the first frame of its video.
+    """One context and one future clip per item, counted from the first frame of its video."""
 
-    Attributes:
-        context_B: where the context begins, t.
-        span_B: of either clip (s, or less in a short video).
-        gap_B: between the end of the context and the start of the future.
-    """
-
-    context_B: Tensor
-    span_B: Tensor
-    gap_B: Tensor
+    context_B: Tensor  # where the context begins, t
+    span_B: Tensor  # of either clip (s, or less in a short video)
+    gap_B: Tensor  # between the end of the context and the start of the future
 
     @property
     def future_B(self) -> Tensor:

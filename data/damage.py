@@ -16,21 +16,13 @@ WAY_OUT = "`--set extract.damaged=keep --retry-failed` stores them as they come"
 
 @dataclass(slots=True)
 class Damage:
-    """Counts of one decoding.
+    """Counts of one decoding."""
 
-    Attributes:
-        keep: whether decoding goes on after errors, and frames that are marked count as frames.
-        frames: decoded so far, whether they are wanted or not.
-        marked: frames among them that the decoder marks as corrupt.
-        errors: packets that could not be decoded, and 1 for a file that ends too early.
-        first_error: what was said of the first one.
-    """
-
-    keep: bool = False
-    frames: int = 0
-    marked: int = 0
-    errors: int = 0
-    first_error: str = ""
+    keep: bool = False  # whether decoding goes on after errors, and frames that are marked count as frames
+    frames: int = 0  # decoded so far, whether they are wanted or not
+    marked: int = 0  # frames among them that the decoder marks as corrupt
+    errors: int = 0  # packets that could not be decoded, and 1 for a file that ends too early
+    first_error: str = ""  # what was said of the first one
 
     def error(self, reason: str) -> None:
         """Something could not be decoded; it is counted."""

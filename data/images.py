@@ -26,17 +26,11 @@ FEWEST = 2  # one image is a picture
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Images whose names differ only in their number, in the order of their numbers.
+    """Images whose names differ only in their number, in the order of their numbers."""
 
-    Attributes:
-        pattern: the name, with a star for the number.
-        numbers: rising.
-        names: of the files.
-    """
-
-    pattern: str
-    numbers: tuple[int, ...]
-    names: tuple[str, ...]
+    pattern: str  # the name, with a star for the number
+    numbers: tuple[int, ...]  # rising
+    names: tuple[str, ...]  # of the files
 
 
 def check_pattern(pattern: str) -> bool:

@@ -18,19 +18,12 @@ from .suffixes import VIDEO_SUFFIXES
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the names of a list mean.
+    """What the names of a list mean."""
 
-    Attributes:
-        ids: of the video that each name means, by name.
-        ambiguous: names that several videos have, with these.
-        absent: names that no video has.
-        by_name_alone: names whose folder is another than that of the video they mean.
-    """
-
-    ids: Mapping[str, str]
-    ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    absent: tuple[str, ...] = ()
-    by_name_alone: tuple[str, ...] = ()
+    ids: Mapping[str, str]  # of the video that each name means, by name
+    ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # names that several videos have, with these
+    absent: tuple[str, ...] = ()  # names that no video has
+    by_name_alone: tuple[str, ...] = ()  # names whose folder is another than that of the video they mean
 
 
 @dataclass(frozen=True, slots=True)

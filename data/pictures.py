@@ -26,15 +26,10 @@ EXTRA_BITS = {Matrix.YCGCO_RE: 2, Matrix.YCGCO_RO: 1}  # that the coded samples 
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """How a stored picture is set upright.
+    """How a stored picture is set upright."""
 
-    Attributes:
-        mirrored: whether left and right are exchanged, before it is turned.
-        turns: quarter turns counterclockwise, 0 to 3: the ``k`` of ``np.rot90``.
-    """
-
-    mirrored: bool = False
-    turns: int = 0
+    mirrored: bool = False  # whether left and right are exchanged, before it is turned
+    turns: int = 0  # quarter turns counterclockwise, 0 to 3: the ``k`` of ``np.rot90``
 
     def upright(self, picture_HWC: UInt8) -> UInt8:
         """The picture (H, W, 3) set upright, (W, H, 3) after an odd number of turns."""

@@ -19,19 +19,12 @@ FORMATS = ("yuv420p", "yuvj420p")
 
 @dataclass(frozen=True, slots=True)
 class PlaneLayout:
-    """How a YUV 4:2:0 frame lies in ``bytes``, Y (H, W), then U and V (ceil(H/2), ceil(W/2)), and what it means.
+    """How a YUV 4:2:0 frame lies in ``bytes``, Y (H, W), then U and V (ceil(H/2), ceil(W/2)), and what it means."""
 
-    Attributes:
-        height: H of the picture.
-        width: W of the picture.
-        full_range: whether Y covers 0 to 255 rather than 16 to 235.
-        matrix: by which it becomes RGB.
-    """
-
-    height: int
-    width: int
-    full_range: bool
-    matrix: Matrix = Matrix.BT601
+    height: int  # H of the picture
+    width: int  # W of the picture
+    full_range: bool  # whether Y covers 0 to 255 rather than 16 to 235
+    matrix: Matrix = Matrix.BT601  # by which it becomes RGB
 
     @property
     def chroma(self) -> tuple[int, int]:

@@ -68,15 +68,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Picked(Sampling):
-    """Of the frames that another sampling keeps, those at some positions; nothing after the last one is decoded.
+    """Of the frames that another sampling keeps, those at some positions; nothing after the last one is decoded."""
 
-    Attributes:
-        of: the other sampling.
-        positions: counted from 0 among the frames that it keeps, ascending.
-    """
-
-    of: Sampling = Sampling()
-    positions: tuple[int, ...] = ()
+    of: Sampling = Sampling()  # the other sampling
+    positions: tuple[int, ...] = ()  # counted from 0 among the frames that it keeps, ascending
 
     @property
     def seek_s(self) -> float:
@@ -162,13 +157,9 @@ class Within(Sampling):
 
 @dataclass(frozen=True, slots=True)
 class Moments(Sampling):
-    """For each of some moments the first frame that is not before it; the last frame for those after the end.
+    """For each of some moments the first frame that is not before it; the last frame for those after the end."""
 
-    Attributes:
-        moments_s: seconds from the first frame, ascending.
-    """
-
-    moments_s: tuple[float, ...] = ()
+    moments_s: tuple[float, ...] = ()  # seconds from the first frame, ascending
 
     @property
     def seek_s(self) -> float:

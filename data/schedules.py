@@ -10,17 +10,11 @@ from .settings import FinetuneSettings, FitSettings
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How far a step goes.
+    """How far a step goes."""
 
-    Attributes:
-        lr: learning rate.
-        weight_decay: of the optimiser.
-        momentum: the teacher's m of eq. (6), after the step.
-    """
-
-    lr: float
-    weight_decay: float
-    momentum: float
+    lr: float  # learning rate
+    weight_decay: float  # of the optimiser
+    momentum: float  # the teacher's m of eq. (6), after the step.
 
     @property
     def toward(self) -> float:

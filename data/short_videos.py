@@ -15,26 +15,17 @@ STEPS_A_SECOND = 1000  # what suggested seconds are rounded down to
 
 @dataclass(frozen=True, slots=True)
 class ShortVideos:
-    """Videos held against two clips with a gap between.
+    """Videos held against two clips with a gap between."""
 
-    Attributes:
-        settings: of the fit.
-        videos: how many there are.
-        median: of how long they are, in ``fit.unit``.
-        without_largest: videos too short for the largest gap: its forecasts are not measured there.
-        without_smallest: videos too short for the smallest one: their clips are cut short.
-        changes: names and values of settings of the fit with which the largest gap has room in nearly all; none of
-            videos of a single frame.
-        suits: in how many it then has.
-    """
-
-    settings: FitSettings
-    videos: int
-    median: float
-    without_largest: int
-    without_smallest: int
+    settings: FitSettings  # of the fit
+    videos: int  # how many there are
+    median: float  # of how long they are, in ``fit.unit``
+    without_largest: int  # videos too short for the largest gap: its forecasts are not measured there
+    without_smallest: int  # videos too short for the smallest one: their clips are cut short
+    # names and values of settings of the fit with which the largest gap has room in nearly all; none of videos of a
+    # single frame
     changes: dict[str, Any]
-    suits: int
+    suits: int  # in how many it then has
 
     @classmethod
     def of(cls, extents: Sequence[float], settings: FitSettings) -> ShortVideos:

@@ -39,44 +39,27 @@ KINDS = ".csv, .tsv, .jsonl, .json"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a table says of a video, or of a segment of one.
+    """What a table says of a video, or of a segment of one."""
 
-    Attributes:
-        video: its name in the table.
-        labels: classes; none where it says nothing.
-        side: of the split; None likewise.
-        group: recording; None likewise.
-        span: of the segment; None for the whole video.
-        metadata: the other columns.
-        files: other names that its file may have.
-    """
-
-    video: str
-    labels: tuple[str, ...] = ()
-    side: str | None = None
-    group: str | None = None
-    span: Span | None = None
-    metadata: tuple[tuple[str, str], ...] = ()
-    files: tuple[str, ...] = ()
+    video: str  # its name in the table
+    labels: tuple[str, ...] = ()  # classes; none where it says nothing
+    side: str | None = None  # of the split; None likewise
+    group: str | None = None  # recording; None likewise
+    span: Span | None = None  # of the segment; None for the whole video
+    metadata: tuple[tuple[str, str], ...] = ()  # the other columns
+    files: tuple[str, ...] = ()  # other names that its file may have
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What one or several files say.
+    """What one or several files say."""
 
-    Attributes:
-        what: they are, for the user: "table", "Kinetics", ...
-        rows: in their order.
-        subsets: named parts of the test side, as names of videos.
-        labelled: whether the files name classes at all; those of folders are then none.
-        headed: whether their columns have names.
-    """
-
-    what: str
-    rows: tuple[Row, ...] = ()
+    what: str  # they are, for the user: "table", "Kinetics", ..
+    rows: tuple[Row, ...] = ()  # in their order
+    # named parts of the test side, as names of videos
     subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    labelled: bool = True
-    headed: bool = True
+    labelled: bool = True  # whether the files name classes at all; those of folders are then none
+    headed: bool = True  # whether their columns have names
 
 
 def side_name(text: str) -> str | None:

@@ -20,18 +20,13 @@ CLASS_COUNT = 101
 class Archive:
     """An archive of the data set.
 
-    Attributes:
-        url: where it is fetched from.
-        option: the option of the command line that names another place.
-        folder: name of the folder that it unpacks to.
-
     Raises:
         UsageError: if the URL is none of http or https, or names no file.
     """
 
-    url: str
-    option: str
-    folder: str
+    url: str  # where it is fetched from
+    option: str  # the option of the command line that names another place
+    folder: str  # name of the folder that it unpacks to
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)

@@ -50,19 +50,12 @@ class Watcher(Progress, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for.
+    """What was asked for."""
 
-    Attributes:
-        stages: to bring up to date, in order.
-        only: refuse if a stage above is stale, instead of running it.
-        force: stages to run whatever is there.
-        retry_failed: try unreadable videos again.
-    """
-
-    stages: tuple[str, ...] = field(default_factory=names)
-    only: bool = False
-    force: frozenset[str] = frozenset()
-    retry_failed: bool = False
+    stages: tuple[str, ...] = field(default_factory=names)  # to bring up to date, in order
+    only: bool = False  # refuse if a stage above is stale, instead of running it
+    force: frozenset[str] = frozenset()  # stages to run whatever is there
+    retry_failed: bool = False  # try unreadable videos again
 
 
 @dataclass(slots=True)

@@ -50,25 +50,15 @@ _WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something that nothing refers to.
+    """Something that nothing refers to."""
 
-    Attributes:
-        kind: of which kind it is.
-        path: relative to the work folder.
-        bytes: that deleting it frees; of rows, about.
-        why: it is not needed.
-        files: to be deleted, relative to the work folder.
-        videos: of rows: ids of the videos whose features go.
-        keep: of rows: the rows that stay.
-    """
-
-    kind: Kind
-    path: str
-    bytes: int
-    why: str
-    files: tuple[str, ...]
-    videos: tuple[str, ...] = ()
-    keep: tuple[int, ...] = ()
+    kind: Kind  # of which kind it is
+    path: str  # relative to the work folder
+    bytes: int  # that deleting it frees; of rows, about
+    why: str  # it is not needed
+    files: tuple[str, ...]  # to be deleted, relative to the work folder
+    videos: tuple[str, ...] = ()  # of rows: ids of the videos whose features go
+    keep: tuple[int, ...] = ()  # of rows: the rows that stay
 
 
 @dataclass(frozen=True, slots=True)

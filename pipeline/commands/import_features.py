@@ -49,24 +49,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What is to be imported, and what the user says of it.
+    """What is to be imported, and what the user says of it."""
 
-    Attributes:
-        features: a file of flat arrays or with an array for each video, or a folder of files for each video.
-        splits: folder of the official lists.
-        tables: files that describe the videos.
-        fps: frames a second, where the features have no times.
-        asked_name: of the features; None for that of their file.
-        overrides: settings to write, as ``section.key=value``.
-        reading: what the arrays do not say themselves: streams, axes, crops, names.
-    """
-
-    features: Path
-    splits: Path | None = None
-    tables: Sequence[Path] = ()
-    fps: float | None = None
-    asked_name: str | None = None
-    overrides: tuple[str, ...] = ()
+    features: Path  # a file of flat arrays or with an array for each video, or a folder of files for each video
+    splits: Path | None = None  # folder of the official lists
+    tables: Sequence[Path] = ()  # files that describe the videos
+    fps: float | None = None  # frames a second, where the features have no times
+    asked_name: str | None = None  # of the features; None for that of their file
+    overrides: tuple[str, ...] = ()  # settings to write, as ``section.key=value``
+    # what the arrays do not say themselves: streams, axes, crops, names
     reading: Reading = field(default_factory=Reading)
 
     @property

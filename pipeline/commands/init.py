@@ -30,23 +30,14 @@ Values = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class NewWorkspace:
-    """What a work folder is to be about.
+    """What a work folder is to be about."""
 
-    Attributes:
-        videos: folders of videos, or one list of files.
-        splits: folder of UCF101's official lists.
-        tables: files that describe the videos.
-        backbone: its name; None for the default one.
-        weights: file of local weights, if any.
-        overrides: settings to write, as ``section.key=value``; they count most.
-    """
-
-    videos: Sequence[Path]
-    splits: Path | None = None
-    tables: Sequence[Path] = ()
-    backbone: str | None = None
-    weights: Path | None = None
-    overrides: tuple[str, ...] = ()
+    videos: Sequence[Path]  # folders of videos, or one list of files
+    splits: Path | None = None  # folder of UCF101's official lists
+    tables: Sequence[Path] = ()  # files that describe the videos
+    backbone: str | None = None  # its name; None for the default one
+    weights: Path | None = None  # file of local weights, if any
+    overrides: tuple[str, ...] = ()  # settings to write, as ``section.key=value``; they count most
 
     def values(self, workspace: Workspace) -> Values:
         """What the new file sets, by section; what is outside the work folder is named by its absolute path.

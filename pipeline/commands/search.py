@@ -32,35 +32,20 @@ STEPS = range(2, 65)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How to search.
+    """How to search."""
 
-    Attributes:
-        count: neighbours wanted.
-        space: mofore, frames, predict or fit:KEY; None for what suits the query.
-        level: video or clip.
-        start: of the span of each query, seconds; None for its beginning.
-        end: of the span; None for its end.
-        classes: that may be found; empty for all.
-        role: side of the split that may be found; None for all.
-        exclude_same_group: leave out the query's group.
-        rerank: aligned, dtw, or None.
-        steps: of the sequences that re-ranking compares.
-        by: what of them: looks, changes or both.
-        template: what texts are put into.
-    """
-
-    count: int = 10
-    space: str | None = None
-    level: str = "video"
-    start: float | None = None
-    end: float | None = None
-    classes: tuple[str, ...] = ()
-    role: str | None = None
-    exclude_same_group: bool = False
-    rerank: str | None = None
-    steps: int = 8
-    by: str = "both"
-    template: str = TEMPLATE
+    count: int = 10  # neighbours wanted
+    space: str | None = None  # mofore, frames, predict or fit:KEY; None for what suits the query
+    level: str = "video"  # video or clip
+    start: float | None = None  # of the span of each query, seconds; None for its beginning
+    end: float | None = None  # of the span; None for its end
+    classes: tuple[str, ...] = ()  # that may be found; empty for all
+    role: str | None = None  # side of the split that may be found; None for all
+    exclude_same_group: bool = False  # leave out the query's group
+    rerank: str | None = None  # aligned, dtw, or None
+    steps: int = 8  # of the sequences that re-ranking compares
+    by: str = "both"  # what of them: looks, changes or both
+    template: str = TEMPLATE  # what texts are put into
 
     def __post_init__(self) -> None:
         choices = {"level": (self.level, LEVELS), "rerank": (self.rerank, (None, *RERANK)), "by": (self.by, BY)}

@@ -36,19 +36,12 @@ GONE = "it is gone"
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Something that is not what was written.
+    """Something that is not what was written."""
 
-    Attributes:
-        path: relative to the work folder.
-        complaint: what is wrong with it.
-        videos: ids of the videos whose features are lost with it, as far as they are known.
-        kept: videos of it that are sound, and were moved into a new shard.
-    """
-
-    path: str
-    complaint: str
-    videos: tuple[str, ...] = ()
-    kept: int = 0
+    path: str  # relative to the work folder
+    complaint: str  # what is wrong with it
+    videos: tuple[str, ...] = ()  # ids of the videos whose features are lost with it, as far as they are known
+    kept: int = 0  # videos of it that are sound, and were moved into a new shard
 
 
 @dataclass(slots=True)

@@ -35,15 +35,10 @@ TOWERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Parameters that are trained at one rate.
+    """Parameters that are trained at one rate."""
 
-    Attributes:
-        names: of the parameters, in the model.
-        share: of the learning rate.
-    """
-
-    names: tuple[str, ...]
-    share: float
+    names: tuple[str, ...]  # of the parameters, in the model
+    share: float  # of the learning rate
 
 
 def blocks_of(encoder: Encoder) -> list[tuple[str, ...]]:

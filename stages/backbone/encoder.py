@@ -42,27 +42,16 @@ from timm.data.config import resolve_model_data_config  # noqa: E402
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A frozen backbone, ready to run.
+    """A frozen backbone, ready to run."""
 
-    Attributes:
-        model: the fp32 weights, in evaluation mode.
-        method: of ``model`` that turns pictures (B, C, H, W) into features (B, D).
-        preprocess: what the frames went through.
-        device: where it runs.
-        provenance: what is needed to make the same encoder again.
-        arithmetic: how the features are computed.
-        network: ``model`` in that arithmetic, uint8 frames (B, C, H, W) in, features (B, D) out.
-        notes: what the user should know of how it was made.
-    """
-
-    model: nn.Module
-    method: str
-    preprocess: Preprocess
-    device: torch.device
-    provenance: dict[str, Any]
-    arithmetic: ComputeMode
-    network: nn.Module
-    notes: tuple[str, ...] = ()
+    model: nn.Module  # the fp32 weights, in evaluation mode
+    method: str  # of ``model`` that turns pictures (B, C, H, W) into features (B, D)
+    preprocess: Preprocess  # what the frames went through
+    device: torch.device  # where it runs
+    provenance: dict[str, Any]  # what is needed to make the same encoder again
+    arithmetic: ComputeMode  # how the features are computed
+    network: nn.Module  # ``model`` in that arithmetic, uint8 frames (B, C, H, W) in, features (B, D) out
+    notes: tuple[str, ...] = ()  # what the user should know of how it was made
 
     @torch.inference_mode()
     def encode(self, frames_BCHW: Tensor) -> Tensor:

@@ -35,15 +35,11 @@ INSTALL_TEXT = "pip install 'mofore[text]'"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What weights were trained with.
+    """What weights were trained with."""
 
-    Attributes:
-        preprocess: by open_clip's names: mean, std, interpolation, resize_mode; what is left out is as OpenAI's.
-        quick_gelu: whether the activation is x * sigmoid(1.702 x) in place of the exact GELU.
-    """
-
+    # by open_clip's names: mean, std, interpolation, resize_mode; what is left out is as OpenAI's
     preprocess: Mapping[str, Any]
-    quick_gelu: bool
+    quick_gelu: bool  # whether the activation is x * sigmoid(1.702 x) in place of the exact GELU
 
     def says(self) -> dict[str, str]:
         """For messages, by what can differ."""

@@ -51,19 +51,12 @@ def parity(exact_BD: Tensor, rounded_BD: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """An arithmetic tried on real frames.
+    """An arithmetic tried on real frames."""
 
-    Attributes:
-        encoder: in that arithmetic.
-        cosine_min: lowest cosine of a frame's feature to the plain fp32 one, both centred (:func:`parity`).
-        cosine_mean: the mean.
-        seconds: of each timed pass over the frames.
-    """
-
-    encoder: Encoder
-    cosine_min: float
-    cosine_mean: float
-    seconds: list[float] = field(default_factory=list)
+    encoder: Encoder  # in that arithmetic
+    cosine_min: float  # lowest cosine of a frame's feature to the plain fp32 one, both centred (:func:`parity`)
+    cosine_mean: float  # the mean
+    seconds: list[float] = field(default_factory=list)  # of each timed pass over the frames
 
 
 class Trials:

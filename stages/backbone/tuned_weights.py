@@ -22,19 +22,12 @@ ENCODER = "encoder"  # in the meta object of a checkpoint
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The encoder that weights were tuned in.
+    """The encoder that weights were tuned in."""
 
-    Attributes:
-        backbone: as ``extract.backbone`` named it.
-        preprocess: what the frames went through.
-        image_size: of the settings; 0 for the backbone's own.
-        quick_gelu: open_clip's activation; None for other libraries' models.
-    """
-
-    backbone: str
-    preprocess: Preprocess
-    image_size: int
-    quick_gelu: bool | None
+    backbone: str  # as ``extract.backbone`` named it
+    preprocess: Preprocess  # what the frames went through
+    image_size: int  # of the settings; 0 for the backbone's own
+    quick_gelu: bool | None  # open_clip's activation; None for other libraries' models
 
     def at_size_of(self, preprocess: Preprocess) -> Preprocess:
         """What was carried, for pictures of another size where ``extract.image_size`` asks for them."""

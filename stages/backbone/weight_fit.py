@@ -30,18 +30,12 @@ COUNTERS = "num_batches_tracked"  # of batch norms; nothing reads them in evalua
 
 @dataclass(frozen=True, slots=True)
 class Taker:
-    """A model to be loaded.
+    """A model to be loaded."""
 
-    Attributes:
-        model: takes the tensors.
-        backbone: its name, for messages.
-        spare: beginnings of names that may be left over, a classifier's.
-        convert: of the model's library, (tensors, model) to tensors under the model's names; None for none.
-    """
-
-    model: nn.Module
-    backbone: str
-    spare: tuple[str, ...] = ()
+    model: nn.Module  # takes the tensors
+    backbone: str  # its name, for messages
+    spare: tuple[str, ...] = ()  # beginnings of names that may be left over, a classifier's
+    # of the model's library, (tensors, model) to tensors under the model's names; None for none
     convert: Convert | None = None
 
 
@@ -66,23 +60,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How tensors of one place fit a model.
+    """How tensors of one place fit a model."""
 
-    Attributes:
-        place: where they lie.
-        tensors: under the model's names, float32 where they are numbers with a fraction.
-        missing: names of the model that are not there.
-        extra: names that are neither of the model nor of a classifier.
-        misshapen: names of another shape.
-        resampled: names that the converter gave another size (position embeddings).
-    """
-
-    place: Place
-    tensors: Tensors
-    missing: tuple[str, ...]
-    extra: tuple[str, ...]
-    misshapen: tuple[str, ...]
-    resampled: tuple[str, ...] = ()
+    place: Place  # where they lie
+    tensors: Tensors  # under the model's names, float32 where they are numbers with a fraction
+    missing: tuple[str, ...]  # names of the model that are not there
+    extra: tuple[str, ...]  # names that are neither of the model nor of a classifier
+    misshapen: tuple[str, ...]  # names of another shape
+    resampled: tuple[str, ...] = ()  # names that the converter gave another size (position embeddings)
     rivals: tuple[Place, ...] = field(default=(), compare=False)
 
     @property

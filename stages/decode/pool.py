@@ -152,22 +152,15 @@ class _Turn:
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """How a pool's workers are run, whatever they read.
+    """How a pool's workers are run, whatever they read."""
 
-    Attributes:
-        workers: number of processes; fewer are started for fewer videos.
-        stall_s: a worker without a sign of life for so many seconds is killed.
-        read: reads one video; it must be importable by the workers.
-        pinned: whether a GPU is going to copy from the frames' memory.
-        take_turns: whether the consumer computes on the same cores. Then workers fill all their slots, and wait
-            while these are consumed: a worker that decodes for a tenth of one core's time in the middle of a
-            forward pass halves its speed, for all of its threads wait for each other at every layer.
-    """
-
-    workers: int
-    stall_s: float
-    read: Reader = read_video
-    pinned: bool = False
+    workers: int  # number of processes; fewer are started for fewer videos
+    stall_s: float  # a worker without a sign of life for so many seconds is killed
+    read: Reader = read_video  # reads one video; it must be importable by the workers
+    pinned: bool = False  # whether a GPU is going to copy from the frames' memory
+    # whether the consumer computes on the same cores. Then workers fill all their slots, and wait while these are
+    # consumed: a worker that decodes for a tenth of one core's time in the middle of a forward pass halves its speed,
+    # for all of its threads wait for each other at every layer.
     take_turns: bool = False
 
     @classmethod

@@ -32,25 +32,15 @@ PIECE_BYTES = 16 << 20  # ... and most bytes of them as decoded: frames may be l
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How videos are read.
+    """How videos are read."""
 
-    Attributes:
-        preprocess: what becomes of every frame.
-        sampling: which frames are kept.
-        image_fps: frames per second of a folder of images.
-        piece_frames: most frames of an event.
-        piece_bytes: most bytes of an event.
-        planes: whether frames are to come as YUV planes where they can, for a device that does the rest.
-        keep_damaged: whether videos with damaged frames are read all the same (``extract.damaged``).
-    """
-
-    preprocess: Preprocess
-    sampling: Sampling = EVERY_FRAME
-    image_fps: float = 25.0
-    piece_frames: int = PIECE_FRAMES
-    piece_bytes: int = PIECE_BYTES
-    planes: bool = False
-    keep_damaged: bool = False
+    preprocess: Preprocess  # what becomes of every frame
+    sampling: Sampling = EVERY_FRAME  # which frames are kept
+    image_fps: float = 25.0  # frames per second of a folder of images
+    piece_frames: int = PIECE_FRAMES  # most frames of an event
+    piece_bytes: int = PIECE_BYTES  # most bytes of an event
+    planes: bool = False  # whether frames are to come as YUV planes where they can, for a device that does the rest
+    keep_damaged: bool = False  # whether videos with damaged frames are read all the same (``extract.damaged``)
 
     def of(self, video: Video) -> Reading:
         """How one video is read: where it is a part of a file, that part alone."""
@@ -69,47 +59,29 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The file is there.
+    """The file is there."""
 
-    Attributes:
-        source: its state.
-        skipped: so many frames at the start are known already and will not come.
-        expected_frames: what the container promises: good enough for a forecast of the time left, 0 if nothing.
-    """
-
-    source: FileState
-    skipped: int = 0
-    expected_frames: int = 0
+    source: FileState  # its state
+    skipped: int = 0  # so many frames at the start are known already and will not come
+    expected_frames: int = 0  # what the container promises: good enough for a forecast of the time left, 0 if nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Some frames, their times in seconds, and what they cost.
+    """Some frames, their times in seconds, and what they cost."""
 
-    Attributes:
-        pixels: n preprocessed frames, uint8 (n, H, W, 3); or the planes of n frames, uint8 (n, layout.bytes).
-        layout: of the planes; None for preprocessed frames.
-        times_s: n presentation times.
-        decode_s: seconds of decoding.
-        preprocess_s: seconds of colour conversion, resizing and cropping.
-    """
-
-    pixels: Tensor
-    layout: PlaneLayout | None
-    times_s: tuple[float, ...]
-    decode_s: float = 0.0
-    preprocess_s: float = 0.0
+    pixels: Tensor  # n preprocessed frames, uint8 (n, H, W, 3); or the planes of n frames, uint8 (n, layout.bytes)
+    layout: PlaneLayout | None  # of the planes; None for preprocessed frames
+    times_s: tuple[float, ...]  # n presentation times
+    decode_s: float = 0.0  # seconds of decoding
+    preprocess_s: float = 0.0  # seconds of colour conversion, resizing and cropping
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The video ended well, and its file is still what it was at the start.
+    """The video ended well, and its file is still what it was at the start."""
 
-    Attributes:
-        damage: what was damaged and kept all the same, in words; empty if nothing was.
-    """
-
-    damage: str = ""
+    damage: str = ""  # what was damaged and kept all the same, in words; empty if nothing was
 
 
 Event = Started | Frames | Finished | Failure

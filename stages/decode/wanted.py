@@ -19,15 +19,10 @@ from .source import Event, Finished, Pieces, Reading, Resume, Started, failure_o
 
 @dataclass(frozen=True, slots=True)
 class WantedFrames(Video):
-    """Frames of a video that a step wants.
+    """Frames of a video that a step wants."""
 
-    Attributes:
-        step: that wants them.
-        positions: of the frames among those that extraction keeps, ascending.
-    """
-
-    step: int = 0
-    positions: tuple[int, ...] = ()
+    step: int = 0  # that wants them
+    positions: tuple[int, ...] = ()  # of the frames among those that extraction keeps, ascending
 
     @classmethod
     def of(cls, video: Video, step: int, positions: tuple[int, ...]) -> WantedFrames:

@@ -29,25 +29,15 @@ FORWARD_S = 1.0  # about the time of a forward pass that is measured
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What extraction would cost.
+    """What extraction would cost."""
 
-    Attributes:
-        devices: what it would run on.
-        frames: of all videos, from what the containers of a few promise for each byte.
-        frames_per_s: forward pass and reading together, without compiling.
-        arithmetic: what the forward pass was measured in.
-        measured_frames: so many frames were in the measured batch.
-        store_bytes: size of the features.
-        notes: what the user should know of how the backbone was made.
-    """
-
-    devices: tuple[torch.device, ...]
-    frames: int
-    frames_per_s: float
-    arithmetic: ComputeMode
-    measured_frames: int
-    store_bytes: int
-    notes: tuple[str, ...] = ()
+    devices: tuple[torch.device, ...]  # what it would run on
+    frames: int  # of all videos, from what the containers of a few promise for each byte
+    frames_per_s: float  # forward pass and reading together, without compiling
+    arithmetic: ComputeMode  # what the forward pass was measured in
+    measured_frames: int  # so many frames were in the measured batch
+    store_bytes: int  # size of the features
+    notes: tuple[str, ...] = ()  # what the user should know of how the backbone was made
 
     @property
     def seconds(self) -> float:

@@ -50,18 +50,12 @@ KNOWN_AFTER_S = 2.0  # of forward passes, the rate is known well enough
 
 @dataclass(frozen=True, slots=True)
 class ExtractInputs:
-    """What to extract.
+    """What to extract."""
 
-    Attributes:
-        root: folder of the videos.
-        videos: to extract.
-        weights: file of local weights, if any.
-        superseded: names of shards that ``videos`` replaces; they go once every one of these is made anew.
-    """
-
-    root: Path
-    videos: tuple[Video, ...]
-    weights: Path | None
+    root: Path  # folder of the videos
+    videos: tuple[Video, ...]  # to extract
+    weights: Path | None  # file of local weights, if any
+    # names of shards that ``videos`` replaces; they go once every one of these is made anew
     superseded: tuple[str, ...] = ()
 
     def bytes(self) -> int:
@@ -71,32 +65,20 @@ class ExtractInputs:
 
 @dataclass(frozen=True, slots=True)
 class ExtractJob:
-    """What every process that extracts has to know; it can be sent to one.
+    """What every process that extracts has to know; it can be sent to one."""
 
-    Attributes:
-        settings: of the stage.
-        inputs: what to extract.
-        store: where to.
-        read: reads one video in a worker process.
-    """
-
-    settings: ExtractSettings
-    inputs: ExtractInputs
-    store: FeatureStore
-    read: Reader
+    settings: ExtractSettings  # of the stage
+    inputs: ExtractInputs  # what to extract
+    store: FeatureStore  # where to
+    read: Reader  # reads one video in a worker process
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A process's part of a job that several processes share.
+    """A process's part of a job that several processes share."""
 
-    Attributes:
-        parts: number of processes.
-        more: asked for further videos; none means that all are handed out.
-    """
-
-    parts: int
-    more: Callable[[], Sequence[Video]]
+    parts: int  # number of processes
+    more: Callable[[], Sequence[Video]]  # asked for further videos; none means that all are handed out
 
 
 def extract_on(

@@ -27,23 +27,15 @@ TOLERATED_FAILURES = 10  # before `extract.max_failure_rate` is looked at
 
 @dataclass(slots=True)
 class ExtractResult:
-    """What was done.
+    """What was done."""
 
-    Attributes:
-        done: ids of the videos that were stored.
-        frames: number of frames stored.
-        failures: videos that could not be read.
-        damaged: of videos with damage that were stored all the same, what was damaged; by id.
-        encoder: what pinned the store.
-        seconds: spent, by part.
-    """
-
-    done: set[str] = field(default_factory=set)
-    frames: int = 0
-    failures: list[Failure] = field(default_factory=list)
+    done: set[str] = field(default_factory=set)  # ids of the videos that were stored
+    frames: int = 0  # number of frames stored
+    failures: list[Failure] = field(default_factory=list)  # videos that could not be read
+    # of videos with damage that were stored all the same, what was damaged; by id
     damaged: dict[str, str] = field(default_factory=dict)
-    encoder: dict[str, Any] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    encoder: dict[str, Any] = field(default_factory=dict)  # what pinned the store
+    seconds: dict[str, float] = field(default_factory=dict)  # spent, by part
 
     @property
     def videos(self) -> int:

@@ -43,19 +43,12 @@ Frames = dict[int, Tensor]  # position in the video -> uint8 (C, H, W), on the d
 
 @dataclass(frozen=True, slots=True)
 class PixelClips:
-    """B clips of L frames.
+    """B clips of L frames."""
 
-    Attributes:
-        frames_FCHW: the F different frames, uint8, on the device.
-        place_BL: which of them each clip holds.
-        rows_BL: their rows in the store.
-        times_s_BL: seconds from the first frame of each clip, float32.
-    """
-
-    frames_FCHW: Tensor
-    place_BL: Tensor
-    rows_BL: Tensor
-    times_s_BL: Tensor
+    frames_FCHW: Tensor  # the F different frames, uint8, on the device
+    place_BL: Tensor  # which of them each clip holds
+    rows_BL: Tensor  # their rows in the store
+    times_s_BL: Tensor  # seconds from the first frame of each clip, float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,33 +123,19 @@ def picks(sampler: Sampler, first: int, last: int, *, frames: int) -> Iterator[P
 
 @dataclass(slots=True)
 class PixelSource:
-    """Reads the pixels of a sampler's batches ahead of the steps that want them.
+    """Reads the pixels of a sampler's batches ahead of the steps that want them."""
 
-    Attributes:
-        sampler: whose pairs; its memory is on the CPU.
-        videos: of the sampler's memory, in its order.
-        root: folder of the videos.
-        reading: how they are read; as extraction did.
-        device: where the pixels are wanted.
-        frames: evenly spread ones of each clip; 0 = all.
-        parts: that a batch is divided into.
-        workers: decoding processes; 0 for one a core.
-        failed: why videos were left out, by id.
-        tick: called often, where it is safe to stop.
-        read: reads frames of one video in a worker process.
-    """
-
-    sampler: Sampler
-    videos: Sequence[Video]
-    root: Path
-    reading: Reading
-    device: torch.device
-    frames: int = 0
-    parts: int = 1
-    workers: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    tick: Callable[[], None] = lambda: None
-    read: Reader = read_wanted
+    sampler: Sampler  # whose pairs; its memory is on the CPU
+    videos: Sequence[Video]  # of the sampler's memory, in its order
+    root: Path  # folder of the videos
+    reading: Reading  # how they are read; as extraction did
+    device: torch.device  # where the pixels are wanted
+    frames: int = 0  # evenly spread ones of each clip; 0 = all
+    parts: int = 1  # that a batch is divided into
+    workers: int = 0  # decoding processes; 0 for one a core
+    failed: dict[str, str] = field(default_factory=dict)  # why videos were left out, by id
+    tick: Callable[[], None] = lambda: None  # called often, where it is safe to stop
+    read: Reader = read_wanted  # reads frames of one video in a worker process
     _coming: Iterator[Pick] = field(default_factory=lambda: iter(()))
     _due: deque[Pick] = field(default_factory=deque)
     _open: dict[int, tuple[WantedFrames, list[Tensor]]] = field(default_factory=dict)

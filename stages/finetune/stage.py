@@ -44,27 +44,16 @@ OUTPUTS = (WEIGHTS, DESCRIPTION, LOG)
 
 @dataclass(frozen=True, slots=True)
 class FinetuneInputs:
-    """What is tuned, and on what.
+    """What is tuned, and on what."""
 
-    Attributes:
-        extract: settings that the store was made with.
-        weights: file of the encoder's local weights, if any.
-        weights_sha256: digest of the weights that the store was made with.
-        fit_folder: of the fit to begin from.
-        root: folder of the videos.
-        videos: training videos.
-        table: their frames, in the same order.
-        provenance: store and fit, by name.
-    """
-
-    extract: ExtractSettings
-    weights: Path | None
-    weights_sha256: str
-    fit_folder: Path
-    root: Path
-    videos: tuple[Video, ...]
-    table: FrameTable
-    provenance: dict[str, Any]
+    extract: ExtractSettings  # settings that the store was made with
+    weights: Path | None  # file of the encoder's local weights, if any
+    weights_sha256: str  # digest of the weights that the store was made with
+    fit_folder: Path  # of the fit to begin from
+    root: Path  # folder of the videos
+    videos: tuple[Video, ...]  # training videos
+    table: FrameTable  # their frames, in the same order
+    provenance: dict[str, Any]  # store and fit, by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,15 +23,10 @@ SUM_BYTES = 4 << 20  # of frames in float64 at a time: what a core's cache holds
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """What an embedder sees of B clips.
+    """What an embedder sees of B clips."""
 
-    Attributes:
-        features: (B, L, D) float32; or (B, D), the clips' means, where the aggregator asks for no more.
-        times_s_BL: seconds from the first frame of each clip; None for means.
-    """
-
-    features: Tensor
-    times_s_BL: Tensor | None = None
+    features: Tensor  # (B, L, D) float32; or (B, D), the clips' means, where the aggregator asks for no more
+    times_s_BL: Tensor | None = None  # seconds from the first frame of each clip; None for means
 
     def __getitem__(self, index: slice) -> Clips:
         return Clips(self.features[index], None if self.times_s_BL is None else self.times_s_BL[index])
@@ -42,26 +37,17 @@ class Clips:
 
 @dataclass(frozen=True, slots=True)
 class FrameTensors:
-    """All frames of V videos; all but ``frames``, which may be left in files, is on one device.
+    """All frames of V videos; all but ``frames``, which may be left in files, is on one device."""
 
-    Attributes:
-        frames: their features.
-        times_s_N: presentation times, float64.
-        first_V: row of each video's first frame.
-        frames_V: frames of each video.
-        duration_V: seconds, the last frame's own time included; 0 for a video of one frame.
-        prefix_MD: sums of frames in float64, see :meth:`with_prefix_sums`; or None.
-        key_N: of each frame its video's first row + time x frame rate: one ascending table in which a time of any
-            video can be looked up.
-    """
-
-    frames: FrameRows
-    times_s_N: Tensor
-    first_V: Tensor
-    frames_V: Tensor
-    duration_V: Tensor
+    frames: FrameRows  # their features
+    times_s_N: Tensor  # presentation times, float64
+    first_V: Tensor  # row of each video's first frame
+    frames_V: Tensor  # frames of each video
+    duration_V: Tensor  # seconds, the last frame's own time included; 0 for a video of one frame
+    # of each frame its video's first row + time x frame rate: one ascending table in which a time of any video can be
+    # looked up
     key_N: Tensor
-    prefix_MD: Tensor | None = None
+    prefix_MD: Tensor | None = None  # sums of frames in float64, see :meth:`with_prefix_sums`; or None
 
     @classmethod
     def of(cls, table: FrameTable, device: torch.device) -> FrameTensors:

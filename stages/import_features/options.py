@@ -12,18 +12,13 @@ EACH = "*"  # for ``dataset``: every dataset is a video
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What ``mofore import`` was asked for.
+    """What ``mofore import`` was asked for."""
 
-    Attributes:
-        streams: endings of names (``rgb`` of ``NAME_rgb.npy``) that are joined, in this order; empty for all there are.
-        axis: where time is in an array, one of ``AXES``.
-        average_crops: arrays (T, crops, D) are averaged over their crops.
-        dataset: of several arrays of one video, the name of the one to take; ``EACH`` if each array is a video.
-    """
-
+    # endings of names (``rgb`` of ``NAME_rgb.npy``) that are joined, in this order; empty for all there are
     streams: tuple[str, ...] = ()
-    axis: str = AXES[0]
-    average_crops: bool = False
+    axis: str = AXES[0]  # where time is in an array, one of ``AXES``
+    average_crops: bool = False  # arrays (T, crops, D) are averaged over their crops
+    # of several arrays of one video, the name of the one to take; ``EACH`` if each array is a video
     dataset: str | None = None
 
     @property

@@ -22,19 +22,13 @@ LEAST_WIDTH = 256
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When the frames of videos are, as far as it is said; frames of the others are :data:`.source.FPS` a second.
+    """When the frames of videos are, as far as it is said; frames of the others are :data:`.source.FPS` a second."""
 
-    Attributes:
-        fps: frames a second, as the command said.
-        times: times (T,) of a video in seconds; None for a video that is not in ``timed``.
-        timed: videos with times of their own.
-        rates: frames a second of videos that have a rate of their own.
-    """
-
-    fps: float | None
+    fps: float | None  # frames a second, as the command said
+    # times (T,) of a video in seconds; None for a video that is not in ``timed``
     times: Callable[[BroughtVideo], NDArray[Any] | None] | None = None
-    timed: frozenset[str] = frozenset()
-    rates: Mapping[str, float] = field(default_factory=dict)
+    timed: frozenset[str] = frozenset()  # videos with times of their own
+    rates: Mapping[str, float] = field(default_factory=dict)  # frames a second of videos that have a rate of their own
 
     def common_fps(self) -> float | None:
         """The rate that all videos share; None where some say their own."""
@@ -43,17 +37,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class SeparateArrays:
-    """The arrays of each video.
+    """The arrays of each video."""
 
-    Attributes:
-        path: of the file or the folder.
-        parts: of each video, as many arrays for each: its streams.
-        reading: what they do not say themselves.
-    """
-
-    path: Path
-    parts: Mapping[str, tuple[Part, ...]]
-    reading: Reading
+    path: Path  # of the file or the folder
+    parts: Mapping[str, tuple[Part, ...]]  # of each video, as many arrays for each: its streams
+    reading: Reading  # what they do not say themselves
 
     def source(
         self,

@@ -43,41 +43,24 @@ class BroughtVideo:
 
 @dataclass(frozen=True, slots=True)
 class FeatureSource:
-    """Features of V videos, to be read in blocks.
+    """Features of V videos, to be read in blocks."""
 
-    Attributes:
-        path: the file or the folder.
-        videos: in the source's order, all of them with frames.
-        shape: (N, D), of all videos together.
-        dtype: of the features.
-        fps: frames a second that the times count; None where the times are given, or the rate of each video.
-        table_of: the table that holds a video.
-        times: (T,) seconds of a video, where they are given; None for a video without.
-        times_name: what they are called there.
-        rates: frames a second of a video, where the source gives them.
-        labelled: whether classes are given.
-        grouped: whether groups are given.
-        unused: names of arrays, or of files, that mean nothing here.
-        notes: how it was read, as far as that is not plain.
-        options: of the command line, that read it so again.
-        files: of a folder, those that were read.
-    """
-
-    path: Path
-    videos: tuple[BroughtVideo, ...]
-    shape: tuple[int, int]
-    dtype: np.dtype[Any]
-    fps: float | None
-    table_of: Callable[[BroughtVideo], Table]
+    path: Path  # the file or the folder
+    videos: tuple[BroughtVideo, ...]  # in the source's order, all of them with frames
+    shape: tuple[int, int]  # (N, D), of all videos together
+    dtype: np.dtype[Any]  # of the features
+    fps: float | None  # frames a second that the times count; None where the times are given, or the rate of each video
+    table_of: Callable[[BroughtVideo], Table]  # the table that holds a video
+    # (T,) seconds of a video, where they are given; None for a video without
     times: Callable[[BroughtVideo], NDArray[Any] | None] | None = None
-    times_name: str = "times_s"
-    rates: Mapping[str, float] = field(default_factory=dict)
-    labelled: bool = False
-    grouped: bool = False
-    unused: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
+    times_name: str = "times_s"  # what they are called there
+    rates: Mapping[str, float] = field(default_factory=dict)  # frames a second of a video, where the source gives them
+    labelled: bool = False  # whether classes are given
+    grouped: bool = False  # whether groups are given
+    unused: tuple[str, ...] = ()  # names of arrays, or of files, that mean nothing here
+    notes: tuple[str, ...] = ()  # how it was read, as far as that is not plain
+    options: tuple[str, ...] = ()  # of the command line, that read it so again
+    files: tuple[str, ...] = ()  # of a folder, those that were read
 
     def blocks(self, video: BroughtVideo) -> Iterator[NDArray[Any]]:
         """The features of a video, some frames (T, D) at a time."""

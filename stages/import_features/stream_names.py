@@ -20,21 +20,13 @@ KNOWN = (*PAIR, "clip", "i3d", "r21d", "resnet", "s3d", "timm", "vggish")  # not
 
 @dataclass(frozen=True, slots=True)
 class StreamNames:
-    """The files of each video, named by their stems.
+    """The files of each video, named by their stems."""
 
-    Attributes:
-        streams: in the order they are joined; the empty one is of names without ending.
-        files: of each video, one for each stream.
-        times: of a video, that of its times in milliseconds, where there is one.
-        rates: of a video, that of its rate, where there is one.
-        unused: files that are none of these, nor streams that were not asked for.
-    """
-
-    streams: tuple[str, ...]
-    files: Mapping[str, tuple[str, ...]]
-    times: Mapping[str, str]
-    rates: Mapping[str, str]
-    unused: tuple[str, ...]
+    streams: tuple[str, ...]  # in the order they are joined; the empty one is of names without ending
+    files: Mapping[str, tuple[str, ...]]  # of each video, one for each stream
+    times: Mapping[str, str]  # of a video, that of its times in milliseconds, where there is one
+    rates: Mapping[str, str]  # of a video, that of its rate, where there is one
+    unused: tuple[str, ...]  # files that are none of these, nor streams that were not asked for
 
 
 def find_streams(shapes: Mapping[str, tuple[int, ...]], wanted: tuple[str, ...] = ()) -> StreamNames | None:

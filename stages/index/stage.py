@@ -36,28 +36,19 @@ from ..vectors.vector_index import PRICE, About, Items, VectorIndex, folder_name
 
 @dataclass(frozen=True)
 class IndexInputs:
-    """What is indexed.
+    """What is indexed."""
 
-    Attributes:
-        videos: V of them.
-        digests: of their features, in the same order.
-        width: of a feature.
-        frames: loads their frames, in the same order; called only if something has to be embedded.
-        split: sides of the videos, which the index keeps with them.
-        fit_folder: of the fit.
-        provenance: which encoder and which fit; kept beside each index.
-        previous: folder of an earlier run, from which embeddings are taken and approximate indexes updated.
-        known: unit embeddings (V, E) of these very videos, by the digest of the model that made them.
-    """
-
-    videos: tuple[Video, ...]
-    digests: tuple[str, ...]
-    width: int
+    videos: tuple[Video, ...]  # V of them
+    digests: tuple[str, ...]  # of their features, in the same order
+    width: int  # of a feature
+    # loads their frames, in the same order; called only if something has to be embedded
     frames: Callable[[], FrameTable]
-    split: Split
-    fit_folder: Path
-    provenance: dict[str, Any]
+    split: Split  # sides of the videos, which the index keeps with them
+    fit_folder: Path  # of the fit
+    provenance: dict[str, Any]  # which encoder and which fit; kept beside each index
+    # folder of an earlier run, from which embeddings are taken and approximate indexes updated
     previous: Path | None = None
+    # unit embeddings (V, E) of these very videos, by the digest of the model that made them
     known: Mapping[str, Float32] = field(default_factory=dict)
 
     @cached_property

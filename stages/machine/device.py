@@ -16,15 +16,10 @@ MOST_CPU_PARTS = 4  # each holds the backbone and a batch in memory
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one process of a stage computes.
+    """Where one process of a stage computes."""
 
-    Attributes:
-        device: of its networks.
-        cores: processor cores that it may use; empty for all that the system gives it.
-    """
-
-    device: torch.device
-    cores: tuple[int, ...] = ()
+    device: torch.device  # of its networks
+    cores: tuple[int, ...] = ()  # processor cores that it may use; empty for all that the system gives it
 
     def __str__(self) -> str:
         return f"{self.device}, cores {', '.join(map(str, self.cores))}" if self.cores else str(self.device)

@@ -56,15 +56,10 @@ def mapped(path: str) -> memoryview:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Where a thing lies.
+    """Where a thing lies."""
 
-    Attributes:
-        path: of the memory.
-        bounds: (begin, end) of its pickle, then of each of its arrays, in bytes.
-    """
-
-    path: str
-    bounds: tuple[tuple[int, int], ...]
+    path: str  # of the memory
+    bounds: tuple[tuple[int, int], ...]  # (begin, end) of its pickle, then of each of its arrays, in bytes
 
     def open(self) -> Any:
         """The thing, its arrays being the common memory itself."""

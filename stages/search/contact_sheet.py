@@ -33,23 +33,14 @@ VERDICTS = {True: ("same class", GREEN), False: ("other class", RED), None: ("",
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """A query or a neighbour.
+    """A query or a neighbour."""
 
-    Attributes:
-        title: what stands first in its caption.
-        name: of the video.
-        right: whether its class is the query's; None where that is not known.
-        pictures: RGB, evenly spread.
-        reason: why there are none, or the text of a query that has none.
-        asked: whether it is a query.
-    """
-
-    title: str
-    name: str
-    right: bool | None = None
-    pictures: tuple[UInt8, ...] = ()
-    reason: str = ""
-    asked: bool = False
+    title: str  # what stands first in its caption
+    name: str  # of the video
+    right: bool | None = None  # whether its class is the query's; None where that is not known
+    pictures: tuple[UInt8, ...] = ()  # RGB, evenly spread
+    reason: str = ""  # why there are none, or the text of a query that has none
+    asked: bool = False  # whether it is a query
 
     @property
     def colour(self) -> tuple[int, int, int]:

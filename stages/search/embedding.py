@@ -27,17 +27,11 @@ CPU = torch.device("cpu")
 
 @dataclass
 class QueryEmbedding:
-    """What makes vectors of queries.
+    """What makes vectors of queries."""
 
-    Attributes:
-        space: that they are to lie in.
-        stored: the stored frames of videos, by id.
-        open_encoder: called when the first query needs the backbone.
-    """
-
-    space: Space
-    stored: Callable[[Sequence[str]], FrameTable]
-    open_encoder: Callable[[], QueryEncoder]
+    space: Space  # that they are to lie in
+    stored: Callable[[Sequence[str]], FrameTable]  # the stored frames of videos, by id
+    open_encoder: Callable[[], QueryEncoder]  # called when the first query needs the backbone
     _latest: tuple[Query, FrameTable] | None = field(default=None, init=False)
 
     @cached_property

@@ -33,19 +33,12 @@ SIZES = (1, 8, PASS_FRAMES)  # that a pass is filled up to: choosing kernels for
 
 @dataclass(frozen=True)
 class QueryEncoder:
-    """A backbone that is loaded when it is first needed, and then kept.
+    """A backbone that is loaded when it is first needed, and then kept."""
 
-    Attributes:
-        settings: of the extraction.
-        weights: local weights of the backbone.
-        pinned: what the store was made with; not compiled here, which would take longer than it saves.
-        note: told what the user should know of how the backbone was made.
-    """
-
-    settings: ExtractSettings
-    weights: Path | None
-    pinned: Mapping[str, Any]
-    note: Callable[[str], None] = lambda _text: None
+    settings: ExtractSettings  # of the extraction
+    weights: Path | None  # local weights of the backbone
+    pinned: Mapping[str, Any]  # what the store was made with; not compiled here, which would take longer than it saves
+    note: Callable[[str], None] = lambda _text: None  # told what the user should know of how the backbone was made
 
     @cached_property
     def encoder(self) -> Encoder:

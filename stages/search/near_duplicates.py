@@ -24,21 +24,13 @@ Search = Callable[[Float32, int], tuple[Float32, Int64]]  # unit vectors (Q, E) 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of one video that is nearly the same as a part of another.
+    """A part of one video that is nearly the same as a part of another."""
 
-    Attributes:
-        videos: positions of both in ``Items.videos``, the earlier one first.
-        spans_s: where it is in each, seconds from the first frame.
-        shares: of each video that it covers, 0 to 1.
-        similarity: mean cosine of the clips that match.
-        clips: that match.
-    """
-
-    videos: tuple[int, int]
-    spans_s: tuple[tuple[float, float], tuple[float, float]]
-    shares: tuple[float, float]
-    similarity: float
-    clips: int
+    videos: tuple[int, int]  # positions of both in ``Items.videos``, the earlier one first
+    spans_s: tuple[tuple[float, float], tuple[float, float]]  # where it is in each, seconds from the first frame
+    shares: tuple[float, float]  # of each video that it covers, 0 to 1
+    similarity: float  # mean cosine of the clips that match
+    clips: int  # that match
 
     @property
     def kind(self) -> str:

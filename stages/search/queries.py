@@ -29,17 +29,11 @@ FEW = 20_000  # names among which near ones are looked for: more take too long
 
 @dataclass(frozen=True, slots=True)
 class IndexedVideo:
-    """A video of the index, or a span of it.
+    """A video of the index, or a span of it."""
 
-    Attributes:
-        id: its id.
-        video: its position in ``Items.videos``.
-        span: None for the whole video.
-    """
-
-    id: str
-    video: int
-    span: Span | None = None
+    id: str  # its id
+    video: int  # its position in ``Items.videos``
+    span: Span | None = None  # None for the whole video
 
     def __str__(self) -> str:
         return self.id if self.span is None else f"{self.id}, {self.span}"

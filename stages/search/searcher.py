@@ -31,17 +31,11 @@ FAINT = 1e-4  # length of the mean of unit vectors, below which it is rounding
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What may be found.
+    """What may be found."""
 
-    Attributes:
-        classes: any of them; empty for all.
-        role: side of the split: train, test, unassigned, or the user's own name of one; None for all.
-        exclude_same_group: nothing of a group of the query's name, of whatever class.
-    """
-
-    classes: tuple[str, ...] = ()
-    role: str | None = None
-    exclude_same_group: bool = False
+    classes: tuple[str, ...] = ()  # any of them; empty for all
+    role: str | None = None  # side of the split: train, test, unassigned, or the user's own name of one; None for all
+    exclude_same_group: bool = False  # nothing of a group of the query's name, of whatever class
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,36 +100,23 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """How to search.
+    """How to search."""
 
-    Attributes:
-        count: neighbours wanted.
-        filters: what may be found.
-        rerank: aligned, dtw, or None.
-        steps: of the sequences that re-ranking compares.
-        by: looks (the steps as they are), changes (less the video's own mean), or both: changes beside the similarity.
-    """
-
-    count: int = 10
-    filters: Filters = field(default_factory=Filters)
-    rerank: str | None = None
-    steps: int = 8
+    count: int = 10  # neighbours wanted
+    filters: Filters = field(default_factory=Filters)  # what may be found
+    rerank: str | None = None  # aligned, dtw, or None
+    steps: int = 8  # of the sequences that re-ranking compares
+    # looks (the steps as they are), changes (less the video's own mean), or both: changes beside the similarity
     by: str = "both"
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Rows of an index, best first.
+    """Rows of an index, best first."""
 
-    Attributes:
-        row_K: the rows.
-        similarity_K: of each.
-        distance_K: of the sequences of the first ones, where they were re-ranked.
-    """
-
-    row_K: Int64
-    similarity_K: Float32
-    distance_K: Float32 | None = None
+    row_K: Int64  # the rows
+    similarity_K: Float32  # of each
+    distance_K: Float32 | None = None  # of the sequences of the first ones, where they were re-ranked
 
 
 class Embedding(Protocol):
@@ -153,15 +134,10 @@ class Embedding(Protocol):
 
 @dataclass(frozen=True)
 class Searcher:
-    """An index that is ready to be asked.
+    """An index that is ready to be asked."""
 
-    Attributes:
-        index: to search.
-        open_embedding: called when the first query needs it.
-    """
-
-    index: VectorIndex
-    open_embedding: Callable[[], Embedding]
+    index: VectorIndex  # to search
+    open_embedding: Callable[[], Embedding]  # called when the first query needs it
 
     @cached_property
     def names(self) -> Names:

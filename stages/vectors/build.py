@@ -32,21 +32,13 @@ LEAST_SAMPLE = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An index, and how it was chosen.
+    """An index, and how it was chosen."""
 
-    Attributes:
-        index: FAISS's.
-        factory: the factory string it was made from.
-        search: parameters of the search.
-        why: one line.
-        seconds: that training and adding took; choosing parameters not included.
-    """
-
-    index: Any
-    factory: str
-    search: Mapping[str, int] = field(default_factory=dict)
-    why: str = ""
-    seconds: float = 0.0
+    index: Any  # FAISS's
+    factory: str  # the factory string it was made from
+    search: Mapping[str, int] = field(default_factory=dict)  # parameters of the search
+    why: str = ""  # one line
+    seconds: float = 0.0  # that training and adding took; choosing parameters not included
 
 
 def check(settings: IndexSettings, width: int) -> None:

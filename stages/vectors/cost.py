@@ -28,37 +28,21 @@ MOST_SINGLES = 100
 
 @dataclass(frozen=True, slots=True)
 class IndexCost:
-    """Of one index.
+    """Of one index."""
 
-    Attributes:
-        space: of the index.
-        level: of the index.
-        factory: what FAISS built.
-        vectors: N.
-        width: E.
-        agreement: share of the exact nearest that are found, at 1, 10 and 50; 1 for an exact index.
-        queries: that the agreement was measured with: rows of the index, each left out of its own answer.
-        build_s: training and adding, or updating, s.
-        bytes_per_vector: of FAISS's file.
-        single_qps: queries a second, one at a time, 10 neighbours each.
-        many_qps: in batches of 256.
-        place: where: cpu, faiss-gpu or torch.
-        threads: of FAISS.
-    """
-
-    space: str
-    level: str
-    factory: str
-    vectors: int
-    width: int
-    agreement: dict[str, float]
-    queries: int
-    build_s: float
-    bytes_per_vector: float
-    single_qps: float
-    many_qps: float
-    place: Place
-    threads: int
+    space: str  # of the index
+    level: str  # of the index
+    factory: str  # what FAISS built
+    vectors: int  # N
+    width: int  # E
+    agreement: dict[str, float]  # share of the exact nearest that are found, at 1, 10 and 50; 1 for an exact index
+    queries: int  # that the agreement was measured with: rows of the index, each left out of its own answer
+    build_s: float  # training and adding, or updating, s
+    bytes_per_vector: float  # of FAISS's file
+    single_qps: float  # queries a second, one at a time, 10 neighbours each
+    many_qps: float  # in batches of 256
+    place: Place  # where: cpu, faiss-gpu or torch
+    threads: int  # of FAISS
 
 
 def measure(index: VectorIndex, folder: Path, build_s: float, *, place: Place = "cpu", seed: int = 0) -> IndexCost:

@@ -20,15 +20,10 @@ MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an index chosen by ``auto`` may cost.
+    """What an index chosen by ``auto`` may cost."""
 
-    Attributes:
-        memory_bytes: of the index.
-        latency_ms: of one query.
-    """
-
-    memory_bytes: float
-    latency_ms: float
+    memory_bytes: float  # of the index
+    latency_ms: float  # of one query
 
 
 @dataclass(frozen=True, slots=True)

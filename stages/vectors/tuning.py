@@ -22,17 +22,11 @@ LOSSY = 1e-4  # difference of FAISS's similarity to the true one, beyond roundin
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Rows of an index as queries, each left out of its own answer, and how similar their exact nearest are.
+    """Rows of an index as queries, each left out of its own answer, and how similar their exact nearest are."""
 
-    Attributes:
-        rows_Q: the queries.
-        queries_QE: their vectors.
-        exact_QK: similarities of the nearest others, best first; fewer than 50 in a small index.
-    """
-
-    rows_Q: Int64
-    queries_QE: Float32
-    exact_QK: Float32
+    rows_Q: Int64  # the queries
+    queries_QE: Float32  # their vectors
+    exact_QK: Float32  # similarities of the nearest others, best first; fewer than 50 in a small index
 
     @classmethod
     def of(cls, vectors_NE: Float32, rows_Q: Int64) -> Trial:

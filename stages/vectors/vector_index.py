@@ -39,19 +39,13 @@ SMALL = ("mean_E", "video_N", "start_s_N", "end_s_N", "label_N")  # all but the 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """What the N rows of an index are.
+    """What the N rows of an index are."""
 
-    Attributes:
-        videos: id, label, group and role (side of the split) of each video; where it has several, ``labels`` too.
-        video_N: position in ``videos`` of each row.
-        start_s_N: where each row's clip begins, seconds; None at the level of videos.
-        end_s_N: where it ends.
-    """
-
+    # id, label, group and role (side of the split) of each video; where it has several, ``labels`` too
     videos: tuple[Mapping[str, Any], ...]
-    video_N: Int64
-    start_s_N: Float64 | None = None
-    end_s_N: Float64 | None = None
+    video_N: Int64  # position in ``videos`` of each row
+    start_s_N: Float64 | None = None  # where each row's clip begins, seconds; None at the level of videos
+    end_s_N: Float64 | None = None  # where it ends
 
     def __len__(self) -> int:
         return len(self.video_N)
@@ -76,58 +70,36 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Where an index comes from.
+    """Where an index comes from."""
 
-    Attributes:
-        space: mofore, frames, predict or fit:KEY.
-        level: video or clip.
-        model: digest of what made the vectors; a query must come from the same.
-        kind: as it was asked for.
-        factory: what FAISS built.
-        search: parameters of the search, such as {"nprobe": 8}; ``k_factor`` candidates for each wanted row.
-        why: how kind and parameters were chosen, one line.
-        provenance: store, encoder, fit and settings.
-        added: items that came since it was trained.
-        removed: items that went since then.
-        embedded: what its embeddings are known by; empty in indexes of earlier versions.
-    """
-
-    space: str
-    level: str
-    model: str
-    kind: str
-    factory: str
+    space: str  # mofore, frames, predict or fit:KEY
+    level: str  # video or clip
+    model: str  # digest of what made the vectors; a query must come from the same
+    kind: str  # as it was asked for
+    factory: str  # what FAISS built
+    # parameters of the search, such as {"nprobe": 8}; ``k_factor`` candidates for each wanted row
     search: Mapping[str, int]
-    why: str
-    provenance: Mapping[str, Any]
-    added: int = 0
-    removed: int = 0
-    embedded: str = ""
+    why: str  # how kind and parameters were chosen, one line
+    provenance: Mapping[str, Any]  # store, encoder, fit and settings
+    added: int = 0  # items that came since it was trained
+    removed: int = 0  # items that went since then
+    embedded: str = ""  # what its embeddings are known by; empty in indexes of earlier versions
 
 
 @dataclass(frozen=True)
 class VectorIndex:
-    """An index that can be asked; similarities are cosines of centred unit vectors.
+    """An index that can be asked; similarities are cosines of centred unit vectors."""
 
-    Attributes:
-        faiss_index: the vectors.
-        items: what its rows are.
-        mean_E: what was subtracted from every embedding; zeros where the space is not centred.
-        about: where it comes from.
-        folder: where it was read from, if it was.
-        label_N: FAISS's label of each row; None where it is the row itself. Labels of no row were removed.
-        embeddings: unit vectors of all rows before centring, where they are in memory.
-        fast: another search for candidates among all rows (a GPU's).
-    """
-
-    faiss_index: Any
-    items: Items
-    mean_E: Float32
-    about: About
-    folder: Path | None = None
+    faiss_index: Any  # the vectors
+    items: Items  # what its rows are
+    mean_E: Float32  # what was subtracted from every embedding; zeros where the space is not centred
+    about: About  # where it comes from
+    folder: Path | None = None  # where it was read from, if it was
+    # FAISS's label of each row; None where it is the row itself. Labels of no row were removed.
     label_N: Int64 | None = None
+    # unit vectors of all rows before centring, where they are in memory
     embeddings: Float32 | None = field(default=None, repr=False)
-    fast: Propose | None = field(default=None, repr=False)
+    fast: Propose | None = field(default=None, repr=False)  # another search for candidates among all rows (a GPU's)
 
     def search(self, queries_QE: Float32, k: int, allowed_N: Bool | None = None) -> Found:
         """Similarities and rows (Q, K) of the nearest, best first; equal similarities by row.
