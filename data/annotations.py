@@ -70,10 +70,10 @@ def _read(path: Path, number: int) -> list[Table]:
         raise CatalogError(
             f"data.table = '{path}' is one of HMDB51's lists, of a single class: give their folder, '{path.parent}'"
         )
-    records = records_of(path)
-    if {str(key).strip().lower() for key in records.rows[0]} >= KINETICS if records.rows else False:
-        return [_kinetics(path, records.rows)]
-    return [own_table(path, records.rows, headed=records.headed)]
+    records, headed = records_of(path)
+    if records and {str(key).strip().lower() for key in records[0]} >= KINETICS:
+        return [_kinetics(path, records)]
+    return [own_table(path, records, headed=headed)]
 
 
 def _read_folder(path: Path, number: int) -> list[Table]:
@@ -200,12 +200,10 @@ def _utd(_path: Path, content: dict[str, list[str]]) -> Table:
 
 
 def _is_utd(content: Any) -> bool:
+    lists = [*content.values()] if isinstance(content, dict) else []
+    names = [name for each in lists if isinstance(each, list) for name in each]
     return (
-        isinstance(content, dict)
-        and bool(content)
-        and all(
-            isinstance(names, list) and all(isinstance(name, str | int) for name in names) for names in content.values()
-        )
+        bool(lists) and all(isinstance(each, list) for each in lists) and all(isinstance(n, str | int) for n in names)
     )
 
 
@@ -219,8 +217,4 @@ JSON_FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Path, Any], Table]], ..
 
 
 def _is_ids_alone(content: Any) -> bool:
-    return (
-        isinstance(content, list)
-        and bool(content)
-        and all(isinstance(each, dict) and set(each) == {"id"} for each in content)
-    )
+    return _has(content) and all(isinstance(each, dict) and set(each) == {"id"} for each in content)

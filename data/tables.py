@@ -150,16 +150,8 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else json.dumps(value) if isinstance(value, dict) else str(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
-    """The rows of a file as dictionaries, and whether its first line names the columns."""
-
-    rows: list[dict[str, Any]]
-    headed: bool = True
-
-
-def records_of(path: Path) -> Records:
-    """The rows of a CSV, TSV or JSON-lines file.
+def records_of(path: Path) -> tuple[list[dict[str, Any]], bool]:
+    """The rows of a CSV, TSV or JSON-lines file as dictionaries, and whether its first line names the columns.
 
     A file without a header, of a path and perhaps a class in every line (as PySlowFast, VideoMAE and MMAction have
     them), is known by its first cell, which ends like a video, or by a first line that names no known column.
@@ -169,20 +161,20 @@ def records_of(path: Path) -> Records:
     """
     text = read_text(path, "the table")
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return Records(list(_json_lines(path, text)))
+        return list(_json_lines(path, text)), True
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise CatalogError(f"the table '{path}' is empty")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(lines[0])
     if _is_video(_first_cell(lines[0], delimiter)) or _are_pairs(lines, delimiter):
         pairs = [_pair(path, line, delimiter) for line in lines]
-        return Records([dict(zip(("video", "label"), pair, strict=True)) for pair in pairs], headed=False)
+        return [dict(zip(("video", "label"), pair, strict=True)) for pair in pairs], False
     try:
         table = csv.DictReader(io.StringIO(text), delimiter=delimiter or ",", skipinitialspace=True, strict=True)
         twice = [name for name, count in Counter(table.fieldnames or ()).items() if count > 1]
         if twice:
             raise CatalogError(f"the table '{path}' has several columns called {_shortened(twice)}: name them apart")
-        return Records(list(table))
+        return list(table), True
     except csv.Error as error:
         raise CatalogError(f"the table '{path}' is no CSV that can be read: {error}") from error
 
