@@ -18,7 +18,7 @@ from .folder_sides import folder_sides
 from .images import IMAGE_SUFFIXES, frame_series, is_folder, stat_of_frames
 from .suffixes import VIDEO_SUFFIXES
 from .types import Division, Video
-from .wording import few
+from .wording import few, told
 
 TABLES = frozenset([".csv", ".tsv", ".json", ".jsonl"])
 OGG_HEAD, OGG_VIDEO = 4096, (b"theora", b"BBCD", b"OVP80", b"video\0\0\0")  # Theora, Dirac, VP8, OGM
@@ -111,13 +111,11 @@ def find_videos(root: Path, images: str = "auto", exclusions: Exclusions | None 
         away = f" but {len(everything):,} that data.exclude leaves out" if everything else ""
         raise CatalogError(f"no video below '{root}'{away}: {_looked_for(images)} are looked for")
     found, doubled = _without_frames_of(found)
-    told = [f"folders of images named as videos, so passed over: {len(doubled):,} ({few(doubled)})"] if doubled else []
+    notes = [told("folders of images named as videos, so passed over", doubled)] if doubled else []
     if twice := _linked_twice(root, {one[0] for one in found}, links):
-        told.append(
-            f"links to videos that have another name here too, so these are in the data twice: {len(twice):,} "
-            f"({few(twice)}); data.exclude leaves them out"
-        )
-    return Catalog(root, tuple(Video(one[0], None, None, *one[1:]) for one in found), "auto", notes=tuple(told))
+        what = "links to videos that have another name here too, so these are in the data twice"
+        notes.append(f"{told(what, twice)}; data.exclude leaves them out")
+    return Catalog(root, tuple(Video(one[0], None, None, *one[1:]) for one in found), "auto", notes=tuple(notes))
 
 
 def described(catalog: Catalog, class_depth: int = 0, *, below: int = 0) -> Catalog:

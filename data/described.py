@@ -10,10 +10,10 @@ from pathlib import Path
 from .annotations import read_tables, splits_of
 from .catalog import Catalog
 from .errors import CatalogError
-from .names import VideoNames
+from .names import VideoNames, notes_of
 from .tables import Row, Table
 from .types import Division, Video
-from .wording import few
+from .wording import told
 
 
 def with_tables(catalog: Catalog, paths: Sequence[Path]) -> Catalog:
@@ -49,7 +49,7 @@ def with_tables(catalog: Catalog, paths: Sequence[Path]) -> Catalog:
     unlisted = unlisted if table.rows else []
     if unlisted:
         what = "without class and side" if table.labelled else "without side"
-        notes.append(f"not in the table, so {what}: {len(unlisted):,} ({few(unlisted)})")
+        notes.append(told(f"not in the table, so {what}", unlisted))
     return replace(
         catalog,
         videos=tuple(sorted((item for item, _ in items), key=lambda video: video.id)),
@@ -91,13 +91,7 @@ def _match(found: VideoNames, table: Table, where: str) -> _Matched:
             unclear.update(rivals)
         else:
             absent[row.video] = None
-    total = len({row.video for row in table.rows})
-    told = [
-        (absent, f"listed, but not in {where}", f" of {total:,}"),
-        (ambiguous, "listed by a name that several videos have, so not used", ""),
-        (by_name, "recognised by name alone, in another folder than listed", ""),
-    ]
-    notes = [f"{what}: {len(names):,}{of} ({few(names)})" for names, what, of in told if names]
+    notes = notes_of(absent, ambiguous, by_name, where=where, total=len({row.video for row in table.rows}))
     return _Matched(rows, notes, frozenset(unclear))
 
 
@@ -137,7 +131,7 @@ def _item(video: Video, rows: Sequence[Row], table: Table) -> Item:
 def _division(name: str, items: Iterable[Item]) -> Division:
     items = list(items)
     both = [video.id for video, sides in items if len(sides) > 1]
-    notes = (f"listed for more than one side, so on none: {len(both):,} ({few(both)})",) if both else ()
+    notes = (told("listed for more than one side, so on none", both),) if both else ()
     return Division(name, {video.id: next(iter(sides)) for video, sides in items if len(sides) == 1}, notes)
 
 

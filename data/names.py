@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .suffixes import VIDEO_SUFFIXES
+from .wording import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,18 @@ class Found:
     ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # names that several videos have, with these
     absent: tuple[str, ...] = ()  # names that no video has
     by_name_alone: tuple[str, ...] = ()  # names whose folder is another than that of the video they mean
+
+
+def notes_of(
+    absent: Collection[str], ambiguous: Collection[str], by_name_alone: Collection[str], *, where: str, total: int
+) -> list[str]:
+    """What is to be told of names in a list of so many that mean no video of ``where``, or none for certain."""
+    notes = (
+        (f"listed, but not in {where}", absent, f" of {total:,}"),
+        ("listed by a name that several videos have, so not used", ambiguous, ""),
+        ("recognised by name alone, in another folder than listed", by_name_alone, ""),
+    )
+    return [told(*note) for note in notes if note[1]]
 
 
 @dataclass(frozen=True, slots=True)

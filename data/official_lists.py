@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import CatalogError
-from .names import Found, VideoNames
-from .text_files import is_utf8, read_text
+from .names import VideoNames, notes_of
+from .text_files import read_text
 from .types import Division, Video
-from .wording import few
+from .wording import told
 
 
 def has_lists(lists: Path, number: int) -> bool:
@@ -38,17 +39,10 @@ def official_division(videos: Sequence[Video], lists: Path, number: int) -> Divi
             f"none of the {len(videos):,} videos is named in '{lists}' (split {number}); "
             f"the first video is '{videos[0].id}', the first entry '{first}'"
         )
-    return Division(f"official{number}", sides, _notes(found, both, sum(map(len, entries.values()))))
-
-
-def _notes(found: Found, both: Sequence[str], total: int) -> tuple[str, ...]:
-    told = (
-        (both, "in the training list and in the test list, so on no side", ""),
-        (found.absent, "listed, but not in the data folder", f" of {total:,}"),
-        (found.ambiguous, "listed by a name that several videos have, so not used", ""),
-        (found.by_name_alone, "recognised by name alone, in another folder than listed", ""),
-    )
-    return tuple(f"{what}: {len(names):,}{of} ({few(names)})" for names, what, of in told if names)
+    total = sum(map(len, entries.values()))
+    notes = notes_of(found.absent, found.ambiguous, found.by_name_alone, where="the data folder", total=total)
+    twice = [told("in the training list and in the test list, so on no side", both)] if both else []
+    return Division(f"official{number}", sides, (*twice, *notes))
 
 
 def _entries(path: Path, names: VideoNames) -> list[str]:
@@ -56,17 +50,15 @@ def _entries(path: Path, names: VideoNames) -> list[str]:
     what = "the split list"
     if not path.exists():
         raise CatalogError(f"{what} '{path}' cannot be read (No such file or directory): see data.lists")
-    if is_utf8(path):
+    try:
         return [_entry(line, names) for line in read_text(path, what).splitlines() if line.strip()]
-    try:  # Windows' own encoding has no mark; that it was meant shows in names that are there
-        lines = read_text(path, what, encoding="cp1252").splitlines()
-    except CatalogError:
-        lines = []
-    entries = [_entry(line, names) for line in lines if line.strip()]
-    if any(not video_id.isascii() for video_id in names.find(entries).ids.values()):
-        return entries
-    read_text(path, what)
-    return entries
+    except CatalogError:  # Windows' own encoding has no mark; that it was meant shows in names that are there
+        with suppress(CatalogError):
+            lines = read_text(path, what, encoding="cp1252").splitlines()
+            entries = [_entry(line, names) for line in lines if line.strip()]
+            if any(not video_id.isascii() for video_id in names.find(entries).ids.values()):
+                return entries
+        raise
 
 
 def _entry(line: str, names: VideoNames) -> str:

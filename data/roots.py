@@ -18,7 +18,7 @@ from .exclusions import Exclusions
 from .settings import DataSettings
 from .text_files import read_text
 from .types import Video
-from .wording import few
+from .wording import told
 
 LISTS = frozenset([".txt", ".lst", ".list"])
 
@@ -93,10 +93,7 @@ def _together(roots: Sequence[Path], settings: DataSettings, exclusions: Exclusi
         notes += found.notes
     videos, again = _once_each(videos)
     if again:
-        notes.append(
-            f"in data.root more than once (folders within one another, links), so taken once: {len(again):,} "
-            f"({few(again)})"
-        )
+        notes.append(told("in data.root more than once (folders within one another, links), so taken once", again))
     videos.sort(key=lambda video: video.id)
     for one, other in pairwise(videos):
         if one.id == other.id:
@@ -139,7 +136,7 @@ def _listed(path: Path, exclusions: Exclusions) -> Catalog:
     if not videos:
         first = f"; the first entry is '{missing[0]}'" if missing else ""
         raise CatalogError(f"no file of the list '{path}' is there{first}: paths are taken from the list's folder")
-    absent = [f"in the list '{path.name}', but absent: {len(missing):,} ({few(missing)})"] if missing else []
+    absent = [told(f"in the list '{path.name}', but absent", missing)] if missing else []
     return Catalog(path.parent, tuple(videos.values()), "auto", notes=tuple(absent))
 
 

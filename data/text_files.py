@@ -42,12 +42,3 @@ def read_text(path: Path, what: str, *, encoding: str | None = None) -> str:
 def _is_wide(content: bytes) -> bool:
     """Whether most letters take two bytes of which one is zero."""
     return 4 * content.count(0) > len(content)
-
-
-def is_utf8(path: Path) -> bool:
-    """Whether :func:`read_text` can read the file as it is."""
-    try:
-        read_text(path, "")
-    except CatalogError:
-        return False
-    return True

@@ -12,6 +12,11 @@ def few(names: Collection[str], most: int = FEW) -> str:
     return ", ".join(f"'{name}'" for name in list(names)[:most]) + (", ..." if len(names) > most else "")
 
 
+def told(what: str, names: Collection[str], of: str = "") -> str:
+    """A note of some names: what they are, how many (``of`` how many), and the first of them."""
+    return f"{what}: {len(names):,}{of} ({few(names)})"
+
+
 def size_text(count: int) -> str:
     """``count`` bytes in decimal units, as servers list them, to three digits: "6.93 GB", "114 kB", "12 bytes"."""
     value, unit = float(count), "bytes"
