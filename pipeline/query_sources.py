@@ -26,14 +26,10 @@ class QuerySources:
         Raises:
             StaleError: if they are not there.
         """
-        from ..cache.store import FeatureStore
-
         gone = [video_id for video_id in ids if video_id not in self.snapshot.stored]
         if gone:
             raise StaleError(f"the features of {gone[0]} are not there any more: run `mofore index`")
-        places = [self.snapshot.stored[video_id] for video_id in ids]
-        store = FeatureStore(self.snapshot.workspace.store(self.snapshot.store_key))
-        return store.attach([(place.shard, place.row, place.video) for place in places])
+        return self.snapshot.open_store().attach([self.snapshot.stored[video_id] for video_id in ids])
 
     def open_encoder(self) -> QueryEncoder:
         """The backbone.
@@ -43,7 +39,6 @@ class QuerySources:
             StaleError: if the store does not say how its features were made.
         """
         if self._encoder is None:
-            from ..cache.store import FeatureStore
             from ..stages.search.encoder import QueryEncoder
 
             snapshot = self.snapshot
@@ -52,7 +47,7 @@ class QuerySources:
                     "files cannot be searched for, videos of the index can (by id or name): these features were "
                     f"imported ({snapshot.config.extract.backbone}), the encoder that made them is not here"
                 )
-            pinned = FeatureStore(snapshot.workspace.store(snapshot.store_key)).encoder()
+            pinned = snapshot.open_store().encoder()
             if pinned is None:
                 raise StaleError("the store does not say how its features were made: run `mofore extract --force`")
             self._encoder = QueryEncoder(snapshot.config.extract, snapshot.weights, pinned, note=self.note)

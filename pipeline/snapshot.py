@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..cache.checkpoint import latest_step
 from ..cache.fingerprint import current_state, digest, file_state
@@ -27,9 +27,11 @@ from .recorded import seen_or_recorded
 from .store_key import store_key
 from .workspace import Workspace
 
+if TYPE_CHECKING:
+    from ..cache.store import FeatureStore
 
-@dataclass(frozen=True, slots=True)
-class Located:
+
+class Located(NamedTuple):
     """Where the features of a video are: shard's file name, row in it, and its record."""
 
     shard: str
@@ -105,6 +107,12 @@ class Snapshot:
     def checkpoint_step(self, key: str, stage: str = "fit") -> int:
         """Step that an interrupted fit (or finetune) would resume from; 0 without a sound checkpoint."""
         return latest_step(self.workspace.stage(stage, key))
+
+    def open_store(self) -> FeatureStore:
+        """The store that the settings mean."""
+        from ..cache.store import FeatureStore  # h5py, which most plans do without
+
+        return FeatureStore(self.workspace.store(self.store_key))
 
     @property
     def lists(self) -> Path | None:
@@ -210,42 +218,24 @@ def _look_at_shards(snapshot: Snapshot) -> None:
     present = sorted(folder.glob("*.h5")) if folder.is_dir() else []
     for path in present:
         record, state = known.get(path.name), path.stat()
-        if record is None or (record.size, record.mtime_ns) != (state.st_size, state.st_mtime_ns):
-            record = _inspect(snapshot, path)
-        if record is not None:
-            record = record if record.rising else _look_at_times(snapshot, path, record)
-        if record is not None:
-            snapshot.shards[path.name] = record
+        try:
+            if record is None or (record.size, record.mtime_ns) != (state.st_size, state.st_mtime_ns):
+                record = snapshot.open_store().inspect(path)
+                snapshot.found.append(record)
+            snapshot.shards[path.name] = record if record.rising else _look_at_times(snapshot, path, record)
+        except StoreError as error:
+            snapshot.damaged[path.name] = str(error)
     snapshot.lost = sorted(known.keys() - {path.name for path in present})
 
 
-def _look_at_times(snapshot: Snapshot, path: Path, record: ShardRecord) -> ShardRecord | None:
+def _look_at_times(snapshot: Snapshot, path: Path, record: ShardRecord) -> ShardRecord:
     """Once for every shard of an earlier version, which stored the times as containers have them."""
-    from ..cache.store import FeatureStore
-
-    try:
-        backwards = FeatureStore(path.parent).backwards(path)
-    except StoreError as error:
-        snapshot.damaged[path.name] = str(error)
-        return None
-    if backwards:
+    if backwards := snapshot.open_store().backwards(path):
         snapshot.backwards[path.name] = backwards
         return record
     known = replace(record, rising=True)
     snapshot.found = [other for other in snapshot.found if other.name != path.name] + [known]
     return known
-
-
-def _inspect(snapshot: Snapshot, path: Path) -> ShardRecord | None:
-    from ..cache.store import FeatureStore  # h5py, needed only for shards that the ledger does not know
-
-    try:
-        record = FeatureStore(path.parent).inspect(path)
-    except StoreError as error:
-        snapshot.damaged[path.name] = str(error)
-        return None
-    snapshot.found.append(record)
-    return record
 
 
 def _locate_videos(snapshot: Snapshot) -> None:

@@ -60,15 +60,11 @@ class StoredFeatures(Mapping[str, VideoFrames]):
             UsageError: if several are.
             StoreError: if its shard is damaged.
         """
-        from ..cache.store import FeatureStore
-
         video_id = self.id_of(name)
         if video_id is None:
             near = self.names.near(name)
             raise KeyError(f"no features of {name!r} are stored{f'; there is {near[0]}' if near else ''}")
-        place = self._snapshot.stored[video_id]
-        store = FeatureStore(self._snapshot.workspace.store(self._snapshot.store_key))
-        table = store.load([(place.shard, place.row, place.video)])
+        table = self._snapshot.open_store().load([self._snapshot.stored[video_id]])
         return VideoFrames.of(video_id, table)
 
     def __iter__(self) -> Iterator[str]:
@@ -96,12 +92,10 @@ class StoredFeatures(Mapping[str, VideoFrames]):
         Raises:
             StaleError: if nothing is stored.
         """
-        from ..cache.store import FeatureStore
-
         snapshot = self._snapshot
         if not self._ids:
             raise StaleError("no features are stored for these settings yet: run `mofore extract`")
-        return FeatureStore(snapshot.workspace.store(snapshot.store_key)).width(snapshot.stored[self._ids[0]].shard)
+        return snapshot.open_store().width(snapshot.stored[self._ids[0]].shard)
 
     @cached_property
     def names(self) -> Names:

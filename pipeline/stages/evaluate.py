@@ -43,10 +43,8 @@ def run_evaluate(work: Work) -> Made:
 
 def provenance(work: Work) -> dict[str, Any]:
     """Which encoder, fit and settings a result is of."""
-    from ...cache.store import FeatureStore
-
     snapshot = work.snapshot
-    encoder = FeatureStore(snapshot.workspace.store(snapshot.store_key)).encoder() or {}
+    encoder = snapshot.open_store().encoder() or {}
     return {
         "store": snapshot.store_key,
         # What was measured on the batch that happened to be first is the store's: the same work gives the same bytes.

@@ -102,11 +102,9 @@ def _reasons(snapshot: Snapshot, asked: Asked) -> tuple[Reason, ...]:
 
 def run_extract(work: Work) -> Made:
     """Read what is to be read into the store, whose shards the ledger is told of one by one."""
-    from ...cache.store import FeatureStore
-
     snapshot, forced = work.snapshot, work.asked.force
     ids = videos_to_extract(snapshot, work.asked)
-    store = FeatureStore(snapshot.workspace.store(snapshot.store_key))
+    store = snapshot.open_store()
     store.clean()
     in_order = "" if forced else _repair_times(work, store)
     if snapshot.catalog.imported and ids:

@@ -59,14 +59,13 @@ def refuse_in_use(snapshot: Snapshot) -> None:
 
 def run_finetune(work: Work) -> Made:
     """Train the last blocks of the backbone on the training videos; a run that was cut off goes on."""
-    from ...cache.store import FeatureStore
     from ...stages.finetune import stage as finetune
 
     snapshot, ids = work.snapshot, work.snapshot.train_ids()
     snapshot.refuse_unseen(len(ids))
     if work.asked.force:
         finetune.forget_checkpoint(work.folder)
-    encoder = FeatureStore(snapshot.workspace.store(snapshot.store_key)).encoder() or {}
+    encoder = snapshot.open_store().encoder() or {}
     by_id = {video.id: video for video in snapshot.videos(ids)}
     inputs = finetune.FinetuneInputs(
         extract=snapshot.config.extract,

@@ -20,7 +20,6 @@ def load(work: Work, ids: list[str], settings: FitSettings, *, keep: bool = Fals
         settings: what memory there is for them (``fit.memory_gb``), and on which device.
         keep: for stages of the same run that read the same.
     """
-    from ...cache.store import FeatureStore
     from ...stages.frames.loading import load_frames
 
     snapshot = work.snapshot
@@ -29,9 +28,7 @@ def load(work: Work, ids: list[str], settings: FitSettings, *, keep: bool = Fals
         kept: FrameTable = work.shared["frames"]
         return kept
     places = [snapshot.stored[video_id] for video_id in ids]
-    wanted = [(place.shard, place.row, place.video) for place in places]
-    store = FeatureStore(snapshot.workspace.store(snapshot.store_key))
-    table = load_frames(store, wanted, settings, progress=work.progress)
+    table = load_frames(snapshot.open_store(), places, settings, progress=work.progress)
     if keep:
         work.shared.update({"frames": table, "frames of": asked})
     return table

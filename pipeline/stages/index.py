@@ -21,16 +21,14 @@ if TYPE_CHECKING:
 
 def run_index(work: Work) -> Made:
     """Index all videos that are there; what an earlier index or the evaluation has embedded is not embedded again."""
-    from ...cache.store import FeatureStore
     from ...stages.index import stage as index
 
     snapshot, ids = work.snapshot, work.snapshot.stored_ids()
     latest = None if work.asked.force else snapshot.ledger.latest("index")
-    store = FeatureStore(snapshot.workspace.store(snapshot.store_key))
     inputs = index.IndexInputs(
         videos=snapshot.videos(ids),
         digests=tuple(snapshot.features_of(ids).values()),
-        width=store.width(snapshot.stored[ids[0]].shard) if ids else 0,
+        width=snapshot.open_store().width(snapshot.stored[ids[0]].shard) if ids else 0,
         frames=lambda: load(work, ids, replace(snapshot.config.fit, device="cpu", processes=1), keep=True),
         split=snapshot.split,
         fit_folder=snapshot.workspace.stage("fit", work.plan["fit"].key),
