@@ -17,10 +17,11 @@ from pathlib import Path
 from statistics import median
 
 from mofore.cache.ledger import Ledger
-from mofore.pipeline.commands.search import Asked, Session
+from mofore.pipeline.commands.search import Session
 from mofore.pipeline.config import load_config
 from mofore.pipeline.snapshot import Snapshot, observe
 from mofore.pipeline.workspace import Workspace
+from mofore.stages.search.queries import Asked
 
 COLD, WARM = 7, 15
 PLAIN = Asked(10, None, "video", None, None, (), None, False, None, 8, "both", "{}")

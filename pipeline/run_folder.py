@@ -22,6 +22,7 @@ from ..data.progress import Silent
 from ..data.types import Failure
 from ..stages.search.queries import (
     TEMPLATE,
+    Asked,
     GivenFrames,
     GivenVector,
     is_phrase,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from ..stages.search.embedding import QueryEmbedding
     from ..stages.search.queries import Query
     from ..stages.search.searcher import Neighbour
-    from .commands.search import Asked, Session
+    from .commands.search import Session
 
 if TYPE_CHECKING:
     Floats = NDArray[np.floating[Any]]
@@ -298,8 +299,6 @@ class Run:
         >>> run.embed("v_Orbit_g01_c01").shape == run.embeddings().mean.shape
         True
         """
-        from .commands.search import Asked
-
         asked = Asked(space=space, start=start_s, end=end_s)
         query = self._query(source, times_s, asked)
         if isinstance(query, str):
@@ -353,8 +352,6 @@ class Run:
         >>> [found.rank for found in run.search("v_Orbit_g01_c01", k=3)]
         [1, 2, 3]
         """
-        from .commands.search import Asked
-
         found = (tuple(classes), side, exclude_same_group)  # what may be
         asked = Asked(k, space, level, start_s, end_s, *found, rerank, steps, by, template)
         if isinstance(query, list | tuple):
@@ -374,7 +371,7 @@ class Run:
     def session(self) -> Session:
         """The index, which stays open from the first search on."""
         if self._session is None:
-            from .commands.search import Asked, Session
+            from .commands.search import Session
 
             self._session = Session(self.snapshot, Asked(), note=self.note)
         return self._session

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...cache.fingerprint import KEY_LENGTH
 from ...data.errors import MoforeError, StaleError, UsageError
-from ...data.sampling import Span
-from ...data.settings import LEVELS, SPACES
-from ...stages.search.queries import TEMPLATE, Names, is_image_file, is_phrase, read_query, refuse_phrase
+from ...data.settings import SPACES
+from ...stages.search.queries import Asked, Names, is_image_file, is_phrase, read_query, refuse_phrase
 from .. import console
 from ..query_sources import QuerySources
 from ..road import make_plan
@@ -26,44 +24,6 @@ if TYPE_CHECKING:
     from ...stages.vectors.vector_index import VectorIndex
 
 AND = " + "  # between queries that are averaged, in a line that is typed
-RERANK, BY = ("aligned", "dtw"), ("both", "changes", "looks")
-STEPS = range(2, 65)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """How to search."""
-
-    count: int = 10  # neighbours wanted
-    space: str | None = None  # mofore, frames, predict or fit:KEY; None for what suits the query
-    level: str = "video"  # video or clip
-    start: float | None = None  # of the span of each query, seconds; None for its beginning
-    end: float | None = None  # of the span; None for its end
-    classes: tuple[str, ...] = ()  # that may be found; empty for all
-    role: str | None = None  # side of the split that may be found; None for all
-    exclude_same_group: bool = False  # leave out the query's group
-    rerank: str | None = None  # aligned, dtw, or None
-    steps: int = 8  # of the sequences that re-ranking compares
-    by: str = "both"  # what of them: looks, changes or both
-    template: str = TEMPLATE  # what texts are put into
-
-    def __post_init__(self) -> None:
-        choices = {"level": (self.level, LEVELS), "rerank": (self.rerank, (None, *RERANK)), "by": (self.by, BY)}
-        for name, (value, allowed) in choices.items():
-            if value not in allowed:
-                raise UsageError(f"{name} = {value!r}: one of {', '.join(map(str, allowed))} is needed")
-        if self.count < 1 or self.steps not in STEPS:
-            raise UsageError(
-                f"{self.count} neighbours in {self.steps} steps: at least 1, and from {STEPS[0]} to {STEPS[-1]} steps, "
-                "are needed"
-            )
-
-    @property
-    def span(self) -> Span | None:
-        """Of each query; None for all of it."""
-        if self.start is None and self.end is None:
-            return None
-        return Span(self.start or 0.0, *([] if self.end is None else [self.end]))
 
 
 class Session:
@@ -111,8 +71,6 @@ class Session:
             StaleError: if the space is not indexed, or by another model.
             VideoError: if a file cannot be read.
         """
-        from ...stages.search.searcher import Filters, Request
-
         asked = asked or self.asked
         typed = [text for text in texts if isinstance(text, str)]
         space = asked.space or _suitable_space(typed)
@@ -120,8 +78,7 @@ class Session:
             refuse_phrase(self.snapshot.config.extract.backbone, space)
         searcher = self._searcher(space, asked.level)
         queries = [self._query(text, searcher, asked) if isinstance(text, str) else text for text in texts]
-        filters = Filters(asked.classes, asked.role, asked.exclude_same_group)
-        return searcher.answer(queries, Request(asked.count, filters, asked.rerank, asked.steps, asked.by))
+        return searcher.answer(queries, asked)
 
     def _query(self, text: str, searcher: Searcher, asked: Asked) -> Query:
         """What a text stands for; of a video that is not in the index, why.

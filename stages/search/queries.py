@@ -15,6 +15,7 @@ from ...data.backbone import parse_backbone
 from ...data.errors import UsageError
 from ...data.images import is_image
 from ...data.sampling import Span
+from ...data.settings import LEVELS
 from ...data.wording import counted
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 TEXT = "text:"
 TEMPLATE = "a video of {}."
 SECONDS = re.compile(r"(?P<file>.+)#t=(?P<start>[0-9.]*)(?:,(?P<end>[0-9.]+))?")  # W3C Media Fragments
+RERANK, BY = ("aligned", "dtw"), ("both", "changes", "looks")
+STEPS = range(2, 65)
 MOST_SEGMENTS = 5  # that are named
 FEW = 20_000  # names among which near ones are looked for: more take too long
 
@@ -92,6 +95,43 @@ class GivenVector:
 
 
 Query = IndexedVideo | VideoFile | ImageFile | Phrase | GivenFrames | GivenVector
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How to search."""
+
+    count: int = 10  # neighbours wanted
+    space: str | None = None  # mofore, frames, predict or fit:KEY; None for what suits the query
+    level: str = "video"  # video or clip
+    start: float | None = None  # of the span of each query, seconds; None for its beginning
+    end: float | None = None  # of the span; None for its end
+    classes: tuple[str, ...] = ()  # that may be found; empty for all
+    role: str | None = None  # side of the split: train, test, unassigned, or the user's own name of one; None for all
+    exclude_same_group: bool = False  # leave out groups of the query's name, of whatever class
+    rerank: str | None = None  # aligned, dtw, or None
+    steps: int = 8  # of the sequences that re-ranking compares
+    # looks (the steps as they are), changes (less the video's own mean), or both: changes beside the similarity
+    by: str = "both"
+    template: str = TEMPLATE  # what texts are put into
+
+    def __post_init__(self) -> None:
+        choices = {"level": (self.level, LEVELS), "rerank": (self.rerank, (None, *RERANK)), "by": (self.by, BY)}
+        for name, (value, allowed) in choices.items():
+            if value not in allowed:
+                raise UsageError(f"{name} = {value!r}: one of {', '.join(map(str, allowed))} is needed")
+        if self.count < 1 or self.steps not in STEPS:
+            raise UsageError(
+                f"{self.count} neighbours in {self.steps} steps: at least 1, and from {STEPS[0]} to {STEPS[-1]} steps, "
+                "are needed"
+            )
+
+    @property
+    def span(self) -> Span | None:
+        """Of each query; None for all of it."""
+        if self.start is None and self.end is None:
+            return None
+        return Span(self.start or 0.0, *([] if self.end is None else [self.end]))
 
 
 class Names:

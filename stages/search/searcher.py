@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Protocol
@@ -22,20 +22,11 @@ from ...data.types import recording_of
 from ...data.wording import counted
 from ..vectors.normalize import l2_normalize
 from ..vectors.vector_index import Items, VectorIndex
-from .queries import GivenVector, ImageFile, IndexedVideo, Names, Phrase, Query
+from .queries import Asked, GivenVector, ImageFile, IndexedVideo, Names, Phrase, Query
 from .rerank import TOP, changes, rerank
 
 FEW_HIDDEN = 256  # rows that may not be found and are cheaper to ask for and drop than to hide from FAISS
 FAINT = 1e-4  # length of the mean of unit vectors, below which it is rounding
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """What may be found."""
-
-    classes: tuple[str, ...] = ()  # any of them; empty for all
-    role: str | None = None  # side of the split: train, test, unassigned, or the user's own name of one; None for all
-    exclude_same_group: bool = False  # nothing of a group of the query's name, of whatever class
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +90,6 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """How to search."""
-
-    count: int = 10  # neighbours wanted
-    filters: Filters = field(default_factory=Filters)  # what may be found
-    rerank: str | None = None  # aligned, dtw, or None
-    steps: int = 8  # of the sequences that re-ranking compares
-    # looks (the steps as they are), changes (less the video's own mean), or both: changes beside the similarity
-    by: str = "both"
-
-
-@dataclass(frozen=True, slots=True)
 class Ranking:
     """Rows of an index, best first."""
 
@@ -149,7 +128,7 @@ class Searcher:
         """What makes vectors of queries, opened when it is first asked for."""
         return self.open_embedding()
 
-    def answer(self, queries: Sequence[Query], request: Request) -> Answer:
+    def answer(self, queries: Sequence[Query], asked: Asked) -> Answer:
         """The nearest of a query, or of the mean of several; the queries' own videos are left out.
 
         Raises:
@@ -157,15 +136,15 @@ class Searcher:
             VideoError: if a file cannot be read.
         """
         items, about = self.index.items, self.index.about
-        allowed_N = allowed_rows(items, request.filters, queries)
-        if request.rerank:
-            ranking = self._reranked(queries, request, self._nearest(queries, max(request.count, TOP), allowed_N))
+        allowed_N = allowed_rows(items, asked, queries)
+        if asked.rerank:
+            ranking = self._reranked(queries, asked, self._nearest(queries, max(asked.count, TOP), allowed_N))
         else:
-            ranking = self._nearest(queries, request.count, allowed_N)
+            ranking = self._nearest(queries, asked.count, allowed_N)
         own = _own_videos(items, queries)
         label = _common(own) if len(own) == len(queries) else None
-        found = tuple(self._neighbour(ranking, place, label) for place in range(min(request.count, len(ranking.row_K))))
-        notes = _notes(items, allowed_N, label, request.count)
+        found = tuple(self._neighbour(ranking, place, label) for place in range(min(asked.count, len(ranking.row_K))))
+        notes = _notes(items, allowed_N, label, asked.count)
         return Answer(tuple(queries), about.space, about.level, label, found, notes)
 
     def _nearest(self, queries: Sequence[Query], count: int, allowed_N: Bool) -> Ranking:
@@ -197,18 +176,18 @@ class Searcher:
             raise UsageError(f"{query} was given, the space {space!r} is of width {width}: embed it in that space")
         return query.vector_E
 
-    def _reranked(self, queries: Sequence[Query], request: Request, ranking: Ranking) -> Ranking:
+    def _reranked(self, queries: Sequence[Query], asked: Asked, ranking: Ranking) -> Ranking:
         """The same rows, the first ones in another order."""
         query, items = queries[0], self.index.items
         if len(queries) > 1 or isinstance(query, Phrase | ImageFile | GivenVector):
             raise UsageError("--rerank compares how two videos unfold: it takes one query, a video")
         places = [(items.of(row)["id"], _span(items, row)) for row in ranking.row_K[:TOP]]
-        seen = self._centered if request.by == "looks" else changes
-        found_KSE = seen(self.embedding.stored_sequences(places, request.steps))
-        asked_1SE = seen(self.embedding.sequence(query, request.steps)[None])
-        similarity_1K = ranking.similarity_K[None] if request.by == "both" else None
+        seen = self._centered if asked.by == "looks" else changes
+        found_KSE = seen(self.embedding.stored_sequences(places, asked.steps))
+        asked_1SE = seen(self.embedding.sequence(query, asked.steps)[None])
+        similarity_1K = ranking.similarity_K[None] if asked.by == "both" else None
         place_1K = np.arange(len(ranking.row_K))[None]
-        method = request.rerank or ""
+        method = asked.rerank or ""
         order_1K, distance_1K = rerank(asked_1SE, found_KSE, place_1K, method, similarity_QK=similarity_1K)
         return Ranking(ranking.row_K[order_1K[0]], ranking.similarity_K[order_1K[0]], distance_1K[0])
 
@@ -233,7 +212,7 @@ class Searcher:
         )
 
 
-def allowed_rows(items: Items, filters: Filters, queries: Sequence[Query]) -> Bool:
+def allowed_rows(items: Items, asked: Asked, queries: Sequence[Query]) -> Bool:
     """Rows (N,) that may be found: what the filters leave, without the videos of the queries.
 
     Raises:
@@ -242,17 +221,17 @@ def allowed_rows(items: Items, filters: Filters, queries: Sequence[Query]) -> Bo
     allowed_V = np.ones(len(items.videos), bool)
     own = [query.video for query in queries if isinstance(query, IndexedVideo)]
     allowed_V[own] = False
-    if filters.classes:
-        _refuse_unknown(items, filters.classes)
-        allowed_V &= [bool(_classes(video) & set(filters.classes)) for video in items.videos]
-    if filters.role:
-        _refuse_unknown_side(items, filters.role)
-        allowed_V &= [filters.role in (video["role"], video.get("side")) for video in items.videos]
-    if filters.exclude_same_group:
+    if asked.classes:
+        _refuse_unknown(items, asked.classes)
+        allowed_V &= [bool(_classes(video) & set(asked.classes)) for video in items.videos]
+    if asked.role:
+        _refuse_unknown_side(items, asked.role)
+        allowed_V &= [asked.role in (video["role"], video.get("side")) for video in items.videos]
+    if asked.exclude_same_group:
         groups = _groups(items, queries)
         allowed_V &= [not _recordings(video) & groups for video in items.videos]
     if not allowed_V.any():
-        raise UsageError(f"{_described(filters)} leaves none of the {counted(len(items.videos), 'video')} to be found")
+        raise UsageError(f"{_described(asked)} leaves none of the {counted(len(items.videos), 'video')} to be found")
     return np.asarray(allowed_V[items.video_N])
 
 
@@ -318,10 +297,10 @@ def _refuse_unknown_side(items: Items, side: str) -> None:
         )
 
 
-def _described(filters: Filters) -> str:
-    parts = [f"--class {name}" for name in filters.classes]
-    parts += [f"--split {filters.role}"] if filters.role else []
-    parts += ["--exclude-same-group"] if filters.exclude_same_group else []
+def _described(asked: Asked) -> str:
+    parts = [f"--class {name}" for name in asked.classes]
+    parts += [f"--split {asked.role}"] if asked.role else []
+    parts += ["--exclude-same-group"] if asked.exclude_same_group else []
     return " ".join(parts) or "leaving out the query itself"
 
 

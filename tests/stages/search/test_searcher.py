@@ -12,8 +12,8 @@ from mofore.data.arrays import Float32
 from mofore.data.errors import UsageError
 from mofore.data.sampling import Span
 from mofore.data.settings import IndexSettings
-from mofore.stages.search.queries import ImageFile, IndexedVideo, Phrase, Query, VideoFile
-from mofore.stages.search.searcher import Filters, Request, Searcher
+from mofore.stages.search.queries import Asked, ImageFile, IndexedVideo, Phrase, Query, VideoFile
+from mofore.stages.search.searcher import Searcher
 from mofore.stages.vectors.build import build
 from mofore.stages.vectors.normalize import l2_normalize
 from mofore.stages.vectors.vector_index import About, Items, VectorIndex
@@ -79,7 +79,7 @@ def of_index(number: int, span: Span | None = None) -> IndexedVideo:
 
 
 def found(ask: Searcher, queries: Sequence[Query], count: int = 5, **filters: Any) -> list[str]:
-    return [one.video_id for one in ask.answer(queries, Request(count, Filters(**filters))).neighbours]
+    return [one.video_id for one in ask.answer(queries, Asked(count, **filters)).neighbours]
 
 
 def recording(row: dict[str, Any]) -> tuple[Any, Any]:
@@ -103,7 +103,7 @@ def test_answers_are_those_of_brute_force(tmp_path: Path, filters: dict[str, Any
             and not (filters.get("exclude_same_group") and recording(rows[row]) == recording(mine))
         ]
         nearest = sorted(allowed, key=lambda row: -float(vectors_NE[row] @ vectors_NE[number]))[:7]
-        answer = ask.answer([of_index(number)], Request(7, Filters(**filters)))
+        answer = ask.answer([of_index(number)], Asked(7, **filters))
         assert [one.video_id for one in answer.neighbours] == [rows[row]["id"] for row in nearest]
         assert [one.right for one in answer.neighbours] == [rows[row]["label"] == mine["label"] for row in nearest]
         expected = [float(vectors_NE[row] @ vectors_NE[number]) for row in nearest]
@@ -112,7 +112,7 @@ def test_answers_are_those_of_brute_force(tmp_path: Path, filters: dict[str, Any
 
 def test_a_clip_is_found_with_its_seconds_and_the_video_asked_for_is_not(tmp_path: Path) -> None:
     ask = searcher(tmp_path, "clip")
-    answer = ask.answer([of_index(4)], Request(1000))
+    answer = ask.answer([of_index(4)], Asked(1000))
     assert len(answer.neighbours) == (VIDEOS - 1) * CLIPS
     assert "v04.avi" not in {one.video_id for one in answer.neighbours}
     assert {(one.start_s, one.end_s) for one in answer.neighbours} == {(0.0, 2.0), (1.0, 3.0), (2.0, 4.0)}
@@ -127,12 +127,12 @@ def test_a_clip_is_found_with_its_seconds_and_the_video_asked_for_is_not(tmp_pat
 def test_several_queries_count_alike_and_are_all_left_out(tmp_path: Path) -> None:
     ask = searcher(tmp_path)
     vectors_NE = ask.index.vectors(np.arange(VIDEOS))
-    answer = ask.answer([of_index(0), of_index(3)], Request(100))
+    answer = ask.answer([of_index(0), of_index(3)], Asked(100))
     nearest = np.argsort(-vectors_NE @ (vectors_NE[0] + vectors_NE[3]), kind="stable")
     assert [one.video_id for one in answer.neighbours] == [video(row)["id"] for row in nearest if row not in (0, 3)]
     assert answer.label == "Run", "both are"
     assert answer.query == "v00.avi + v03.avi"
-    mixed = ask.answer([of_index(0), of_index(1)], Request(3))
+    mixed = ask.answer([of_index(0), of_index(1)], Asked(3))
     assert mixed.label is None
     assert {one.right for one in mixed.neighbours} == {None}
 
@@ -146,7 +146,7 @@ def test_equal_similarities_are_in_the_order_of_the_index(tmp_path: Path) -> Non
 
 def test_a_text_is_compared_with_vectors_that_are_not_centred(tmp_path: Path) -> None:
     ask = searcher(tmp_path)
-    answer = ask.answer([Phrase("a video of x.")], Request(4))
+    answer = ask.answer([Phrase("a video of x.")], Asked(4))
     cosine_N = ask.index.embeddings_NE[:, 0]
     best = np.argsort(-cosine_N, kind="stable")[:4]
     assert [one.video_id for one in answer.neighbours] == [video(row)["id"] for row in best]
@@ -165,7 +165,7 @@ def test_files_images_and_spans_are_embedded_and_centred(tmp_path: Path) -> None
 
 
 def test_a_query_without_another_of_its_class_is_told(tmp_path: Path) -> None:
-    answer = searcher(tmp_path).answer([of_index(VIDEOS - 1)], Request(3))
+    answer = searcher(tmp_path).answer([of_index(VIDEOS - 1)], Asked(3))
     assert answer.notes == ("nothing that may be found has the query's class, Alone",)
     assert [one.right for one in answer.neighbours] == [False] * 3
 
@@ -199,11 +199,11 @@ def test_opposite_queries_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["aligned", "dtw"])
 def test_reranking_by_looks_orders_by_the_distance_of_sequences(tmp_path: Path, method: str) -> None:
     ask = searcher(tmp_path, center=False)
-    answer = ask.answer([of_index(20)], Request(5, rerank=method, steps=STEPS, by="looks"))
+    answer = ask.answer([of_index(20)], Asked(5, rerank=method, steps=STEPS, by="looks"))
     assert [one.video_id for one in answer.neighbours] == [f"v{number:02d}.avi" for number in range(5)]
     expected = [1 - np.cos(number / 60) for number in range(5)]
     assert [one.distance for one in answer.neighbours] == pytest.approx(expected, abs=1e-5)
-    plain = {one.video_id: one.similarity for one in ask.answer([of_index(20)], Request(100)).neighbours}
+    plain = {one.video_id: one.similarity for one in ask.answer([of_index(20)], Asked(100)).neighbours}
     assert [one.similarity for one in answer.neighbours] == [plain[one.video_id] for one in answer.neighbours]
 
 
@@ -212,7 +212,7 @@ def test_reranking_by_what_changes_leaves_stills_in_their_order(tmp_path: Path) 
     ask = searcher(tmp_path)
     plain = found(ask, [of_index(20)])
     for by in ("changes", "both"):
-        answer = ask.answer([of_index(20)], Request(5, rerank="dtw", steps=STEPS, by=by))
+        answer = ask.answer([of_index(20)], Asked(5, rerank="dtw", steps=STEPS, by=by))
         assert [one.video_id for one in answer.neighbours] == plain
         assert {one.distance for one in answer.neighbours} == {1.0}
 
@@ -221,7 +221,7 @@ def test_reranking_takes_one_video(tmp_path: Path) -> None:
     ask = searcher(tmp_path)
     for queries in ([of_index(0), of_index(1)], [Phrase("x")], [ImageFile(Path("x.png"))]):
         with pytest.raises(UsageError, match="it takes one query, a video"):
-            ask.answer(queries, Request(3, rerank="dtw"))
+            ask.answer(queries, Asked(3, rerank="dtw"))
 
 
 def test_of_several_classes_any_counts(tmp_path: Path) -> None:
@@ -230,16 +230,16 @@ def test_of_several_classes_any_counts(tmp_path: Path) -> None:
         return {**video(number), **({"label": ";".join(both), "labels": both} if number % 6 == 0 else {})}
 
     index = searcher(tmp_path, describe=described)
-    answer = index.answer([of_index(0)], Request(count=VIDEOS))
+    answer = index.answer([of_index(0)], Asked(count=VIDEOS))
     assert answer.label == "Run;Outdoors"
     for found in answer.neighbours:
         number = int(found.video_id[1:3])
         assert found.right == (number % 3 == 0)
         assert found.label == (f"{video(number)['label']};Outdoors" if number % 6 == 0 else video(number)["label"])
-    outdoors = index.answer([of_index(1)], Request(count=VIDEOS, filters=Filters(classes=("Outdoors",))))
+    outdoors = index.answer([of_index(1)], Asked(count=VIDEOS, classes=("Outdoors",)))
     assert {int(found.video_id[1:3]) % 6 for found in outdoors.neighbours} == {0}
     assert {found.right for found in outdoors.neighbours} == {False}
-    alone = index.answer([of_index(6)], Request(count=VIDEOS, filters=Filters(exclude_same_group=True)))
+    alone = index.answer([of_index(6)], Asked(count=VIDEOS, exclude_same_group=True))
     assert not {n for n in range(6, VIDEOS) if n % 3 == 0 and n % 5 == 1} & {
         int(found.video_id[1:3]) for found in alone.neighbours
     }
