@@ -18,7 +18,7 @@ from ..data.errors import MoforeError, UsageError
 from ..data.metrics import Metrics
 from ..data.settings import LEVELS
 from ..stages.import_features.options import AXES, Reading, parse_streams
-from ..stages.search.queries import TEMPLATE
+from ..stages.search.queries import BY, RERANK, STEPS, TEMPLATE, Asked
 from . import console
 from .config import load_config
 from .road import OPTIONAL, ROAD
@@ -64,121 +64,87 @@ def cli() -> None:
     """  # noqa: D301 - click wants the control character that backslash b stands for
 
 
-def workdir_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """-w/--workdir and --set, as every command of a work folder has them."""
-    command = click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="SECTION.KEY=VALUE",
-        help="Change a setting for this command.",
-    )(command)
-    return click.option(
-        "-w", "--workdir", type=click.Path(path_type=Path), default=".", help="Work folder (default: here)."
-    )(command)
+def options(*given: Callable[..., Any]) -> Callable[..., Any]:
+    """Options as one decorator, in the order of the help."""
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(given):
+            command = option(command)
+        return command
+
+    return decorated
 
 
-def table_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--table, as both ways to make a work folder have it."""
-    return click.option(
+PATH: click.Path = click.Path(path_type=Path)
+JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
+WORKDIR = click.option("-w", "--workdir", type=PATH, default=".", help="Work folder (default: here).")
+SET = click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting for this command."
+)
+of_workdir = options(WORKDIR, SET)
+FORCE = click.option("--force", is_flag=True, help="Run it again, whatever is there.")
+ONLY = click.option("--only", is_flag=True, help="Run just this stage; refuse if a stage above is out of date.")
+RETRY = click.option("--retry-failed", is_flag=True, help="Try again what could not be read before.")
+REPLACE = click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
+described_by = options(  # as both ways to make a work folder have it
+    click.option("--splits", type=PATH, help="Folder of UCF101's official lists."),
+    click.option(
         "--table",
         "tables",
-        type=click.Path(path_type=Path),
+        type=PATH,
         multiple=True,
         help="Classes, sides, groups, segments of videos: CSV, TSV, JSON, or what data sets ship (may be repeated).",
-    )(command)
-
-
-def force_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--force, as every stage has it."""
-    return click.option("--force", is_flag=True, help="Run it again, whatever is there.")(command)
-
-
-def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--only and --force, as every stage has them."""
-    only = click.option("--only", is_flag=True, help="Run just this stage; refuse if a stage above is out of date.")
-    return only(force_option(command))
+    ),
+)
 
 
 @cli.command()
-@click.argument("videos", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--splits", type=click.Path(path_type=Path), help="Folder of UCF101's official lists.")
-@table_option
+@click.argument("videos", type=PATH, nargs=-1, required=True)
+@described_by
 @click.option("--backbone", help="timm:NAME, open_clip:NAME/TAG or random:NAME.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Local weights (.safetensors or .pth).")
-@click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
+@click.option("--weights", type=PATH, help="Local weights (.safetensors or .pth).")
+@REPLACE
 @click.option("--no-estimate", is_flag=True, help="Don't measure how long extraction would take.")
-@workdir_option
-def init(
-    videos: tuple[Path, ...],
-    splits: Path | None,
-    tables: tuple[Path, ...],
-    backbone: str | None,
-    weights: Path | None,
-    force: bool,
-    no_estimate: bool,
-    workdir: Path,
-    overrides: tuple[str, ...],
-) -> None:
+@of_workdir
+def init(force: bool, no_estimate: bool, workdir: Path, **asked: Any) -> None:
     """Make a work folder for VIDEOS: writes a commented mofore.toml.
 
     VIDEOS is a folder, several folders, or a list of files (.txt, a path in every line).
     """
     from .commands.init import NewWorkspace, init_workspace
 
-    new = NewWorkspace(videos, splits, tables, backbone, weights, overrides)
-    init_workspace(workdir, new, replace=force, estimating=not no_estimate)
+    init_workspace(workdir, NewWorkspace(**asked), replace=force, estimating=not no_estimate)
 
 
-def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How features are to be read that do not say it themselves."""
-    options = [
-        click.option(
-            "--streams",
-            metavar="NAME,...",
-            help="Of files NAME_rgb.npy, NAME_flow.npy: which streams to take, joined in this order. [default: all]",
-        ),
-        click.option(
-            "--axis",
-            type=click.Choice(AXES),
-            default=AXES[0],
-            show_default=True,
-            help="Arrays are (T, D), or (D, T).",
-        ),
-        click.option("--average-crops", is_flag=True, help="Arrays are (T, crops, D): take the mean over crops."),
-        click.option(
-            "--dataset",
-            metavar="NAME",
-            help="Of several arrays of a video (an HDF5 group, an .npz), the one to take; '*': each is a video.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+# How features are to be read that do not say it themselves.
+reading_options = options(
+    click.option(
+        "--streams",
+        metavar="NAME,...",
+        help="Of files NAME_rgb.npy, NAME_flow.npy: which streams to take, joined in this order. [default: all]",
+    ),
+    click.option(
+        "--axis", type=click.Choice(AXES), default=AXES[0], show_default=True, help="Arrays are (T, D), or (D, T)."
+    ),
+    click.option("--average-crops", is_flag=True, help="Arrays are (T, crops, D): take the mean over crops."),
+    click.option(
+        "--dataset",
+        metavar="NAME",
+        help="Of several arrays of a video (an HDF5 group, an .npz), the one to take; '*': each is a video.",
+    ),
+)
 
 
 @cli.command("import")
-@click.argument("features", type=click.Path(path_type=Path))
-@click.option("--splits", type=click.Path(path_type=Path), help="Folder of UCF101's official lists.")
-@table_option
+@click.argument("features", type=PATH)
+@described_by
 @click.option("--fps", type=float, help="Frames a second of the features, where they have no times_s. [default: 25]")
-@click.option("--name", help="What to call them: import:NAME. [default: the file's name]")
+@click.option("--name", "asked_name", help="What to call them: import:NAME. [default: the file's name]")
 @reading_options
-@click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
-@workdir_option
+@REPLACE
+@of_workdir
 def import_(
-    features: Path,
-    splits: Path | None,
-    tables: tuple[Path, ...],
-    fps: float | None,
-    name: str | None,
-    streams: str | None,
-    axis: str,
-    average_crops: bool,
-    dataset: str | None,
-    force: bool,
-    workdir: Path,
-    overrides: tuple[str, ...],
+    streams: str | None, axis: str, average_crops: bool, dataset: str | None, force: bool, workdir: Path, **asked: Any
 ) -> None:
     """Make a work folder of frame features that were made elsewhere; no video is needed.
 
@@ -199,24 +165,22 @@ def import_(
     from .commands.import_features import ImportRequest, import_features
 
     reading = Reading(parse_streams(streams), axis, average_crops, dataset)
-    request = ImportRequest(features, splits, tables, fps, name, overrides, reading)
-    import_features(workdir, request, console.Console(), replace=force)
+    import_features(workdir, ImportRequest(reading=reading, **asked), console.Console(), replace=force)
 
 
 def stage_command(stage: Stage) -> click.Command:
     """The command of a stage, as its record says."""
 
-    @stage_options
-    @workdir_option
-    def command(only: bool, force: bool, workdir: Path, overrides: tuple[str, ...], **given: Any) -> None:
-        retry_failed = given.pop("retry_failed", False)
+    @options(ONLY, FORCE, of_workdir)
+    def command(workdir: Path, overrides: tuple[str, ...], **given: Any) -> None:
         for shortcut in stage.shortcuts:
-            value = given[shortcut.option.removeprefix("--")]
+            value = given.pop(shortcut.option.removeprefix("--"))
             overrides = overrides if value is None else (*overrides, f"{shortcut.setting}={value}")
-        _run_stage(stage.name, only, force, workdir, overrides, retry_failed=retry_failed)
+        opened = _open(workdir, overrides)
+        _finish(opened.workspace, opened.make(stage.name, **given))
 
     if stage.retries:
-        command = click.option("--retry-failed", is_flag=True, help="Try again what could not be read before.")(command)
+        command = RETRY(command)
     for shortcut in stage.shortcuts:
         limits = click.IntRange if shortcut.kind is int else click.FloatRange
         kind = limits(shortcut.low, shortcut.high)  # type: ignore[arg-type]
@@ -229,9 +193,9 @@ for each in (*ROAD, *OPTIONAL):
 
 
 @cli.command()
-@force_option
-@click.option("--retry-failed", is_flag=True, help="Try again what could not be read before.")
-@workdir_option
+@FORCE
+@RETRY
+@of_workdir
 def run(force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
     """All stages; only what changed is run again."""
     opened = _open(workdir, overrides)
@@ -239,8 +203,8 @@ def run(force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ..
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@workdir_option
+@JSON
+@of_workdir
 def status(as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
     """What a run would do, and why."""
     found = _open(workdir, overrides).status()
@@ -250,35 +214,35 @@ def status(as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
         console.show_plan(found.stages, found.failures)
 
 
-def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How to search, and what may be found."""
-    options = [
-        click.option("-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours."),
-        click.option("--space", help="mofore, frames, predict or fit:KEY. [default: mofore; images and texts: frames]"),
-        click.option(
-            "--level", type=click.Choice(LEVELS), default="video", show_default=True, help="Whole videos, or moments."
-        ),
-        click.option("--from", "start", type=float, metavar="SECONDS", help="Where in the query's video to begin."),
-        click.option("--to", "end", type=float, metavar="SECONDS", help="Where in it to end."),
-        click.option("--class", "classes", multiple=True, metavar="NAME", help="Find this class alone (repeatable)."),
-        click.option("--exclude-same-group", is_flag=True, help="Find nothing of the query's group."),
-        click.option("--split", "role", metavar="SIDE", help="Find this side alone: train, test, unassigned, val, ..."),
-        click.option("--rerank", type=click.Choice(["aligned", "dtw"]), help="Order the first 100 by how they unfold."),
-        click.option(
-            "--steps", type=click.IntRange(2, 64), default=8, show_default=True, help="Parts that --rerank compares."
-        ),
-        click.option(
-            "--by",
-            type=click.Choice(["both", "changes", "looks"]),
-            default="both",
-            show_default=True,
-            help="What --rerank goes by: what changes, what it looks like, or changes beside the similarity.",
-        ),
-        click.option("--template", default=TEMPLATE, show_default=True, help="What a text is put into."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+# How to search, and what may be found.
+search_options = options(
+    click.option("-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours."),
+    click.option("--space", help="mofore, frames, predict or fit:KEY. [default: mofore; images and texts: frames]"),
+    click.option(
+        "--level", type=click.Choice(LEVELS), default="video", show_default=True, help="Whole videos, or moments."
+    ),
+    click.option("--from", "start", type=float, metavar="SECONDS", help="Where in the query's video to begin."),
+    click.option("--to", "end", type=float, metavar="SECONDS", help="Where in it to end."),
+    click.option("--class", "classes", multiple=True, metavar="NAME", help="Find this class alone (repeatable)."),
+    click.option("--exclude-same-group", is_flag=True, help="Find nothing of the query's group."),
+    click.option("--split", "role", metavar="SIDE", help="Find this side alone: train, test, unassigned, val, ..."),
+    click.option("--rerank", type=click.Choice(RERANK), help="Order the first 100 by how they unfold."),
+    click.option(
+        "--steps",
+        type=click.IntRange(STEPS[0], STEPS[-1]),
+        default=8,
+        show_default=True,
+        help="Parts that --rerank compares.",
+    ),
+    click.option(
+        "--by",
+        type=click.Choice(BY),
+        default="both",
+        show_default=True,
+        help="What --rerank goes by: what changes, what it looks like, or changes beside the similarity.",
+    ),
+    click.option("--template", default=TEMPLATE, show_default=True, help="What a text is put into."),
+)
 
 
 @cli.command()
@@ -286,9 +250,9 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @search_options
 @click.option("--json", "as_json", is_flag=True, help="For scripts; with --interactive an object a line.")
 @click.option("--csv", "as_csv", is_flag=True, help="A row for each neighbour.")
-@click.option("--sheet", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw query and neighbours.")
+@click.option("--sheet", type=PATH, metavar="OUT.png", help="Draw query and neighbours.")
 @click.option("--interactive", is_flag=True, help="Keep everything loaded and ask for one query after another.")
-@workdir_option
+@of_workdir
 def search(
     queries: tuple[str, ...],
     as_json: bool,
@@ -307,7 +271,7 @@ def search(
       a video file, a folder of frame images or an image file,
       or "text: a person playing the guitar", where the backbone is of open_clip.
     """  # noqa: D301 - click wants the control character that backslash b stands for
-    from .commands.search import Asked, Session, converse, refuse_wrong_usage, show_answer
+    from .commands.search import Session, converse, refuse_wrong_usage, show_answer
 
     refuse_wrong_usage(queries, as_json=as_json, as_csv=as_csv, interactive=interactive)
     session = Session(_open(workdir, overrides).snapshot, Asked(**asked), sheet)
@@ -324,9 +288,9 @@ def search(
 @click.option("--least", type=float, help="Least seconds of a stretch; shorter videos must match whole. [default: 1]")
 @click.option("--across", is_flag=True, help="Only pairs of a test and a training video.")
 @click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="Pairs to show; 0 = all.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@JSON
 @click.option("--csv", "as_csv", is_flag=True, help="A row for each pair.")
-@workdir_option
+@of_workdir
 def duplicates(
     space: str,
     threshold: float | None,
@@ -364,7 +328,7 @@ def duplicates(
 @cli.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--row", "rows", multiple=True, help="Embeddings to compare. [default: mofore, raw_mean_pool]")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@JSON
 def compare(runs: tuple[Path, ...], rows: tuple[str, ...], as_json: bool) -> None:
     """Metrics of RUNS (work folders, or folders below index/) side by side, with paired differences to the first."""
     from .commands import compare as comparing
@@ -379,8 +343,8 @@ def compare(runs: tuple[Path, ...], rows: tuple[str, ...], as_json: bool) -> Non
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@click.option("-w", "--workdir", type=click.Path(path_type=Path), default=".", help="Work folder (default: here).")
+@JSON
+@WORKDIR
 def verify(as_json: bool, workdir: Path) -> None:
     """Read everything that is stored against its digests; damage is put aside, and exit code 1."""
     from .commands.verify import repair_command
@@ -408,8 +372,8 @@ def verify(as_json: bool, workdir: Path) -> None:
     help="Further settings whose outputs stay.",
 )
 @click.option("--missing-videos", is_flag=True, help="Delete although most of the stored videos are gone.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@workdir_option
+@JSON
+@of_workdir
 def gc(
     delete: bool,
     keep: tuple[Path, ...],
@@ -434,14 +398,7 @@ def gc(
 
 
 @cli.command()
-@click.option(
-    "-w",
-    "--workdir",
-    type=click.Path(path_type=Path),
-    default="runs/demo",
-    show_default=True,
-    help="Work folder.",
-)
+@click.option("-w", "--workdir", type=PATH, default="runs/demo", show_default=True, help="Work folder.")
 def demo(workdir: Path) -> None:
     """Draw a set of moving shapes and take it down the whole road, offline."""
     from .commands.demo import run_demo
@@ -522,19 +479,6 @@ def _prices(workspace: Workspace) -> list[dict[str, Any]]:
     latest = Ledger.open(workspace.ledger).latest("index")
     paths = [path for path in latest.outputs if path.endswith("/price.json")] if latest else []
     return [json.loads((workspace.root / path).read_text()) for path in paths]
-
-
-def _run_stage(
-    stage: str,
-    only: bool,
-    force: bool,
-    workdir: Path,
-    overrides: tuple[str, ...],
-    *,
-    retry_failed: bool = False,
-) -> None:
-    opened = _open(workdir, overrides)
-    _finish(opened.workspace, opened.make(stage, only=only, force=force, retry_failed=retry_failed))
 
 
 def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = True) -> None:
