@@ -14,7 +14,7 @@ import sys
 import textwrap
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -274,12 +274,14 @@ def answer_as_json(answer: Answer, *, indent: int | None = 2) -> str:
 
 def answer_as_csv(answer: Answer) -> str:
     """`mofore search --csv`: a row for each neighbour."""
+    rows = (asdict(found) for found in answer.neighbours)
+    return as_csv(["query", *COLUMNS], ([answer.query, *(row[name] for name in COLUMNS)] for row in rows))
+
+
+def as_csv(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A table as CSV."""
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["query", *COLUMNS])
-    for found in answer.neighbours:
-        row = asdict(found)
-        table.writerow([answer.query, *(row[name] for name in COLUMNS)])
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
     return text.getvalue()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -160,11 +158,7 @@ def as_json(duplicates: Duplicates, shown: Sequence[Duplicate]) -> str:
 
 def as_csv(shown: Sequence[Duplicate]) -> str:
     """A row for each pair."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(Duplicate.__dataclass_fields__)
-    table.writerows(asdict(each).values() for each in shown)
-    return text.getvalue()
+    return console.as_csv(Duplicate.__dataclass_fields__, (asdict(each).values() for each in shown))
 
 
 def show(duplicates: Duplicates, shown: Sequence[Duplicate], hidden: int = 0) -> None:
