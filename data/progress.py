@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -28,6 +30,16 @@ class Progress(Protocol):
 
     def finish(self) -> None:
         """The stage that was started is over."""
+
+
+@contextmanager
+def under_way(progress: Progress, stage: str, total: int, unit: str) -> Iterator[None]:
+    """A block of ``total`` units of work: told when it begins, and when it is over, whatever ends it."""
+    progress.start(stage, total, unit)
+    try:
+        yield
+    finally:
+        progress.finish()
 
 
 class Silent:

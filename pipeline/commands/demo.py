@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ...data.metrics import Metrics
+from ...data.progress import under_way
 from .. import console
 from ..config import load_config
 from ..run import Outcome, Request, execute
@@ -45,7 +46,6 @@ def run_demo(root: Path, watcher: console.Console) -> Outcome:
 def _draw(folder: Path, watcher: console.Console, total: int) -> None:
     from ...data.motion import write_motion_set
 
-    watcher.start("draw", total, "clips")
-    for _ in write_motion_set(folder, groups=GROUPS, clips=CLIPS, frames=FRAMES):
-        watcher.advance(1)
-    watcher.finish()
+    with under_way(watcher, "draw", total, "clips"):
+        for _ in write_motion_set(folder, groups=GROUPS, clips=CLIPS, frames=FRAMES):
+            watcher.advance(1)

@@ -24,7 +24,7 @@ from ...cache.imported import read_import
 from ...cache.ledger import UNTRUSTED, Ledger, StageRecord
 from ...cache.lock import exclusive
 from ...data.errors import StoreError
-from ...data.progress import Progress
+from ...data.progress import Progress, under_way
 from ...data.types import FileState
 from ..workspace import Workspace
 
@@ -80,14 +80,11 @@ def verify(workspace: Workspace, progress: Progress) -> Findings:
     with exclusive(workspace.lock):
         check = _Check(workspace, Ledger.open(workspace.ledger), progress)
         stores = [workspace.store(key) for key in _store_keys(workspace, check.ledger)]
-        progress.start("verify", sum(len(list(folder.glob("*.h5"))) for folder in stores), "shards")
-        try:
+        with under_way(progress, "verify", sum(len(list(folder.glob("*.h5"))) for folder in stores), "shards"):
             for folder in stores:
                 _check_store(check, folder)
             for record in [record for records in check.ledger.stages.values() for record in records.values()]:
                 _check_outputs(check, record)
-        finally:
-            progress.finish()
         return check.findings
 
 
@@ -126,7 +123,7 @@ def _check_shard(check: _Check, store: FeatureStore, path: Path) -> Iterator[str
     if seen.record != known:  # a shard that the ledger did not know, or by another time
         check.ledger.add_shard(seen.record)
     if seen.provenance:
-        yield _canonical(seen.provenance)
+        yield json.dumps(seen.provenance, sort_keys=True)
 
 
 def _put_aside(check: _Check, store: FeatureStore, path: Path, seen: Examination) -> int:
@@ -199,10 +196,6 @@ def _import_commands(workspace: Workspace, folder: Path) -> list[str]:
         return [record.command(workspace.root)]
     lost = folder.parent.name == "features" and folder.name.startswith("import-")
     return [f"mofore import FEATURES -w {shlex.quote(str(workspace.root))}"] if lost else []
-
-
-def _canonical(encoder: dict[str, Any]) -> str:
-    return json.dumps(encoder, sort_keys=True)
 
 
 def _check_outputs(check: _Check, record: StageRecord) -> None:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ...data.errors import StoreError
+from ...data.progress import under_way
 from ...data.short_videos import ShortVideos
 from ...data.wording import counted
 from ...stages import versions
@@ -139,14 +140,11 @@ def _repair_times(work: Work, store: FeatureStore) -> str:
     snapshot, progress = work.snapshot, work.progress
     if not snapshot.backwards:
         return ""
-    progress.start("sort", len(snapshot.backwards), "shards")
-    try:
+    with under_way(progress, "sort", len(snapshot.backwards), "shards"):
         for name in snapshot.backwards:
             progress.pulse()
             snapshot.ledger.add_shard(store.repair_times(store.folder / name))
             progress.advance(1)
-    finally:
-        progress.finish()
     summary = f"the times of {counted(len(snapshot.backward_videos()), 'video')} were sorted"
     progress.note(summary)
     return summary

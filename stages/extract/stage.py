@@ -13,7 +13,7 @@ from ...cache.ledger import Ledger
 from ...cache.partial import remove_partial_videos
 from ...cache.store import FeatureStore
 from ...data.errors import StageError
-from ...data.progress import Progress
+from ...data.progress import Progress, under_way
 from ...data.settings import ExtractSettings
 from ..decode.source import read_video
 from ..decode.worker import Reader
@@ -52,11 +52,8 @@ def run(
         TooManyFailures: if more videos fail than ``extract.max_failure_rate`` allows.
         StageError: if none of the videos could be read.
     """
-    progress.start("extract", len(inputs.videos), "videos")
-    try:
+    with under_way(progress, "extract", len(inputs.videos), "videos"):
         result = _extract(ExtractJob(settings, inputs, store, read), ledger, progress)
-    finally:
-        progress.finish()
     if result.failures and not ledger.shards.get(store.key):
         raise StageError(f"none of {len(inputs.videos):,} videos could be read\n{failure_table(result.failures)}")
     if result.damaged:

@@ -19,7 +19,7 @@ from ...cache.partial import SPILL_BYTES, PartialVideo, remove_partial_videos
 from ...cache.store import PUBLISH_BYTES, FeatureStore, VideoFeatures, features_digest
 from ...data.arrays import Float16
 from ...data.errors import FeaturesError
-from ...data.progress import Progress
+from ...data.progress import Progress, under_way
 from .source import BroughtVideo, FeatureSource
 
 LARGEST = float(np.finfo(np.float16).max)
@@ -32,16 +32,13 @@ def check(source: FeatureSource, progress: Progress) -> tuple[ImportedVideo, ...
     Raises:
         FeaturesError: naming the video and the frame whose feature is not finite, or is not for float16.
     """
-    progress.start("check", len(source.videos), "videos")
-    try:
+    with under_way(progress, "check", len(source.videos), "videos"):
         checked = tuple(sorted(_checked(source, progress), key=lambda video: video.id))
         doubts = [doubt for video in source.videos if (doubt := source.doubt(video))]
         if doubts:
             more = f" (and {len(doubts) - 1:,} more videos)" if len(doubts) > 1 else ""
             progress.note(doubts[0] + more)
         return checked
-    finally:
-        progress.finish()
 
 
 def publish(

@@ -21,7 +21,7 @@ from ...cache.fingerprint import digest
 from ...cache.store import FrameTable
 from ...data.arrays import Float32
 from ...data.errors import MoforeError, StageError
-from ...data.progress import Progress
+from ...data.progress import Progress, under_way
 from ...data.settings import IndexSettings
 from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
@@ -108,8 +108,7 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
         StoreError: if the fit's model cannot be read.
     """
     names = settings.level_names()
-    progress.start("index", len(settings.space_names()) * len(names), "indexes")
-    try:
+    with under_way(progress, "index", len(settings.space_names()) * len(names), "indexes"):
         store_key = inputs.provenance["store"]
         spaces = [open_space(name, settings, inputs.fit_folder, store_key) for name in settings.space_names()]
         for space in spaces:
@@ -127,8 +126,6 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
                 rows = whole if name == "video" else _embedded(level, settings, inputs)
                 _publish(level, rows, mean_E, settings, inputs, folder)
                 progress.advance(1)
-    finally:
-        progress.finish()
 
 
 def _embedded(level: Level, settings: IndexSettings, inputs: IndexInputs) -> Embedded:
