@@ -16,17 +16,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ...cache.fingerprint import KEY_LENGTH
-from ...cache.ledger import Ledger, ShardRecord
+from ...cache.ledger import Ledger
 from ...cache.lock import exclusive
 from ...data.errors import UsageError
-from ...data.progress import Progress
+from ...data.progress import Progress, under_way
 from ...data.wording import counted
 from ..config import Config
 from ..road import OPTIONAL, ROAD, make_plan
 from ..snapshot import Snapshot, observe
 from ..workspace import Workspace
 
-Kind = str  # "features", a stage, "rows", "damaged" or "temporary"
 STAGES = tuple(stage for stage in (*ROAD, *OPTIONAL) if stage.files)
 KINDS = ("features", *(stage.name for stage in STAGES))
 NOTICEABLE = 0.05  # share of a shard; for less it is not written anew
@@ -52,7 +51,7 @@ _WHY = {
 class Item:
     """Something that nothing refers to."""
 
-    kind: Kind  # of which kind it is
+    kind: str  # of which kind it is
     path: str  # relative to the work folder
     bytes: int  # that deleting it frees; of rows, about
     why: str  # it is not needed
@@ -76,6 +75,9 @@ class Listing:
         return sum(item.bytes for item in self.items)
 
 
+References = dict[str, frozenset[str] | None]  # what settings refer to: folders by kind; None: not to be known yet
+
+
 @dataclass(frozen=True, slots=True)
 class Folder:
     """A store, a fit or an index: its name, and its files by path in it, with their sizes.
@@ -83,18 +85,11 @@ class Folder:
     ``foreign`` are names in it that mofore never gives, ``known`` whether the ledger speaks of it.
     """
 
-    kind: Kind
+    kind: str
     key: str
     files: dict[str, int]
     foreign: tuple[str, ...]
     known: bool
-
-
-@dataclass(frozen=True, slots=True)
-class References:
-    """What settings refer to: names of folders by kind; None where they cannot be known yet."""
-
-    keys: dict[str, frozenset[str] | None]
 
 
 def survey(workspace: Workspace, configs: Sequence[Config]) -> Listing:
@@ -127,14 +122,11 @@ def clean(
                 f"{listing.missing:,} of {listing.stored:,} stored videos are not in the data folder (is a disk not "
                 "mounted?): nothing was deleted; if they are gone for good, give --missing-videos"
             )
-        progress.start("gc", len(listing.items), "places")
-        try:
+        with under_way(progress, "gc", len(listing.items), "places"):
             for item in listing.items:
                 progress.pulse()
                 _remove(workspace, ledger, item)
                 progress.advance(1)
-        finally:
-            progress.finish()
         return listing
 
 
@@ -154,7 +146,7 @@ def references(worlds: Iterable[Snapshot]) -> References:
     The name of a fit follows from the features it reads, and that of an index from the fit: while a stage above
     has work to do, they are not known, and then nothing can be said to be superfluous.
     """
-    keys: dict[str, frozenset[str] | None] = {kind: frozenset() for kind in KINDS}
+    keys: References = {kind: frozenset() for kind in KINDS}
     for snapshot in worlds:
         plan = make_plan(snapshot, optional=True)
         keys["features"] = (keys["features"] or frozenset()) | {snapshot.store_key}
@@ -162,20 +154,19 @@ def references(worlds: Iterable[Snapshot]) -> References:
             before, planned = keys[stage.name], plan[stage.name]
             known = planned.fingerprint is not None and before is not None
             keys[stage.name] = (before or frozenset()) | {planned.key} if known else None
-    return References(keys)
+    return keys
 
 
 def choose(folders: Sequence[Folder], wanted: References, rows: Sequence[Item]) -> tuple[list[Item], list[str]]:
     """Decide what may go, with remarks on what may not although nothing refers to it. Reads nothing."""
     items, remarks = list[Item](), list[str]()
     for kind in KINDS:
-        keys = wanted.keys[kind]
-        if keys is None and any(folder.kind == kind for folder in folders):
+        if wanted[kind] is None and any(folder.kind == kind for folder in folders):
             remarks.append(
                 f"every {kind} is kept: which one the settings refer to is known once `mofore run` is through"
             )
     for folder in folders:
-        keys, path = wanted.keys[folder.kind], f"{folder.kind}/{folder.key}"
+        keys, path = wanted[folder.kind], f"{folder.kind}/{folder.key}"
         if keys is None or folder.key in keys:
             items += _loose(path, folder.files)
         elif folder.foreign and not folder.known:
@@ -195,31 +186,22 @@ def superseded_rows(worlds: Sequence[Snapshot]) -> Iterator[Item]:
     pending = {todo.video.id for snapshot in worlds for todo in snapshot.todo}
     for name, record in worlds[0].shards.items():
         keep = tuple(row for row, video in enumerate(record.videos) if (name, row) in used or video.id in pending)
-        item = _rows_item(record, keep)
-        if item is not None:
-            yield item
-
-
-def _rows_item(record: ShardRecord, keep: tuple[int, ...]) -> Item | None:
-    gone = [video for row, video in enumerate(record.videos) if row not in frozenset(keep)]
-    frames = sum(video.frames for video in record.videos)
-    share = sum(video.frames for video in gone) / frames if keep and frames else 1.0
-    if not gone or share < NOTICEABLE:
-        return None
-    path = f"features/{record.store}/{record.name}"
-    why = f"{len(gone):,} of {counted(len(record.videos), 'video')} are superseded, or were removed or changed"
-    return Item("rows", path, int(share * record.size), why, (path,), tuple(video.id for video in gone), keep)
+        gone = [video for row, video in enumerate(record.videos) if row not in frozenset(keep)]
+        frames = sum(video.frames for video in record.videos)
+        share = sum(video.frames for video in gone) / frames if keep and frames else 1.0
+        if gone and share >= NOTICEABLE:
+            path = f"features/{record.store}/{record.name}"
+            why = f"{len(gone):,} of {counted(len(record.videos), 'video')} are superseded, or were removed or changed"
+            yield Item("rows", path, int(share * record.size), why, (path,), tuple(video.id for video in gone), keep)
 
 
 def _loose(path: str, files: dict[str, int]) -> Iterator[Item]:
     """Files put aside or left over in a folder that stays."""
     for name, size in files.items():
-        kind: Kind | None = "damaged" if name.endswith(".damaged") else None
-        kind = "temporary" if _TEMPORARY.fullmatch(name) else kind
-        if kind is not None:
-            yield Item(
-                kind, f"{path}/{name}" if path else name, size, _WHY[kind], (f"{path}/{name}" if path else name,)
-            )
+        kind = "temporary" if _TEMPORARY.fullmatch(name) else "damaged" if name.endswith(".damaged") else ""
+        if kind:
+            where = f"{path}/{name}" if path else name
+            yield Item(kind, where, size, _WHY[kind], (where,))
 
 
 def _survey(workspace: Workspace, ledger: Ledger, worlds: Sequence[Snapshot]) -> Listing:
@@ -292,16 +274,12 @@ def _is_known(ledger: Ledger, kind: str, key: str) -> bool:
 def _remove(workspace: Workspace, ledger: Ledger, item: Item) -> None:
     """Carry out one item; see the module's docstring for the order."""
     if item.kind == "rows" and item.keep:
-        _rewrite(workspace, ledger, item)
+        from ...cache.store import FeatureStore  # h5py; a listing does without
+
+        path = workspace.root / item.path
+        ledger.add_shard(FeatureStore(path.parent).rewrite(path, item.keep))
     _forget(ledger, item)
     _delete(workspace, item)
-
-
-def _rewrite(workspace: Workspace, ledger: Ledger, item: Item) -> None:
-    from ...cache.store import FeatureStore  # h5py; a listing does without
-
-    path = workspace.root / item.path
-    ledger.add_shard(FeatureStore(path.parent).rewrite(path, item.keep))
 
 
 def _forget(ledger: Ledger, item: Item) -> None:
