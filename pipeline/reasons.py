@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..data.settings import present_name
 from ..data.wording import counted
@@ -11,16 +11,24 @@ from ..data.wording import counted
 MOST_KEYS = 6  # that are shown
 
 
-@dataclass(frozen=True, slots=True)
-class FirstRun:
-    """Nothing of it was ever done."""
+@dataclass(frozen=True)
+class Reason:
+    """Why a stage runs; its sentence, filled in with its fields, says so."""
+
+    says: ClassVar[str]
 
     def __str__(self) -> str:
-        return "first run"
+        return self.says.format(**vars(self))
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigChanged:
+class FirstRun(Reason):
+    """Nothing of it was ever done."""
+
+    says = "first run"
+
+
+@dataclass(frozen=True)
+class ConfigChanged(Reason):
     """Settings differ from those of the last finished run; (key, before, now) of each."""
 
     stage: str
@@ -36,8 +44,8 @@ class ConfigChanged:
         return key if "." in key else present_name(self.stage, key)
 
 
-@dataclass(frozen=True, slots=True)
-class WeightsChanged:
+@dataclass(frozen=True)
+class WeightsChanged(Reason):
     """The same backbone with the weights of another file."""
 
     weights: str
@@ -46,8 +54,8 @@ class WeightsChanged:
         return f"weights changed: {self.weights or 'those of the hub'}"
 
 
-@dataclass(frozen=True, slots=True)
-class InputsChanged:
+@dataclass(frozen=True)
+class InputsChanged(Reason):
     """Videos were added, changed or removed since the last finished run."""
 
     added: tuple[str, ...] = ()
@@ -63,20 +71,18 @@ class InputsChanged:
         return ", ".join(parts) or "class, group or side of the split changed"
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
+@dataclass(frozen=True)
+class Unfinished(Reason):
     """An earlier run was interrupted; what it had done is kept."""
 
     done: int
     total: int
     unit: str
-
-    def __str__(self) -> str:
-        return f"interrupted: {self.done:,} of {self.total:,} {self.unit} are done"
+    says = "interrupted: {done:,} of {total:,} {unit} are done"
 
 
-@dataclass(frozen=True, slots=True)
-class OutputMissing:
+@dataclass(frozen=True)
+class OutputMissing(Reason):
     """Outputs were deleted or are no longer what was recorded."""
 
     paths: tuple[str, ...]
@@ -85,57 +91,47 @@ class OutputMissing:
         return f"output missing or changed: {_some(self.paths)}"
 
 
-@dataclass(frozen=True, slots=True)
-class VersionRaised:
+@dataclass(frozen=True)
+class VersionRaised(Reason):
     """The meaning of the stage's output changed in a newer mofore."""
 
     before: int
     now: int
-
-    def __str__(self) -> str:
-        return f"version raised: {self.before} -> {self.now}"
+    says = "version raised: {before} -> {now}"
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRuns:
+@dataclass(frozen=True)
+class UpstreamRuns(Reason):
     """A stage above runs first and is going to change what this one reads."""
 
     stage: str
-
-    def __str__(self) -> str:
-        return f"upstream: {self.stage} runs first"
+    says = "upstream: {stage} runs first"
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamChanged:
+@dataclass(frozen=True)
+class UpstreamChanged(Reason):
     """A stage above gave another result than the one this was made from."""
 
     stage: str
-
-    def __str__(self) -> str:
-        return f"upstream: the result of {self.stage} is another"
+    says = "upstream: the result of {stage} is another"
 
 
-@dataclass(frozen=True, slots=True)
-class DescriptionChanged:
+class DescriptionChanged(Reason):
     """What names, folders, lists or tables say of the videos is not what it was."""
 
-    def __str__(self) -> str:
-        return "classes, recordings, sides or other columns of videos changed"
+    says = "classes, recordings, sides or other columns of videos changed"
 
 
-@dataclass(frozen=True, slots=True)
-class ResultElsewhere:
+@dataclass(frozen=True)
+class ResultElsewhere(Reason):
     """The result is there, but ``metrics.json`` is not its copy."""
 
     path: str
-
-    def __str__(self) -> str:
-        return f"metrics.json is missing or of another configuration: it is put back from {self.path}"
+    says = "metrics.json is missing or of another configuration: it is put back from {path}"
 
 
-@dataclass(frozen=True, slots=True)
-class ImportLost:
+@dataclass(frozen=True)
+class ImportLost(Reason):
     """Imported features are gone or damaged, and only the user has them."""
 
     count: int
@@ -146,18 +142,16 @@ class ImportLost:
         return f"the features of {videos} are gone or damaged; bring them again: {self.command}"
 
 
-@dataclass(frozen=True, slots=True)
-class VideosUnseen:
+@dataclass(frozen=True)
+class VideosUnseen(Reason):
     """Videos are to be read, but nothing is where they were."""
 
     where: str
-
-    def __str__(self) -> str:
-        return f"{self.where} is not there, so that nothing can be read"
+    says = "{where} is not there, so that nothing can be read"
 
 
-@dataclass(frozen=True, slots=True)
-class TimesBackwards:
+@dataclass(frozen=True)
+class TimesBackwards(Reason):
     """Stored times do not rise, as an earlier version left them: they are sorted, nothing is decoded."""
 
     count: int
@@ -169,8 +163,8 @@ class TimesBackwards:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RetryFailed:
+@dataclass(frozen=True)
+class RetryFailed(Reason):
     """Videos that could not be read are to be tried again."""
 
     count: int
@@ -179,32 +173,10 @@ class RetryFailed:
         return f"retry of {counted(self.count, 'failed video')} was asked for"
 
 
-@dataclass(frozen=True, slots=True)
-class Forced:
+class Forced(Reason):
     """It was asked for by --force."""
 
-    def __str__(self) -> str:
-        return "forced"
-
-
-Reason = (
-    FirstRun
-    | ConfigChanged
-    | WeightsChanged
-    | InputsChanged
-    | Unfinished
-    | OutputMissing
-    | VersionRaised
-    | UpstreamRuns
-    | UpstreamChanged
-    | DescriptionChanged
-    | ResultElsewhere
-    | ImportLost
-    | VideosUnseen
-    | TimesBackwards
-    | RetryFailed
-    | Forced
-)
+    says = "forced"
 
 
 def _some(names: tuple[str, ...], most: int = 3) -> str:
