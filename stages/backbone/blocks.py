@@ -12,16 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...data.errors import BackboneError
 from .encoder import Encoder
-from .torchvision_ops import import_torchvision
-
-import_torchvision()
-
-from timm.models import group_parameters  # noqa: E402 - torchvision must be importable first
 
 WITH_PREVIOUS = (99999,)  # timm's mark of what belongs to the group before
 TOWERS: dict[str, dict[str, Any]] = {

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+import open_clip
+import timm
 import torch
+from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 
 from ...data.backbone import Backbone, parse_backbone
@@ -28,16 +31,9 @@ from .network import PLAIN, ComputeMode, Network, build_network, lay_channels_la
 from .open_clip_models import create, find_recipe, fitted_to_size, has_quick_gelu, set_size
 from .remarks import library_remarks
 from .timm_models import load_timm
-from .torchvision_ops import import_torchvision
 from .tuned_weights import Carried, read_carried
 from .weight_files import read_weights
 from .weight_fit import Taker, fit_weights, load_fit
-
-import_torchvision()
-
-import open_clip  # noqa: E402 - torchvision must be importable first
-import timm  # noqa: E402
-from timm.data.config import resolve_model_data_config  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True)

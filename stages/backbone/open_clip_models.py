@@ -14,20 +14,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+import open_clip
+from open_clip.factory import get_model_config
+from open_clip.model import resize_pos_embed, resize_text_pos_embed
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 
 from ...data.backbone import Backbone
 from ...data.errors import BackboneError
-from .torchvision_ops import import_torchvision
 from .tuned_weights import Carried
-
-import_torchvision()
-
-import open_clip  # noqa: E402 - torchvision must be importable first
-from open_clip.factory import get_model_config  # noqa: E402
-from open_clip.model import resize_pos_embed, resize_text_pos_embed  # noqa: E402
-from open_clip.transform import PreprocessCfg, merge_preprocess_dict  # noqa: E402
-from open_clip.transformer import QuickGELU  # noqa: E402
 
 PLACES = ("hf-hub:", "local-dir:")  # names that lead to a configuration of their own
 INSTALL_TEXT = "pip install 'mofore[text]'"

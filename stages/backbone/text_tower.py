@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import open_clip
 import torch
 from torch.nn import functional
 
@@ -17,11 +18,6 @@ from .encoder import Encoder
 from .hub import hub_access
 from .open_clip_models import INSTALL_TEXT, PLACES, model_config
 from .remarks import library_remarks
-from .torchvision_ops import import_torchvision
-
-import_torchvision()
-
-import open_clip  # noqa: E402 - torchvision must be importable first
 
 PIECES = re.compile("sentencepiece|protobuf|tiktoken")  # transformers asks for either where it reads a .model file
 

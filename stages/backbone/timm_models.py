@@ -10,17 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
+from timm.models import _builder
 
 from ...data.errors import BackboneError
-from .torchvision_ops import import_torchvision
 from .weight_files import Tree, read_weights
 from .weight_fit import Convert, Fit, Taker, fit_weights, load_fit
-
-import_torchvision()
-
-import timm  # noqa: E402 - torchvision must be importable first
-from timm.models import _builder  # noqa: E402
 
 
 def load_timm(name: str, backbone: str, weights: Path, image_size: int) -> tuple[Any, Fit]:
