@@ -110,8 +110,10 @@ def trained(factory: str, vectors_NE: Float32, seed: int, place: Place = "cpu") 
 
 def fill(index: Any, vectors_NE: Float32) -> Any:
     """Add vectors, block by block, each under its row as label; returns the portable index."""
-    if on_gpu(index):
-        return to_cpu(_filled_there(index, vectors_NE))
+    if on_gpu(index):  # which numbers them from 0
+        for block in blocks(len(vectors_NE), BLOCK_ROWS):
+            index.add(np.ascontiguousarray(vectors_NE[block]))
+        return to_cpu(index)
     with _one_thread_for_graphs(index):
         for block in blocks(len(vectors_NE), BLOCK_ROWS):
             append(index, vectors_NE[block], np.arange(block.start, block.stop))
@@ -132,10 +134,7 @@ def forget(index: Any, labels_M: Int64) -> bool:
 
     An exact index numbers them anew, which is what its rows do as well.
     """
-    lists = isinstance(core(index), faiss().IndexIVF) and not isinstance(
-        faiss().downcast_index(index), faiss().IndexRefine
-    )
-    if not lists and not is_exact(index):
+    if not _has_lists(index) and not is_exact(index):
         return False
     index.remove_ids(faiss().IDSelectorBatch(np.ascontiguousarray(labels_M)))
     return True
@@ -201,13 +200,6 @@ def _quantizer(rotation: Any) -> Any:
         quantizer.this.disown()  # nobody else keeps it alive: a few kB are never freed
         rotation.pq = quantizer
     return rotation.pq
-
-
-def _filled_there(index: Any, vectors_NE: Float32) -> Any:
-    """Add vectors on the GPU, which numbers them from 0."""
-    for block in blocks(len(vectors_NE), BLOCK_ROWS):
-        index.add(np.ascontiguousarray(vectors_NE[block]))
-    return index
 
 
 def _has_lists(index: Any) -> bool:

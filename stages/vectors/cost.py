@@ -62,29 +62,24 @@ def measure(index: VectorIndex, folder: Path, build_s: float, *, place: Place = 
         queries=len(rows_Q),
         build_s=round(build_s, 3),
         bytes_per_vector=round((folder / VECTORS).stat().st_size / max(count, 1), 1),
-        single_qps=_singles(asked, queries_QE),
-        many_qps=_many(asked, queries_QE),
+        single_qps=_queries_a_second(asked, queries_QE, 1),
+        many_qps=_queries_a_second(asked, queries_QE, MANY),
         place=place,
         threads=faiss().omp_get_max_threads(),
     )
 
 
-def _singles(index: VectorIndex, queries_QE: Float32) -> float:
+def _queries_a_second(index: VectorIndex, queries_QE: Float32, together: int) -> float:
+    """Of so many at once, one batch after another, begun anew where there are no more."""
+    if not len(queries_QE):
+        return 0.0
+    batches_NQE = np.resize(queries_QE, (max(len(queries_QE) // together, 1), together, queries_QE.shape[1]))
+
     def ask(number: int) -> int:
-        index.search(queries_QE[number % len(queries_QE)][None], NEIGHBOURS)
-        return 1
+        index.search(batches_NQE[number % len(batches_NQE)], NEIGHBOURS)
+        return together
 
-    return rate(ask, MOST_SINGLES) if len(queries_QE) else 0.0
-
-
-def _many(index: VectorIndex, queries_QE: Float32) -> float:
-    batch_QE = np.resize(queries_QE, (MANY, queries_QE.shape[1])) if len(queries_QE) else queries_QE
-
-    def ask(_number: int) -> int:
-        index.search(batch_QE, NEIGHBOURS)
-        return len(batch_QE)
-
-    return rate(ask, MOST_SINGLES) if len(queries_QE) else 0.0
+    return rate(ask, MOST_SINGLES)
 
 
 def rate(ask: Callable[[int], int], most: int, *, clock: Callable[[], float] = time.perf_counter) -> float:

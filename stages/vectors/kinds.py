@@ -97,9 +97,7 @@ def _automatic(count: int, width: int, limits: Limits) -> Choice:
     slow = f"exact search would take about {latency_ms:.3g} ms a query (of {limits.latency_ms:g})"
     ivf = _named("ivf", count, width)
     if count > HNSW_MOST:
-        return _because(
-            _named("ivf", count, width), f"{slow}, and a graph of {count:,} vectors too long to build", "ivf"
-        )
+        return _because(ivf, f"{slow}, and a graph of {count:,} vectors too long to build", "ivf")
     if size + count * LINK_BYTES > limits.memory_bytes:
         return _because(ivf, f"{slow}, and a graph is too large{_of_memory(limits)}", "ivf")
     return _because(_named("hnsw", count, width), slow, "hnsw")

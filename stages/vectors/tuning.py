@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,15 +32,12 @@ class Trial:
     @classmethod
     def of(cls, vectors_NE: Float32, rows_Q: Int64) -> Trial:
         """Exact search for some rows; in float32 blocks by torch, which needs no copy of the vectors."""
-        count, everything = len(vectors_NE), np.arange(len(vectors_NE))
-        queries_QE, k = vectors_NE[rows_Q], min(RANKS[-1] + 1, count)
+        count, queries_QE = len(vectors_NE), vectors_NE[rows_Q]
         if not len(rows_Q):
             return cls(rows_Q, queries_QE, np.empty((0, 0), np.float32))
-
-        def propose(some_QE: Float32, asked: int) -> Found:
-            return scan(vectors_NE.__getitem__, everything, some_QE, asked)
-
-        found = nearest(propose, vectors_NE.__getitem__, queries_QE, k, count)
+        k = min(RANKS[-1] + 1, count)
+        find = partial(scan, vectors_NE.__getitem__, np.arange(count))
+        found = nearest(find, vectors_NE.__getitem__, queries_QE, k, count)
         return cls(rows_Q, queries_QE, _without_self(found, rows_Q))
 
     def agreement(self, found: Found, k: int) -> float:

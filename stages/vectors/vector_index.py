@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -277,11 +277,7 @@ class VectorIndex:
     def _scanned(self, queries_QE: Float32, k: int, allowed_N: Bool | None) -> Found:
         """Exact, from the embeddings."""
         rows = np.arange(len(self.items)) if allowed_N is None else np.flatnonzero(allowed_N)
-
-        def propose(some_QE: Float32, asked: int) -> Found:
-            return scan(self.vectors, rows, some_QE, asked)
-
-        return nearest(propose, self.vectors, queries_QE, k, len(rows))
+        return nearest(partial(scan, self.vectors, rows), self.vectors, queries_QE, k, len(rows))
 
 
 def folder_name(space: str, level: str) -> str:
