@@ -139,15 +139,11 @@ def read_header(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]
     Raises:
         ValueError: if it is none.
     """
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(handle)
-    if version not in ((1, 0), (2, 0)):
+    if version not in readers:
         raise ValueError(f"its .npy format {version} is none of plain arrays")
-    if version == (1, 0):
-        found = np.lib.format.read_array_header_1_0(handle)
-    else:
-        found = np.lib.format.read_array_header_2_0(handle)
-    shape, by_column, dtype = found
-    return shape, by_column, dtype
+    return readers[version](handle)
 
 
 def _open(path: Path, kind: Any) -> Any:

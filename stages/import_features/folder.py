@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +15,7 @@ from ...data.catalog import files_below
 from ...data.errors import FeaturesError
 from ...data.wording import counted
 from .arrays import Part
-from .dataset_names import only_features
+from .dataset_names import Dataset, only_features
 from .file import datasets_of
 from .flat_arrays import ZippedTable, open_arrays, read_header
 from .options import EACH, Reading, listed, shown
@@ -72,39 +74,32 @@ def _arrays(root: Path, names: Sequence[str], fps: float | None, reading: Readin
     )
 
 
+@dataclass(frozen=True, slots=True)
 class Clocks:
     """The times and rates that lie beside the streams of videos."""
 
-    def __init__(
-        self, root: Path, streams: StreamNames, files: Mapping[str, str], headers: Mapping[str, Header]
-    ) -> None:
-        self._root, self._streams, self._files, self._headers = root, streams, files, headers
+    root: Path
+    streams: StreamNames
+    files: Mapping[str, str]
+    headers: Mapping[str, Header]
 
     def timing(self, fps: float | None) -> Timing:
         """When the frames of the videos are; ``fps`` counts more than rates, and times more than ``fps``.
 
         Raises:
-            FeaturesError: as :meth:`check` and :meth:`rates` say.
+            FeaturesError: if times or rates are not numbers that may be, or ``fps`` says what all times say already.
         """
-        return Timing(fps, self.times_s, self.check(fps), {} if fps else self.rates())
-
-    def check(self, fps: float | None) -> frozenset[str]:
-        """The videos with times.
-
-        Raises:
-            FeaturesError: if the times of one are not numbers, or ``fps`` says what all times say already.
-        """
-        for stem in self._streams.times.values():
-            if self._headers[stem][1].kind not in "fiu":
-                raise FeaturesError(
-                    f"'{self._path(stem)}' has type {shown(self._headers[stem][1])}: numbers are needed"
-                )
-        if fps is not None and len(self._streams.times) == len(self._streams.files):
+        times = self.streams.times
+        for stem in times.values():
+            if self.headers[stem][1].kind not in "fiu":
+                raise FeaturesError(f"'{self._path(stem)}' has type {shown(self.headers[stem][1])}: numbers are needed")
+        if fps is not None and len(times) == len(self.streams.files):
             raise FeaturesError(
-                f"--fps {fps:g}: every video of '{self._root}' has its _timestamps_ms.npy, which say more: "
+                f"--fps {fps:g}: every video of '{self.root}' has its _timestamps_ms.npy, which say more: "
                 "leave --fps away, or move them out of the folder"
             )
-        return frozenset(self._streams.times)
+        rates = {} if fps else {video: self._rate(stem) for video, stem in self._rated().items()}
+        return Timing(fps, self.times_s, frozenset(times), rates)
 
     def times_s(self, video: BroughtVideo) -> NDArray[Any] | None:
         """Times (T,) of a video in seconds, where they are given.
@@ -112,52 +107,44 @@ class Clocks:
         Raises:
             FeaturesError: if they are not as many as its frames.
         """
-        stem = self._streams.times.get(video.id)
+        stem = self.streams.times.get(video.id)
         if stem is None:
             return None
-        path, (shape, _) = self._path(stem), self._headers[stem]
+        path, (shape, _) = self._path(stem), self.headers[stem]
         if shape != (video.frames,):
             raise FeaturesError(
                 f"'{path}' has {shape[0]:,} times, but '{shown(video.id)}' {counted(video.frames, 'frame')}"
             )
         return _mapped(path, mode=None).astype(np.float64) / 1000
 
-    def rates(self) -> dict[str, float]:
-        """Frames a second of the videos that have a rate, but no times.
-
-        Raises:
-            FeaturesError: if a rate is none.
-        """
-        return {video: self._rate(stem) for video, stem in self._streams.rates.items() if self._counts(video)}
-
     def notes(self, fps: float | None) -> tuple[str, ...]:
         """Where the times come from, if not from ``_timestamps_ms``."""
-        rated = [video for video in self._streams.rates if self._counts(video)]
-        if fps is not None or not self._streams.files:
+        if fps is not None:
             return ()
-        bare = [video for video in self._streams.files if video not in self._streams.times and video not in rated]
-        notes = []
+        rated, notes = self._rated(), []
+        bare = [video for video in self.streams.files if video not in self.streams.times and video not in rated]
         if rated:
             notes.append(
                 f"{counted(len(rated), 'video has', 'videos have')} no _timestamps_ms.npy: each row is taken for a "
                 "frame at the rate of _fps.npy; if rows stand for several frames (I3D, R(2+1)D, S3D), give their own "
                 "rate with --fps"
             )
-        if bare and (rated or self._streams.times):
+        if bare and (rated or self.streams.times):
             notes.append(
                 f"{counted(len(bare), 'video has', 'videos have')} neither times nor rate, so 25 frames a "
                 f"second are taken: {listed(bare)}"
             )
         return tuple(notes)
 
-    def _counts(self, video: str) -> bool:
-        return video not in self._streams.times
+    def _rated(self) -> dict[str, str]:
+        """The file of the rate of each video that has one, but no times."""
+        return {video: stem for video, stem in self.streams.rates.items() if video not in self.streams.times}
 
     def _path(self, stem: str) -> Path:
-        return self._root / self._files[stem]
+        return self.root / self.files[stem]
 
     def _rate(self, stem: str) -> float:
-        path, (_, dtype) = self._path(stem), self._headers[stem]
+        path, (_, dtype) = self._path(stem), self.headers[stem]
         rate = float(_mapped(path, mode=None).reshape(())) if dtype.kind in "fiu" else float("nan")
         if not SLOWEST <= rate <= FASTEST:
             raise FeaturesError(
@@ -206,21 +193,17 @@ def _files(root: Path, names: Sequence[str], fps: float | None, reading: Reading
             datasets = datasets_of(arrays)
         found = only_features(path, datasets, reading.dataset)
         unused |= {one.path for one in datasets if one is not found}
-        parts[video] = (_file_part(path, found.path, found.shape, found.dtype),)
+        parts[video] = (Part(f"'{path}'", found.shape, found.dtype, partial(FileTable, path, found)),)
     beside = (*sorted(unused), *_others(root, names))
     return SeparateArrays(root, parts, reading).source(Timing(fps), unused=beside, files=tuple(names))
-
-
-def _file_part(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Part:
-    return Part(f"'{path}'", shape, dtype, lambda: FileTable(path, name, shape, dtype))
 
 
 class FileTable:
     """A dataset of a file that is opened for each reading, so that thousands of them may be one source."""
 
-    def __init__(self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self._path, self._name = path, name
-        self.shape, self.dtype = shape, dtype
+    def __init__(self, path: Path, dataset: Dataset) -> None:
+        self._path, self._name = path, dataset.path
+        self.shape, self.dtype = dataset.shape, dataset.dtype
         self._whole: NDArray[Any] | None = None
 
     def __getitem__(self, rows: Any, /) -> NDArray[Any]:
