@@ -55,15 +55,13 @@ class Sampling:
         for frame, time_s in frames:
             if math.isnan(begin_s):
                 begin_s = before_s = time_s
-            periods = (time_s - begin_s + self._slack_s(time_s - before_s)) * self.fps
+            # How much too early a frame may be: what rounding makes, and less than what tells two frames apart.
+            slack_s = max(0.0, min(ROUNDING_S, (time_s - before_s) / 4, 0.25 / self.fps))
+            periods = (time_s - begin_s + slack_s) * self.fps
             before_s = time_s
             if periods >= due:
                 yield frame, time_s
                 due = math.floor(periods) + 1
-
-    def _slack_s(self, step_s: float) -> float:
-        """How much too early a frame may be: what rounding makes, and less than what tells two frames apart."""
-        return max(0.0, min(ROUNDING_S, step_s / 4, 0.25 / self.fps))
 
 
 @dataclass(frozen=True, slots=True)

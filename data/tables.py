@@ -165,7 +165,8 @@ def records_of(path: Path) -> tuple[list[dict[str, Any]], bool]:
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise CatalogError(f"the table '{path}' is empty")
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(lines[0])
+    # The first of tab, comma and semicolon that the first line has; none for spaces.
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else next((each for each in "\t,;" if each in lines[0]), "")
     if _is_video(_first_cell(lines[0], delimiter)) or _are_pairs(lines, delimiter):
         pairs = [_pair(path, line, delimiter) for line in lines]
         return [dict(zip(("video", "label"), pair, strict=True)) for pair in pairs], False
@@ -190,11 +191,6 @@ def _cells(line: str, delimiter: str) -> list[str]:
     """What is between separators; of spaces, the last one separates."""
     cells = next(csv.reader([line], delimiter=delimiter)) if delimiter else line.strip().rsplit(" ", 1)
     return [cell.strip() for cell in cells]
-
-
-def _delimiter(line: str) -> str:
-    """Of a header or a first line: the first of tab, comma and semicolon that it has; none for spaces."""
-    return next((each for each in "\t,;" if each in line), "")
 
 
 def _first_cell(line: str, delimiter: str) -> str:

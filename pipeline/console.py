@@ -77,7 +77,7 @@ class Console:
     def begins(self, plan: StagePlan) -> None:
         """A stage is about to run."""
         self._stage = plan.stage
-        todo = f"{_units(plan)}: " if plan.todo else ""
+        todo = f"{counted(plan.todo, plan.unit.removesuffix('s'), plan.unit)}: " if plan.todo else ""
         _line(plan.stage, plan.action, todo + "; ".join(map(str, plan.reasons)))
 
     def done(self, plan: StagePlan, seconds: float, summary: str) -> None:
@@ -97,7 +97,9 @@ class Console:
         self._done += done
         self._share = self._done / max(self._total, 1) if share is None else share
         now = time.monotonic()
-        self._remember(now, float(figures.get("frames", self._done)))
+        self._window.append((now, float(figures.get("frames", self._done))))
+        while now - self._window[0][0] > WINDOW_S and len(self._window) > 2:
+            self._window.popleft()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self._share, text=self._text(now, figures))
         elif now - self._shown >= PLAIN_SECONDS:
@@ -129,11 +131,6 @@ class Console:
         self._task = self._bar.add_task(self._stage, total=1.0, text="")
         self._bar.start()
 
-    def _remember(self, now: float, count: float) -> None:
-        self._window.append((now, count))
-        while now - self._window[0][0] > WINDOW_S and len(self._window) > 2:
-            self._window.popleft()
-
     def _text(self, now: float, figures: dict[str, float | str]) -> str:
         """What is done, how fast now and on average, the time left, and the stage's own figures."""
         parts = [f"{self._done:,} of {self._total:,} {self._unit}"]
@@ -161,11 +158,6 @@ class Console:
         if not 0 < self._share < 1:
             return ""
         return f"{_duration((now - self._begin) * (1 - self._share) / self._share)} left"
-
-
-def _units(plan: StagePlan) -> str:
-    """What there is to do: ``3 videos``."""
-    return counted(plan.todo, plan.unit.removesuffix("s"), plan.unit)
 
 
 def show_plan(plan: Mapping[str, StagePlan], failures: Sequence[Failure]) -> None:

@@ -116,14 +116,6 @@ class Made:
     outputs: tuple[str, ...] | None = ()
 
 
-def _all_stored(snapshot: Snapshot) -> list[str]:
-    return sorted(snapshot.stored)
-
-
-def _above_runs(_snapshot: Snapshot, above: Plan) -> tuple[str, ...]:
-    return tuple(plan.stage for plan in above.values() if plan.action != "skip")
-
-
 @dataclass(frozen=True, slots=True)
 class Shortcut:
     """An option of a stage's command that stands for a setting.
@@ -182,9 +174,11 @@ class Stage:
     files: tuple[str, ...]
     unit: str
     amount: Callable[[Snapshot], int]
-    videos: Callable[[Snapshot], list[str]] = _all_stored
+    videos: Callable[[Snapshot], list[str]] = lambda snapshot: sorted(snapshot.stored)
     summary: Callable[[Snapshot, StageRecord], str] = lambda _snapshot, _record: "done"
-    waits: Callable[[Snapshot, Plan], tuple[str, ...]] = _above_runs
+    waits: Callable[[Snapshot, Plan], tuple[str, ...]] = lambda _snapshot, above: tuple(
+        plan.stage for plan in above.values() if plan.action != "skip"
+    )
     described: bool = False
     resumes: bool = False
     missing: Callable[[Snapshot, StageRecord], Reason | None] = lambda _snapshot, _record: None

@@ -94,12 +94,9 @@ class Session:
             video_id = None if video is None else known.ids[video]
             if video_id is None or video_id in searcher.names.by_id:
                 raise
-            raise UsageError(f"{video_id!r} is not in the index: {self._why_absent(video_id)}") from None
-
-    def _why_absent(self, video_id: str) -> str:
-        if failure := self.snapshot.failed.get(video_id):
-            return f"it could not be read ({failure.reason})"
-        return "run `mofore index`"
+            failure = self.snapshot.failed.get(video_id)
+            why = f"it could not be read ({failure.reason})" if failure else "run `mofore index`"
+            raise UsageError(f"{video_id!r} is not in the index: {why}") from None
 
     def _searcher(self, space: str, level: str) -> Searcher:
         if (space, level) not in self._searchers:

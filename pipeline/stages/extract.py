@@ -42,7 +42,8 @@ def plan_extract(_stage: Stage, snapshot: Snapshot, _plan: Plan, asked: Asked) -
         forced, todo = asked.force, len(videos_to_extract(snapshot, asked))
         reasons = _reasons(snapshot, asked) if todo else ()
         reasons = reasons if forced else (*times, *reasons)
-        summary = held + _unread(snapshot) + _unseen(snapshot)
+        unseen = snapshot.catalog.unseen
+        summary = held + _unread(snapshot) + (f"; videos not looked at: {unseen} is not there" if unseen else "")
     action: Action = "skip" if not reasons else "partial" if snapshot.stored and not forced else "run"
     config = snapshot.config.extract.identity()
     return StagePlan("extract", action, reasons, todo, "videos", config, "", snapshot.store_key, summary)
@@ -61,11 +62,6 @@ def _unread(snapshot: Snapshot) -> str:
     unreadable = len(snapshot.failed) - soundtracks
     failed = f"; {unreadable} could not be read" if unreadable else ""
     return failed + (f"; {soundtracks} without pictures" if soundtracks else "")
-
-
-def _unseen(snapshot: Snapshot) -> str:
-    unseen = snapshot.catalog.unseen
-    return f"; videos not looked at: {unseen} is not there" if unseen else ""
 
 
 def _lost(snapshot: Snapshot) -> tuple[Reason, ...]:

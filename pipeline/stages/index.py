@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...cache.fingerprint import KEY_LENGTH, digest
 from ...data.wording import counted
 from ...stages import versions
 from ..inputs import INPUTS
-from ..snapshot import Snapshot, described_videos
-from ..stage import Made, Plan, Shortcut, Stage, Work, all_videos, model_digests, videos_summary
+from ..snapshot import described_videos
+from ..stage import Made, Shortcut, Stage, Work, all_videos, model_digests, videos_summary
 from .evaluate import provenance
 from .frames import load
 
@@ -46,21 +46,15 @@ def _known(work: Work, ids: list[str]) -> Mapping[str, Float32]:
     return vectors if (store_key, evaluated) == (work.snapshot.store_key, ids) else {}
 
 
-def _config(snapshot: Snapshot) -> dict[str, Any]:
-    return {**snapshot.config.index.identity(), "data.split": snapshot.split.name}
-
-
-def _inputs(snapshot: Snapshot, plan: Plan) -> str:
-    return digest({"model": model_digests(snapshot, plan), "videos": described_videos(snapshot)})
-
-
 INDEX = Stage(
     name="index",
     version=versions.INDEX,
     what="Embeddings and FAISS indexes -> index/<key>/.",
     needs=("extract", "fit"),
-    config=_config,
-    inputs=_inputs,
+    config=lambda snapshot: {**snapshot.config.index.identity(), "data.split": snapshot.split.name},
+    inputs=lambda snapshot, plan: digest(
+        {"model": model_digests(snapshot, plan), "videos": described_videos(snapshot)}
+    ),
     run=run_index,
     files=(
         "*.*/vectors.faiss",

@@ -93,7 +93,7 @@ def create(backbone: Backbone, recipe: Recipe | None, image_size: int, *, from_f
             backbone.name, pretrained=tag, require_pretrained=True, force_image_size=image_size or None, **options
         )
     # A timm tower takes its size after its weights. `pretrained_hf`: no base weights for a text tower either.
-    size = None if _is_timm(config) else image_size or None
+    size = None if config.get("vision_cfg", {}).get("timm_model_name") else image_size or None
     return open_clip.create_model(backbone.name, pretrained=None, pretrained_hf=False, force_image_size=size, **options)
 
 
@@ -167,10 +167,6 @@ def _refuse(backbone: Backbone, config: Mapping[str, Any], image_size: int) -> N
         )
     if text.get("hf_model_name") and find_spec("transformers") is None:
         raise BackboneError(f"{backbone} is built with the package transformers, which is missing: {INSTALL_TEXT}")
-
-
-def _is_timm(config: Mapping[str, Any]) -> bool:
-    return bool(config.get("vision_cfg", {}).get("timm_model_name"))
 
 
 def _misfit(state: Mapping[str, Tensor], tower: nn.Module) -> bool:

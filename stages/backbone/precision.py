@@ -124,7 +124,8 @@ def choose(
     trials = Trials(encoder, frames_BCHW)
     best = _try_folding(trials)
     best = _try_bf16(trials, best, settings)
-    if _is_worth_compiling(settings.compile, frames_to_come / trials.rate(best)):
+    forward_s = frames_to_come / trials.rate(best)
+    if settings.compile == "on" or (settings.compile == "auto" and forward_s > REPAYS_S):
         best = _try_compiling(trials, best, settings, note)
     return best.encoder, _measured(trials, best, settings, frames_BCHW)
 
@@ -165,10 +166,6 @@ def _try_bf16(trials: Trials, exact: Trial, settings: ExtractSettings) -> Trial:
     if settings.precision == "bf16" or (rounded.cosine_min >= settings.parity_floor and faster):
         return rounded
     return exact
-
-
-def _is_worth_compiling(wish: str, forward_s: float) -> bool:
-    return wish == "on" or (wish == "auto" and forward_s > REPAYS_S)
 
 
 def _try_compiling(trials: Trials, eager: Trial, settings: ExtractSettings, note: Callable[[str], None]) -> Trial:

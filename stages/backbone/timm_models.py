@@ -29,8 +29,9 @@ def load_timm(name: str, backbone: str, weights: Path, image_size: int) -> tuple
         BackboneError: if the file's weights are not the model's.
         OSError, RuntimeError, ValueError: if timm cannot make the model.
     """
-    model, convert = _made_to_load(name)
-    taker = Taker(model, backbone, _classifier(name, model), convert)
+    with _loads_caught() as converters:  # as timm makes it for pre-trained weights, since some differ then
+        model: Any = timm.create_model(name, pretrained=True, num_classes=0)
+    taker = Taker(model, backbone, _classifier(name, model), converters[-1] if converters else None)
     with _unheard():
         taker, fit = _fitted(read_weights(weights), taker, weights, image_size)
     load_fit(taker.model, fit)
@@ -66,13 +67,6 @@ def _unheard() -> Iterator[None]:
         yield
     finally:
         logging.disable(disabled)
-
-
-def _made_to_load(name: str) -> tuple[Any, Convert | None]:
-    """A model as timm makes it for pre-trained weights (some differ then), and its converter of other names."""
-    with _loads_caught() as converters:
-        model: Any = timm.create_model(name, pretrained=True, num_classes=0)
-    return model, converters[-1] if converters else None
 
 
 @contextmanager

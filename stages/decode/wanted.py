@@ -52,7 +52,8 @@ def read_wanted(
     picked = replace(reading, sampling=Picked(of=reading.of(video).sampling, positions=video.positions))
     came = 0
     try:
-        _refuse_changed(path, source)
+        if not source.looks_like(*stat_of(path)):
+            raise VideoError("the file changed since this run looked at it: run again")
         yield Started(source)
         for piece in Pieces(path, picked, 0, tick):
             came += len(piece.times_s)
@@ -63,8 +64,3 @@ def read_wanted(
         yield failure_of(video, source, error)
     else:
         yield Finished()
-
-
-def _refuse_changed(path: Path, source: FileState) -> None:
-    if not source.looks_like(*stat_of(path)):
-        raise VideoError("the file changed since this run looked at it: run again")

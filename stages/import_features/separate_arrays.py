@@ -71,7 +71,7 @@ class SeparateArrays:
             self.path,
             videos,
             (sum(video.frames for video in videos), width),
-            self._dtype(videos[0], axes),
+            np.result_type(*(axes[part.what].dtype(part.dtype) for part in self.parts[videos[0].id])),
             timing.common_fps(),
             lambda video: self._table(video.id, axes),
             timing.times,
@@ -135,9 +135,6 @@ class SeparateArrays:
         if len(shapes) > 1 or len(videos) < 2 or not odd or self.reading.time_last:
             return ()
         return (f"every array is ({frames}, {width}), taken for {frames} frames of width {width}: {TIME_LAST}",)
-
-    def _dtype(self, video: BroughtVideo, axes: Mapping[str, Axes]) -> np.dtype[Any]:
-        return np.result_type(*(axes[part.what].dtype(part.dtype) for part in self.parts[video.id]))
 
     def _table(self, video: str, axes: Mapping[str, Axes]) -> Table:
         """The features of a video as (T, D)."""
