@@ -16,20 +16,8 @@ from ..cache.fingerprint import KEY_LENGTH, stage_fingerprint
 from ..cache.ledger import StageRecord
 from ..data.progress import Progress
 from ..data.wording import counted
+from . import reasons as because
 from .inputs import read_inputs
-from .reasons import (
-    ConfigChanged,
-    DescriptionChanged,
-    FirstRun,
-    Forced,
-    InputsChanged,
-    OutputMissing,
-    Reason,
-    Unfinished,
-    UpstreamChanged,
-    UpstreamRuns,
-    VersionRaised,
-)
 from .snapshot import Snapshot
 
 Action = Literal["skip", "run", "partial"]
@@ -53,7 +41,7 @@ class StagePlan:
 
     stage: str
     action: Action
-    reasons: tuple[Reason, ...]
+    reasons: tuple[because.Reason, ...]
     todo: int
     unit: str
     config: dict[str, Any]
@@ -181,7 +169,7 @@ class Stage:
     )
     described: bool = False
     resumes: bool = False
-    missing: Callable[[Snapshot, StageRecord], Reason | None] = lambda _snapshot, _record: None
+    missing: Callable[[Snapshot, StageRecord], because.Reason | None] = lambda _snapshot, _record: None
     finish: Callable[[Work], None] = lambda _work: None
     shortcuts: tuple[Shortcut, ...] = ()
     retries: bool = False
@@ -202,10 +190,10 @@ def plan_stage(stage: Stage, snapshot: Snapshot, plan: Plan, asked: Asked) -> St
         asked: how it was asked for.
     """
     config, amount = stage.config(snapshot), stage.amount(snapshot)
-    forced: tuple[Reason, ...] = (Forced(),) if asked.force else ()
+    forced: tuple[because.Reason, ...] = (because.Forced(),) if asked.force else ()
     above = stage.waits(snapshot, stage.above(plan))
     if above:
-        reasons = (*forced, *map(UpstreamRuns, above))
+        reasons = (*forced, *map(because.UpstreamRuns, above))
         return StagePlan(stage.name, "run", reasons, amount, stage.unit, config, None, None)
     upstream = stage.inputs(snapshot, plan)
     fingerprint = stage_fingerprint(stage.name, stage.version, config, upstream)
@@ -217,7 +205,7 @@ def plan_stage(stage: Stage, snapshot: Snapshot, plan: Plan, asked: Asked) -> St
     done = snapshot.checkpoint_step(fingerprint[:KEY_LENGTH], stage.name) if stage.resumes and not asked.force else 0
     action: Action = "partial" if done else "run"
     if done and not record:
-        return StagePlan(stage.name, action, (Unfinished(done, amount, stage.unit),), amount - done, *known)
+        return StagePlan(stage.name, action, (because.Unfinished(done, amount, stage.unit),), amount - done, *known)
     why = (*forced, *_reasons(stage, snapshot, config, upstream, broken))
     return StagePlan(stage.name, action, why, amount - done, *known)
 
@@ -234,54 +222,54 @@ def _finished(
 
 def _reasons(
     stage: Stage, snapshot: Snapshot, config: dict[str, Any], upstream: str, broken: tuple[str, ...]
-) -> tuple[Reason, ...]:
+) -> tuple[because.Reason, ...]:
     """Why the output is not there, held against the stage's last finished run."""
     if broken:
-        return (OutputMissing(broken),)
+        return (because.OutputMissing(broken),)
     latest = snapshot.ledger.latest(stage.name)
     if latest is None:
-        return (FirstRun(),)
+        return (because.FirstRun(),)
     reasons = difference(latest, config, stage.version)
     if latest.upstream != upstream:
         change = _inputs_difference(stage, snapshot, latest)
         # Another version reads its inputs in another way: only what is named is a change of theirs.
-        if latest.version == stage.version or isinstance(change, InputsChanged):
+        if latest.version == stage.version or isinstance(change, because.InputsChanged):
             reasons.append(change)
     return tuple(reasons)
 
 
-def difference(latest: StageRecord, config: Mapping[str, Any], version: int) -> list[Reason]:
+def difference(latest: StageRecord, config: Mapping[str, Any], version: int) -> list[because.Reason]:
     """Which settings, and whether the version, differ from those of the last finished run."""
-    reasons: list[Reason] = []
+    reasons: list[because.Reason] = []
     if latest.version != version:
-        reasons.append(VersionRaised(latest.version, version))
+        reasons.append(because.VersionRaised(latest.version, version))
     # Keys that another version did not have yet are no change of the user's.
     known = config.keys() & latest.config.keys() if latest.version != version else config.keys() | latest.config.keys()
     keys = sorted(key for key in known if config.get(key) != latest.config.get(key))
     if keys:
         changes = tuple((key, latest.config.get(key), config.get(key)) for key in keys)
-        reasons.append(ConfigChanged(latest.stage, changes))
+        reasons.append(because.ConfigChanged(latest.stage, changes))
     return reasons
 
 
-def _inputs_difference(stage: Stage, snapshot: Snapshot, latest: StageRecord) -> Reason:
+def _inputs_difference(stage: Stage, snapshot: Snapshot, latest: StageRecord) -> because.Reason:
     """Which videos differ from those that the last finished run read."""
     before = read_inputs(snapshot.workspace.stage(stage.name, latest.fingerprint[:KEY_LENGTH]))
     if before is None:
-        return UpstreamChanged("extract")
+        return because.UpstreamChanged("extract")
     now = snapshot.features_of(stage.videos(snapshot))
     then = before["videos"]
-    change = InputsChanged(
+    change = because.InputsChanged(
         added=tuple(sorted(now.keys() - then.keys())),
         changed=tuple(sorted(video for video in now.keys() & then.keys() if now[video] != then[video])),
         removed=tuple(sorted(then.keys() - now.keys())),
     )
-    if "fit" not in stage.needs or change != InputsChanged():
+    if "fit" not in stage.needs or change != because.InputsChanged():
         return change
     fit = snapshot.ledger.latest("fit")
     if fit is None or before.get("fit") != fit.fingerprint[:KEY_LENGTH]:
-        return UpstreamChanged("fit")
-    return DescriptionChanged() if stage.described else UpstreamChanged("extract")
+        return because.UpstreamChanged("fit")
+    return because.DescriptionChanged() if stage.described else because.UpstreamChanged("extract")
 
 
 def all_videos(snapshot: Snapshot) -> int:

@@ -10,19 +10,7 @@ from ...data.progress import under_way
 from ...data.short_videos import ShortVideos
 from ...data.wording import counted
 from ...stages import versions
-from ..reasons import (
-    FirstRun,
-    Forced,
-    ImportLost,
-    InputsChanged,
-    OutputMissing,
-    Reason,
-    RetryFailed,
-    TimesBackwards,
-    Unfinished,
-    VideosUnseen,
-    WeightsChanged,
-)
+from .. import reasons as because
 from ..snapshot import Snapshot
 from ..stage import Action, Asked, Made, Plan, Stage, StagePlan, Work, difference
 
@@ -34,19 +22,19 @@ def plan_extract(_stage: Stage, snapshot: Snapshot, _plan: Plan, asked: Asked) -
     """Which videos are to be read; features that were imported can only be brought again."""
     frames = sum(place.video.frames for place in snapshot.stored.values())
     held = f"{counted(len(snapshot.stored), 'video')}, {counted(frames, 'frame')}"
-    times = (TimesBackwards(count),) if (count := len(snapshot.backward_videos())) else ()
+    times = (because.TimesBackwards(count),) if (count := len(snapshot.backward_videos())) else ()
     if snapshot.catalog.imported:
-        todo, reasons, summary = len(snapshot.todo), (*times, *_lost(snapshot)), f"imported: {held}"
+        todo, why, summary = len(snapshot.todo), (*times, *_lost(snapshot)), f"imported: {held}"
         forced = False
     else:
         forced, todo = asked.force, len(videos_to_extract(snapshot, asked))
-        reasons = _reasons(snapshot, asked) if todo else ()
-        reasons = reasons if forced else (*times, *reasons)
+        why = _reasons(snapshot, asked) if todo else ()
+        why = why if forced else (*times, *why)
         unseen = snapshot.catalog.unseen
         summary = held + _unread(snapshot) + (f"; videos not looked at: {unseen} is not there" if unseen else "")
-    action: Action = "skip" if not reasons else "partial" if snapshot.stored and not forced else "run"
+    action: Action = "skip" if not why else "partial" if snapshot.stored and not forced else "run"
     config = snapshot.config.extract.identity()
-    return StagePlan("extract", action, reasons, todo, "videos", config, "", snapshot.store_key, summary)
+    return StagePlan("extract", action, why, todo, "videos", config, "", snapshot.store_key, summary)
 
 
 def videos_to_extract(snapshot: Snapshot, asked: Asked) -> list[str]:
@@ -64,37 +52,37 @@ def _unread(snapshot: Snapshot) -> str:
     return failed + (f"; {soundtracks} without pictures" if soundtracks else "")
 
 
-def _lost(snapshot: Snapshot) -> tuple[Reason, ...]:
+def _lost(snapshot: Snapshot) -> tuple[because.Reason, ...]:
     """Imported features that are gone make a stage that says so and cannot run."""
     if not snapshot.todo:
         return ()
     broken = (*snapshot.damaged, *snapshot.lost)
-    missing = (OutputMissing(broken),) if broken else ()
-    return (*missing, ImportLost(len(snapshot.todo), snapshot.import_command()))
+    missing = (because.OutputMissing(broken),) if broken else ()
+    return (*missing, because.ImportLost(len(snapshot.todo), snapshot.import_command()))
 
 
-def _reasons(snapshot: Snapshot, asked: Asked) -> tuple[Reason, ...]:
-    reasons: list[Reason] = [Forced()] if asked.force else []
+def _reasons(snapshot: Snapshot, asked: Asked) -> tuple[because.Reason, ...]:
+    why: list[because.Reason] = [because.Forced()] if asked.force else []
     latest = snapshot.ledger.latest("extract")
     broken = (*snapshot.damaged, *snapshot.lost)
     if broken:
-        reasons.append(OutputMissing(broken))
+        why.append(because.OutputMissing(broken))
     if latest is None and not snapshot.stored:
-        reasons.append(FirstRun())
+        why.append(because.FirstRun())
     elif latest is not None and latest.fingerprint != snapshot.store_key and not snapshot.stored:
-        reasons.extend(difference(latest, snapshot.config.extract.identity(), versions.EXTRACT))
-        if not reasons:  # the same settings, but other local weights
-            reasons.append(WeightsChanged(snapshot.config.extract.weights))
+        why.extend(difference(latest, snapshot.config.extract.identity(), versions.EXTRACT))
+        if not why:  # the same settings, but other local weights
+            why.append(because.WeightsChanged(snapshot.config.extract.weights))
     elif snapshot.ledger.find("extract", snapshot.store_key) is None:
-        reasons.append(Unfinished(len(snapshot.stored), len(snapshot.catalog.videos), "videos"))
+        why.append(because.Unfinished(len(snapshot.stored), len(snapshot.catalog.videos), "videos"))
     elif snapshot.todo and not broken:
         by_why = {why: tuple(t.video.id for t in snapshot.todo if t.why == why) for why in ("added", "changed")}
-        reasons.append(InputsChanged(**by_why))
+        why.append(because.InputsChanged(**by_why))
     if asked.retry_failed and snapshot.failed:
-        reasons.append(RetryFailed(len(snapshot.failed)))
+        why.append(because.RetryFailed(len(snapshot.failed)))
     if snapshot.catalog.unseen:
-        reasons.append(VideosUnseen(snapshot.catalog.unseen))
-    return tuple(reasons)
+        why.append(because.VideosUnseen(snapshot.catalog.unseen))
+    return tuple(why)
 
 
 def run_extract(work: Work) -> Made:

@@ -27,16 +27,7 @@ from ..backbone.encoder import Encoder, load_encoder
 from ..backbone.made_alike import difference, pixel_difference
 from ..backbone.network import ComputeMode
 from ..backbone.precision import adopt, choose
-from ..decode.pool import (
-    DecodePool,
-    Idle,
-    PoolEvent,
-    PoolSettings,
-    VideoFailed,
-    VideoFinished,
-    VideoFrames,
-    VideoStarted,
-)
+from ..decode import pool as decoding
 from ..decode.source import Reading, Resume
 from ..decode.worker import Reader
 from ..machine.allocator import keep_freed_memory
@@ -117,14 +108,14 @@ def extract_on(
     return writer.result
 
 
-def _pool(job: ExtractJob, encoder: Encoder, share: Share | None) -> DecodePool:
+def _pool(job: ExtractJob, encoder: Encoder, share: Share | None) -> decoding.DecodePool:
     def resume(video_id: str) -> Resume | None:
         commit = PartialVideo(job.store.partial_folder, video_id).committed()
         return Resume(commit.frames, commit.sha256) if commit else None
 
     settings, on_gpu = job.settings, encoder.device.type == "cuda"
     workers = settings.decoders or max(1, len(usable_cores()) // (share.parts if share and on_gpu else 1))
-    return DecodePool(
+    return decoding.DecodePool(
         job.inputs.root,
         () if share else job.inputs.videos,
         Reading(
@@ -134,7 +125,7 @@ def _pool(job: ExtractJob, encoder: Encoder, share: Share | None) -> DecodePool:
             planes=on_gpu,
             keep_damaged=settings.damaged == "keep",
         ),
-        PoolSettings.feeding(encoder.device, workers=workers, stall_s=settings.stall_seconds, read=job.read),
+        decoding.PoolSettings.feeding(encoder.device, workers=workers, stall_s=settings.stall_seconds, read=job.read),
         more=share.more if share else tuple,
         resume=resume,
     )
@@ -190,7 +181,7 @@ class _Extraction:
         self._batches = Batches(encoder, job.settings.batch_size)
         self._void: set[int] = set()  # tries that were given up here, though their worker went on
 
-    def consume(self, events: Iterable[PoolEvent]) -> None:
+    def consume(self, events: Iterable[decoding.PoolEvent]) -> None:
         """Take every event; when it returns, each video has been handed to the writer or failed, or it has left."""
         try:
             for event in self._meter.waiting(events):
@@ -212,27 +203,27 @@ class _Extraction:
         leave_when, self._leave_when = self._leave_when, None
         return leave_when(self._meter.frames_to_come() / self._meter.rate())
 
-    def _take(self, event: PoolEvent) -> None:
+    def _take(self, event: decoding.PoolEvent) -> None:
         match event:
-            case VideoStarted():
+            case decoding.VideoStarted():
                 self._start(event)
-            case VideoFrames():
+            case decoding.VideoFrames():
                 self._meter.decoded(event)
                 if event.key in self._pending:
                     self._pending[event.key].expect(event.times_s)
                     self._fill(event.key, self._batches.prepare(event.pixels, event.layout))
-            case VideoFinished():
+            case decoding.VideoFinished():
                 if event.key in self._pending:
                     if event.damage:
                         self._writer.result.damaged[self._pending[event.key].video_id] = event.damage
                     self._pending[event.key].ended = True
                     self._release(event.key)
-            case VideoFailed() if event.key not in self._void:
+            case decoding.VideoFailed() if event.key not in self._void:
                 self._fail(event.failure)
-            case Idle():
+            case decoding.Idle():
                 self._show(0)
 
-    def _start(self, event: VideoStarted) -> None:
+    def _start(self, event: decoding.VideoStarted) -> None:
         video_id = event.video.id
         self._forget(video_id)
         self._tries[video_id] = event.key

@@ -18,17 +18,8 @@ from torch import Tensor
 
 from ...data.errors import TooManyFailures
 from ...data.types import Video
+from ..decode import pool as decoding
 from ..decode.device_preprocess import preprocess_planes
-from ..decode.pool import (
-    DecodePool,
-    Idle,
-    PoolEvent,
-    PoolSettings,
-    VideoFailed,
-    VideoFinished,
-    VideoFrames,
-    VideoStarted,
-)
 from ..decode.source import Reading
 from ..decode.wanted import WantedFrames, read_wanted
 from ..decode.worker import Reader
@@ -149,8 +140,8 @@ class PixelSource:
         """
         self._coming = picks(self.sampler, first, last, frames=self.frames)
         workers = self.workers or len(usable_cores())
-        settings = PoolSettings.feeding(self.device, workers=workers, stall_s=STALL_S, read=self.read)
-        with DecodePool(self.root, (), self.reading, settings, more=self._more) as pool:
+        settings = decoding.PoolSettings.feeding(self.device, workers=workers, stall_s=STALL_S, read=self.read)
+        with decoding.DecodePool(self.root, (), self.reading, settings, more=self._more) as pool:
             for event in pool:
                 self.tick()
                 self._take(event)
@@ -180,25 +171,25 @@ class PixelSource:
     def _gone(self) -> list[int]:
         return [number for number, video in enumerate(self.videos) if video.id in self.failed] if self.failed else []
 
-    def _take(self, event: PoolEvent) -> None:
+    def _take(self, event: decoding.PoolEvent) -> None:
         match event:
-            case VideoStarted():
+            case decoding.VideoStarted():
                 assert isinstance(event.video, WantedFrames)
                 self._open[event.key] = (event.video, [])
-            case VideoFrames():
+            case decoding.VideoFrames():
                 self._open[event.key][1].append(self._prepared(event))
-            case VideoFinished():
+            case decoding.VideoFinished():
                 wanted, pieces = self._open.pop(event.key)
                 frames_FCHW = torch.cat(pieces)
                 self._here[wanted.step][wanted.id] = dict(zip(wanted.positions, frames_FCHW, strict=True))
-            case VideoFailed():
+            case decoding.VideoFailed():
                 self._open.pop(event.key, None)
                 self.failed[event.failure.video_id] = event.failure.reason
                 self._refuse_many()
-            case Idle():
+            case decoding.Idle():
                 pass
 
-    def _prepared(self, event: VideoFrames) -> Tensor:
+    def _prepared(self, event: decoding.VideoFrames) -> Tensor:
         """Frames (n, C, H, W) on the device; the worker's memory is free again."""
         if event.layout is None:
             return event.pixels.to(self.device, copy=True).permute(0, 3, 1, 2)
