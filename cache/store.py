@@ -79,19 +79,12 @@ class VideoFeatures:
 
 @dataclass(frozen=True, slots=True)
 class FrameTable:
-    """Frames of several videos.
+    """Frames of several videos."""
 
-    Attributes:
-        features_ND: float16, all frames one after another; in memory, or left in the shards.
-        times_s_N: presentation times.
-        offsets: (V+1,), rows of video v are offsets[v]..offsets[v+1].
-        ids: the V videos.
-    """
-
-    features_ND: Float16 | ShardRows
-    times_s_N: Float64
-    offsets: Int64
-    ids: tuple[str, ...]
+    features_ND: Float16 | ShardRows  # float16, all frames one after another; in memory, or left in the shards
+    times_s_N: Float64  # presentation times
+    offsets: Int64  # (V+1,), rows of video v are offsets[v]..offsets[v+1]
+    ids: tuple[str, ...]  # the V videos
 
 
 class FeatureStore:

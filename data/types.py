@@ -115,38 +115,23 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """Sides that the user's material gives videos: a table, the lists of a data set, or folders called train and test.
+    """Sides that the user's material gives videos: a table, lists of a data set, or folders called train and test."""
 
-    Attributes:
-        name: "table", "official1", ..., "folders".
-        sides: of each video that has one ("train", "val", "test" or another word), by id.
-        notes: what the user should know of it.
-    """
-
-    name: str
-    sides: Mapping[str, str]
-    notes: tuple[str, ...] = ()
+    name: str  # "table", "official1", ..., "folders"
+    sides: Mapping[str, str]  # of each video that has one ("train", "val", "test" or another word), by id
+    notes: tuple[str, ...] = ()  # what the user should know of it
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which videos are for training (and form the gallery) and which are for testing (the queries).
+    """Which videos are for training (and form the gallery) and which are for testing (the queries)."""
 
-    Attributes:
-        name: of the split.
-        train: ids.
-        test: ids.
-        asking: the user's name of the side of the queries.
-        others: further sides ("val"), ids by name.
-        notes: what the user should know of it.
-    """
-
-    name: str
-    train: frozenset[str]
-    test: frozenset[str]
-    asking: str = "test"
-    others: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    name: str  # of the split
+    train: frozenset[str]  # ids
+    test: frozenset[str]  # ids
+    asking: str = "test"  # the user's name of the side of the queries
+    others: Mapping[str, frozenset[str]] = field(default_factory=dict)  # further sides ("val"), ids by name
+    notes: tuple[str, ...] = ()  # what the user should know of it
 
     def role(self, video_id: str) -> Role:
         """Role of one video; "unassigned" if the split does not name it."""

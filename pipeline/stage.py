@@ -68,61 +68,37 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a stage is given to run.
+    """What a stage is given to run."""
 
-    Attributes:
-        snapshot: of the work folder.
-        plan: of this stage and those above it.
-        chosen: the plan of this stage.
-        folder: for its output.
-        asked: how it was asked for.
-        last: whether no stage follows.
-        progress: told how it goes.
-        shared: what stages of one run hand on, such as frames that are loaded already; by name.
-    """
-
-    snapshot: Snapshot
-    plan: Plan
-    chosen: StagePlan
-    folder: Path
-    asked: Asked
-    last: bool
-    progress: Progress
-    shared: dict[str, Any]
+    snapshot: Snapshot  # of the work folder
+    plan: Plan  # of this stage and those above it
+    chosen: StagePlan  # the plan of this stage
+    folder: Path  # for its output
+    asked: Asked  # how it was asked for
+    last: bool  # whether no stage follows
+    progress: Progress  # told how it goes
+    shared: dict[str, Any]  # what stages of one run hand on, such as frames that are loaded already; by name
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a stage made.
+    """What a stage made."""
 
-    Attributes:
-        summary: one line for the user.
-        outputs: names of files in its folder that the ledger keeps the digests of; None: it records nothing.
-    """
-
-    summary: str
+    summary: str  # one line for the user
+    # names of files in its folder that the ledger keeps the digests of; None: it records nothing
     outputs: tuple[str, ...] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """An option of a stage's command that stands for a setting.
+    """An option of a stage's command that stands for a setting."""
 
-    Attributes:
-        option: of the command, ``--nproc``.
-        setting: that it sets, ``fit.processes``.
-        kind: of its value.
-        low: its least value.
-        high: its largest; None for any.
-        help: one line.
-    """
-
-    option: str
-    setting: str
-    kind: type[int] | type[float]
-    low: float
-    high: float | None
-    help: str
+    option: str  # of the command, ``--nproc``
+    setting: str  # that it sets, ``fit.processes``
+    kind: type[int] | type[float]  # of its value
+    low: float  # its least value
+    high: float | None  # its largest; None for any
+    help: str  # one line
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,41 +24,23 @@ LEAST_S = 1.0  # length of a stretch
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Two videos of which a stretch is nearly the same.
+    """Two videos of which a stretch is nearly the same."""
 
-    Attributes:
-        video: id of one; where one is inside the other, the shorter one.
-        other: id of the other.
-        kind: copy (nearly all of both), part (nearly all of ``video`` is in ``other``), overlap.
-        side: of ``video``: train, test, or the user's own name.
-        other_side: of ``other``.
-        across: whether one is searched (train) and the other asks: what flatters R@1.
-        same_class: whether they share a class; None where one has none.
-        same_recording: whether both are cut from one recording; None where that is not known.
-        similarity: mean cosine of the clips that match.
-        start_s: where the stretch begins in ``video``, seconds from its first frame.
-        end_s: where it ends there.
-        other_start_s: where it begins in ``other``.
-        other_end_s: where it ends there.
-        share: of ``video`` that it covers, 0 to 1.
-        other_share: of ``other``.
-    """
-
-    video: str
-    other: str
-    kind: str
-    side: str
-    other_side: str
-    across: bool
-    same_class: bool | None
-    same_recording: bool | None
-    similarity: float
-    start_s: float
-    end_s: float
-    other_start_s: float
-    other_end_s: float
-    share: float
-    other_share: float
+    video: str  # id of one; where one is inside the other, the shorter one
+    other: str  # id of the other
+    kind: str  # copy (nearly all of both), part (nearly all of ``video`` is in ``other``), overlap
+    side: str  # of ``video``: train, test, or the user's own name
+    other_side: str  # of ``other``
+    across: bool  # whether one is searched (train) and the other asks: what flatters R@1
+    same_class: bool | None  # whether they share a class; None where one has none
+    same_recording: bool | None  # whether both are cut from one recording; None where that is not known
+    similarity: float  # mean cosine of the clips that match
+    start_s: float  # where the stretch begins in ``video``, seconds from its first frame
+    end_s: float  # where it ends there
+    other_start_s: float  # where it begins in ``other``
+    other_end_s: float  # where it ends there
+    share: float  # of ``video`` that it covers, 0 to 1
+    other_share: float  # of ``other``
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,26 +23,16 @@ REACH = {"bilinear": 1, "bicubic": 2}  # pixels on either side that one is made 
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """Resize to a scale, then crop (or pad) the centre.
+    """Resize to a scale, then crop (or pad) the centre."""
 
-    Attributes:
-        size: (height, width) that the backbone sees.
-        scale: (height, width) to resize to before the crop.
-        fit: "shortest" keeps the aspect and covers the scale, "longest" keeps it and stays inside, "squash"
-            does not keep it.
-        interpolation: "bilinear" or "bicubic", antialiased.
-        mean: of the channels, in [0, 1].
-        std: of the channels, in [0, 1].
-        fill: value of padded pixels, 0 to 255, per channel.
-    """
-
-    size: tuple[int, int]
-    scale: tuple[int, int]
+    size: tuple[int, int]  # (height, width) that the backbone sees
+    scale: tuple[int, int]  # (height, width) to resize to before the crop
+    # "shortest" keeps the aspect and covers the scale, "longest" keeps it and stays inside, "squash" does not keep it
     fit: Literal["shortest", "longest", "squash"]
-    interpolation: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    fill: tuple[int, int, int] = (0, 0, 0)
+    interpolation: str  # "bilinear" or "bicubic", antialiased
+    mean: tuple[float, float, float]  # of the channels, in [0, 1]
+    std: tuple[float, float, float]  # of the channels, in [0, 1]
+    fill: tuple[int, int, int] = (0, 0, 0)  # value of padded pixels, 0 to 255, per channel
 
     def __post_init__(self) -> None:
         if self.interpolation not in ("bilinear", "bicubic"):

@@ -65,23 +65,14 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The neighbours of a query.
+    """The neighbours of a query."""
 
-    Attributes:
-        queries: as they were understood.
-        space: that was searched.
-        level: video or clip.
-        label: class of the query, where its videos have one in common.
-        neighbours: the nearest first.
-        notes: what is worth knowing.
-    """
-
-    queries: tuple[Query, ...]
-    space: str
-    level: str
-    label: str | None
-    neighbours: tuple[Neighbour, ...]
-    notes: tuple[str, ...] = ()
+    queries: tuple[Query, ...]  # as they were understood
+    space: str  # that was searched
+    level: str  # video or clip
+    label: str | None  # class of the query, where its videos have one in common
+    neighbours: tuple[Neighbour, ...]  # the nearest first
+    notes: tuple[str, ...] = ()  # what is worth knowing
 
     @property
     def query(self) -> str:
