@@ -157,30 +157,24 @@ def _encoder(backbone: str, weights: PathLike | None, settings: Mapping[str, obj
 
 
 def _overrides(settings: Settings) -> tuple[str, ...]:
-    """Settings as ``--set`` takes them.
+    """Settings as ``--set`` takes them: in JSON, which is TOML for all that settings are.
 
     Raises:
         ConfigError: if a value is none that a setting can have.
     """
-    return tuple(f"{name}={_as_toml(name, value)}" for name, value in settings.items())
-
-
-def _as_toml(name: str, value: object) -> str:
-    """A value in JSON, which is TOML for all that settings are."""
-    try:
-        return json.dumps([*map(_plain, value)] if isinstance(value, list | tuple) else _plain(value), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{name} = {value!r}: a text, a number, true or false, or a list of texts is needed"
-        ) from error
+    found = []
+    for name, value in settings.items():
+        try:
+            found.append(f"{name}={json.dumps(value, allow_nan=False, default=os.fspath)}")
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{name} = {value!r}: a text, a number, true or false, or a list of texts is needed"
+            ) from error
+    return tuple(found)
 
 
 def _path(path: PathLike) -> Path:
     return Path(path).expanduser()
-
-
-def _plain(value: object) -> object:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _say_nothing(_text: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +58,23 @@ def recorded_catalog(workspace: Workspace, config: Config, ledger: Ledger, store
     return indexed.divided(indexed.described(catalog) if tables_gone else in_tables(workspace, config, catalog))
 
 
+@dataclass(frozen=True, slots=True)
 class _Indexed:
     """What the latest index knows of the videos: id, class, group, side and metadata of each; and the split's name."""
 
-    def __init__(self, rows: list[dict[str, Any]], split: str) -> None:
-        self.rows, self.split = rows, split
+    rows: list[dict[str, Any]]
+    split: str
 
     @classmethod
     def of(cls, workspace: Workspace, ledger: Ledger) -> _Indexed | None:
         """None where there is no index, or none that can be read."""
         latest = ledger.latest("index")
-        paths = [path for path in latest.outputs if path.endswith(".video/items.json")] if latest else []
+        if latest is None:
+            return None
         try:
-            return (
-                cls(json.loads((workspace.root / paths[0]).read_text()), latest.config["data.split"])
-                if latest
-                else None
-            )
-        except (OSError, ValueError, KeyError, IndexError):
+            items = next(path for path in latest.outputs if path.endswith(".video/items.json"))
+            return cls(json.loads((workspace.root / items).read_text()), latest.config["data.split"])
+        except (OSError, ValueError, KeyError, StopIteration):
             return None
 
     def described(self, catalog: Catalog) -> Catalog:

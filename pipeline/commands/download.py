@@ -41,19 +41,14 @@ def download_ucf101(
         raise UsageError(f"--videos-url and --splits-url both name a file '{videos.name}': two archives are needed")
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / ".mofore.lock"):
-        if unpacking:
-            _warn_early(videos, folder)
+        wants_rar = unpacking and videos.name.lower().endswith(".rar") and not _is_there(folder / VIDEOS_FOLDER)
+        if wants_rar and not rar_programs():  # hours before it is needed: it can be installed meanwhile
+            console.say(f"note: no program that unpacks .rar was found; while '{videos.name}' is fetched, {RAR_HINT}")
         for archive in (splits, videos):
             _obtain(archive, folder, watcher, unpacking)
         if unpacking:
             complete = _report(folder)
             _settle_archives((splits, videos), folder, remove=complete and not keep_archives)
-
-
-def _warn_early(videos: Archive, folder: Path) -> None:
-    """Hours before it is needed: fetching goes on while the user installs it."""
-    if videos.name.lower().endswith(".rar") and not _is_there(folder / videos.folder) and not rar_programs():
-        console.say(f"note: no program that unpacks .rar was found; while '{videos.name}' is fetched, {RAR_HINT}")
 
 
 def _obtain(archive: Archive, folder: Path, watcher: console.Console, unpacking: bool) -> None:
