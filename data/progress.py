@@ -59,3 +59,20 @@ class Silent:
 
     def finish(self) -> None:
         """There is nothing to take away from a screen."""
+
+
+class Stoppable:
+    """Ends a run at its next safe point when the user asks to."""
+
+    _stopping = False
+
+    def stop(self) -> None:
+        """The user asked to stop: at the next safe point, or, asked again, at once."""
+        if self._stopping:
+            raise KeyboardInterrupt
+        self._stopping = True
+
+    def pulse(self) -> None:
+        """Stop here, at a safe point, if the user asked to: raises KeyboardInterrupt."""
+        if self._stopping:
+            raise KeyboardInterrupt

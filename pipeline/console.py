@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..data.metrics import Metrics
+from ..data.progress import Stoppable
 from ..data.types import Failure
 from ..data.wording import counted, size_text
 from .show.metric_tables import metric_tables, price_table
@@ -45,7 +46,7 @@ COLUMNS = ("rank", "video_id", "label", "group", "start_s", "end_s", "similarity
 WINDOW_S = 5.0  # that the present rate is taken over
 
 
-class Console:
+class Console(Stoppable):
     """Shows a run. Messages go to stderr, results (tables, JSON) to stdout."""
 
     def __init__(self) -> None:
@@ -56,19 +57,11 @@ class Console:
         self._share = 0.0
         self._begin = self._shown = 0.0
         self._window: deque[tuple[float, float]] = deque()  # (time, frames or steps done by then)
-        self._stopping = False
 
     def stop(self) -> None:
         """The user asked to stop: at the next safe point, or, asked again, at once."""
-        if self._stopping:
-            raise KeyboardInterrupt
-        self._stopping = True
+        super().stop()
         self.note("stopping at the next safe point (once more: at once)")
-
-    def pulse(self) -> None:
-        """Stop here, at a safe point, if the user asked to: raises KeyboardInterrupt."""
-        if self._stopping:
-            raise KeyboardInterrupt
 
     def skipped(self, plan: StagePlan) -> None:
         """A stage is up to date."""

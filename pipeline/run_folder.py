@@ -18,7 +18,7 @@ from ..cache.fingerprint import KEY_LENGTH
 from ..cache.ledger import Ledger
 from ..data.errors import StaleError, StoreError, UsageError
 from ..data.metrics import Metrics
-from ..data.progress import Silent
+from ..data.progress import Silent, Stoppable
 from ..data.types import Failure
 from ..stages.search.queries import (
     TEMPLATE,
@@ -95,22 +95,8 @@ class Embeddings:
     end_s: Float64 | None = field(default=None, repr=False)
 
 
-class Quiet(Silent):
+class Quiet(Stoppable, Silent):
     """A watcher that shows nothing, and ends a run at its next safe point when the user asks to."""
-
-    def __init__(self) -> None:
-        self._stopping = False
-
-    def stop(self) -> None:
-        """The user asked to stop: at the next safe point, or, asked again, at once."""
-        if self._stopping:
-            raise KeyboardInterrupt
-        self._stopping = True
-
-    def pulse(self) -> None:
-        """A point at which a run may be stopped."""
-        if self._stopping:
-            raise KeyboardInterrupt
 
     def skipped(self, plan: StagePlan) -> None:
         """A stage is up to date: nothing is shown."""

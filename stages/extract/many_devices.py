@@ -19,7 +19,7 @@ from typing import Any
 
 from ...cache.ledger import Ledger, ShardRecord
 from ...data.errors import MoforeError, StageError
-from ...data.progress import Progress
+from ...data.progress import Progress, Silent
 from ...data.types import Failure, Video
 from ..machine.device import Place
 from ..machine.processes import end_with_parent
@@ -200,8 +200,8 @@ class _Team:
         )
 
 
-class _Link:
-    """Recorder and progress of a part: everything goes to the parent."""
+class _Link(Silent):
+    """Recorder and progress of a part: all goes to the parent, which has announced the whole job and ends its view."""
 
     def __init__(self, link: connection.Connection) -> None:
         self._link = link
@@ -220,9 +220,6 @@ class _Link:
     def add_failure(self, _store: str, failure: Failure) -> None:
         self._link.send(failure)
 
-    def start(self, stage: str, total: int, unit: str) -> None:
-        """Nothing: the parent has announced the whole job."""
-
     def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
         self._link.send(("advance", done, {"share": share, **figures}))
 
@@ -232,9 +229,6 @@ class _Link:
 
     def note(self, message: str) -> None:
         self._link.send(("note", message))
-
-    def finish(self) -> None:
-        """Nothing: the parent's view ends with the last part."""
 
 
 def _work(link: connection.Connection, place: Place, job: ExtractJob, parts: int) -> None:
