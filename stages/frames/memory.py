@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...cache.store import FrameTable
 from ...data.clips import Windows, holds_pair, sample_positions
-from .rows import FrameRows, Item, frame_rows
+from .rows import FrameRows, Item
 
 SLACK_S = 0.002  # containers round times to their ticks, of 1/600 s at the coarsest
 SUM_BYTES = 4 << 20  # of frames in float64 at a time: what a core's cache holds
@@ -60,7 +60,7 @@ class FrameTensors:
         rate_V = torch.where(duration_V > 0, frames_V / duration_V.clamp(min=1e-9), 0.0)
         key_N = first_V.repeat_interleave(frames_V) + passed_N * rate_V.repeat_interleave(frames_V)
         tensors = (times_s_N, first_V, frames_V, duration_V, key_N.cummax(dim=0).values)
-        return cls(frame_rows(table.features_ND, device), *(tensor.to(device) for tensor in tensors))
+        return cls(FrameRows.of(table.features_ND, device), *(tensor.to(device) for tensor in tensors))
 
     @property
     def device(self) -> torch.device:
