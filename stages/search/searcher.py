@@ -1,7 +1,7 @@
 """Search: the nearest videos, or moments, of an index; exact bookkeeping of what may be found and how it is shown.
 
 Nothing here needs torch: a query by the id of an indexed video is answered from the index alone. What needs the
-networks comes through :class:`Embedding`, which is opened when it is first asked.
+networks comes through :class:`.embedding.QueryEmbedding`, which is opened when it is first asked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from ..vectors.normalize import l2_normalize
 from ..vectors.vector_index import Items, VectorIndex
 from .queries import Asked, GivenVector, ImageFile, IndexedVideo, Names, Phrase, Query
 from .rerank import TOP, changes, rerank
+
+if TYPE_CHECKING:
+    from .embedding import QueryEmbedding
 
 FEW_HIDDEN = 256  # rows that may not be found and are cheaper to ask for and drop than to hide from FAISS
 FAINT = 1e-4  # length of the mean of unit vectors, below which it is rounding
@@ -89,25 +92,12 @@ class Ranking:
     distance_K: Float32 | None = None  # of the sequences of the first ones, where they were re-ranked
 
 
-class Embedding(Protocol):
-    """What makes vectors of queries, by the road that the indexed videos took."""
-
-    def vector(self, query: Query) -> Float32:
-        """Unit vector (E,), not centred."""
-
-    def sequence(self, query: Query, steps: int) -> Float32:
-        """Unit vectors (S, E), not centred."""
-
-    def stored_sequences(self, places: Sequence[tuple[str, Span | None]], steps: int) -> Float32:
-        """Unit vectors (N, S, E) of indexed videos, or spans of them, not centred."""
-
-
 @dataclass(frozen=True)
 class Searcher:
     """An index that is ready to be asked."""
 
     index: VectorIndex  # to search
-    open_embedding: Callable[[], Embedding]  # called when the first query needs it
+    open_embedding: Callable[[], QueryEmbedding]  # called when the first query needs it
 
     @cached_property
     def names(self) -> Names:
@@ -115,7 +105,7 @@ class Searcher:
         return Names(str(video["id"]) for video in self.index.items.videos)
 
     @cached_property
-    def embedding(self) -> Embedding:
+    def embedding(self) -> QueryEmbedding:
         """What makes vectors of queries, opened when it is first asked for."""
         return self.open_embedding()
 
