@@ -6,9 +6,10 @@ import json
 import math
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..data.errors import StoreError
 from .atomic import write_bytes
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..data.arrays import Float32, Int64
 
+Read = TypeVar("Read")
 _META = "mofore"
 _NUMBERED = "resume-{:09d}.safetensors"
 
@@ -93,22 +95,19 @@ def save_numbered(
 
 def load_latest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The latest checkpoint that can be read; None if there is none."""
-    for path in numbered(folder):
-        try:
-            return load_checkpoint(path)
-        except StoreError:
-            continue
-    return None
+    return _latest(folder, load_checkpoint)
 
 
 def latest_step(folder: Path) -> int:
     """Step of the latest checkpoint that can be read, without torch; 0 if there is none."""
+    return _latest(folder, lambda path: int(read_meta(path)["step"])) or 0
+
+
+def _latest(folder: Path, read: Callable[[Path], Read]) -> Read | None:
     for path in numbered(folder):
-        try:
-            return int(read_meta(path)["step"])
-        except StoreError:
-            continue
-    return 0
+        with suppress(StoreError):
+            return read(path)
+    return None
 
 
 def numbered(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from ...cache.checkpoint import remove_numbered
 from ...cache.fingerprint import KEY_LENGTH, digest
 from ...cache.ledger import StageRecord
 from ...data.errors import UsageError
@@ -64,7 +65,7 @@ def run_finetune(work: Work) -> Made:
     snapshot, ids = work.snapshot, work.snapshot.train_ids()
     snapshot.refuse_unseen(len(ids))
     if work.asked.force:
-        finetune.forget_checkpoint(work.folder)
+        remove_numbered(work.folder)
     encoder = snapshot.open_store().encoder() or {}
     by_id = {video.id: video for video in snapshot.videos(ids)}
     inputs = finetune.FinetuneInputs(
@@ -82,9 +83,7 @@ def run_finetune(work: Work) -> Made:
 
 
 def _finish(work: Work) -> None:
-    from ...stages.finetune.stage import forget_checkpoint
-
-    forget_checkpoint(work.folder)
+    remove_numbered(work.folder)
     work.progress.note(how_to_use(work.snapshot, work.chosen.fingerprint or ""))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ...cache.atomic import write_json
-from ...cache.checkpoint import remove_numbered, save_checkpoint
+from ...cache.checkpoint import save_checkpoint
 from ...cache.store import FrameTable
 from ...data.errors import ConfigError, StageError
 from ...data.progress import Progress
@@ -127,11 +127,6 @@ def run(
         raise StageError(f"no video could be read: {next(iter(source.failed.items()))}")
     _publish(inputs, encoder, tuning, _rates(settings, blocks))
     return FinetuneResult(steps_run, tuning.videos, source.failed, tuning.first, tuning.last, rate)
-
-
-def forget_checkpoint(folder: Path) -> None:
-    """Delete what a run would resume from."""
-    remove_numbered(folder)
 
 
 def _source(
