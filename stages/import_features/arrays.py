@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,11 @@ from .options import Reading, shown
 KINDS = "float16, float32 or float64"
 CROPS = (5, 10)  # of one frame, as they are usually taken
 TIME_LAST = "if they are features by frames, say so with `--axis time-last`"
+
+
+def unreadable(path: Path, error: Exception) -> FeaturesError:
+    """The complaint of a file that is damaged, or of another kind than its name says."""
+    return FeaturesError(f"'{path}' cannot be read ({shown(error)}): is it whole, and of the kind that its name says?")
 
 
 class Table(Protocol):

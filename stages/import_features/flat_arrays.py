@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.errors import FeaturesError
-from .arrays import Table
+from .arrays import Table, unreadable
 from .options import shown
-from .unreadable import DAMAGE, unreadable
+
+# What reading a file that is damaged ends in.
+DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 @contextmanager

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.errors import FeaturesError
-from .arrays import Table
+from .arrays import Table, unreadable
 from .options import shown
-from .unreadable import unreadable
 
 ERRORS = (OSError, ValueError, RuntimeError, KeyError)
 DEEPEST = 16  # virtual datasets of virtual datasets
