@@ -32,7 +32,7 @@ from ..run import remember
 from ..snapshot import observe
 from ..store_key import store_key
 from ..workspace import Workspace
-from .init import Values, say_catalog, splits_folder, tables_of, with_overrides
+from .init import Values, described_by, say_catalog, with_overrides
 
 if TYPE_CHECKING:
     from ...stages.import_features.source import FeatureSource
@@ -73,11 +73,8 @@ class ImportRequest:
             ConfigError: if an override names another backbone, or has no section, key and value.
         """
         backbone = f"import:{self.name}"
-        values: Values = {"extract": {"backbone": backbone}}
-        if self.splits is not None:
-            values["data"] = {"lists": splits_folder(workspace, self.splits)}
-        if self.tables:
-            values.setdefault("data", {})["table"] = tables_of(workspace, self.tables)
+        data = described_by(workspace, self.splits, self.tables)
+        values: Values = {"extract": {"backbone": backbone}, **({"data": data} if data else {})}
         asked = with_overrides(values, self.overrides)["extract"]["backbone"]
         if asked != backbone:
             raise ConfigError(f"--set extract.backbone={asked}: it is {backbone}; see --name")

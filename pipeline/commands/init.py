@@ -47,16 +47,11 @@ class NewWorkspace:
             ConfigError: if an override has no section, key and value.
         """
         roots = [workspace.shorten(each) for each in self.videos]
-        values: Values = {"data": {"root": roots[0] if len(roots) == 1 else roots}, "extract": {}}
-        if self.splits is not None:
-            values["data"]["lists"] = splits_folder(workspace, self.splits)
-        if self.tables:
-            values["data"]["table"] = tables_of(workspace, self.tables)
-        if self.backbone is not None:
-            values["extract"]["backbone"] = self.backbone
-        if self.weights is not None:
-            values["extract"]["weights"] = workspace.shorten(self.weights)
-        return with_overrides(values, self.overrides)
+        data = {"root": roots[0] if len(roots) == 1 else roots, **described_by(workspace, self.splits, self.tables)}
+        weights = None if self.weights is None else workspace.shorten(self.weights)
+        extract = {"backbone": self.backbone, "weights": weights}
+        given = {name: value for name, value in extract.items() if value is not None}
+        return with_overrides({"data": data, "extract": given}, self.overrides)
 
 
 def init_workspace(
@@ -139,12 +134,20 @@ def _quoted(label: str) -> str:
     return f"'{label}'" if "," in label or ";" in label else label
 
 
-def splits_folder(workspace: Workspace, splits: Path) -> str:
-    """The folder of UCF101's lists, for the settings.
+def described_by(workspace: Workspace, splits: Path | None, tables: Sequence[Path]) -> dict[str, Any]:
+    """The folder of UCF101's lists and the paths of tables, where they are given, for the settings.
 
     Raises:
-        CatalogError: if it is none.
+        CatalogError: if one is not there, or is none.
     """
+    lists = {} if splits is None else {"lists": _splits_folder(workspace, splits)}
+    absent = next((table for table in tables if not table.exists()), None)
+    if absent is not None:
+        raise CatalogError(f"--table '{absent}' does not exist: give a file (CSV, TSV, JSON), or a folder of lists")
+    return {**lists, "table": [workspace.shorten(table) for table in tables]} if tables else lists
+
+
+def _splits_folder(workspace: Workspace, splits: Path) -> str:
     if not splits.is_dir() or not any(has_lists(splits, number) for number in (1, 2, 3)):
         what = "does not exist" if not splits.exists() else "holds no trainlist01.txt and testlist01.txt"
         raise CatalogError(
@@ -152,18 +155,6 @@ def splits_folder(workspace: Workspace, splits: Path) -> str:
             "Something-Something V2, Diving48 or ActivityNet ship are given with --table"
         )
     return workspace.shorten(splits)
-
-
-def tables_of(workspace: Workspace, tables: Sequence[Path]) -> list[str]:
-    """Paths of tables, for the settings.
-
-    Raises:
-        CatalogError: if one is not there.
-    """
-    absent = next((table for table in tables if not table.exists()), None)
-    if absent is not None:
-        raise CatalogError(f"--table '{absent}' does not exist: give a file (CSV, TSV, JSON), or a folder of lists")
-    return [workspace.shorten(table) for table in tables]
 
 
 def with_overrides(values: Values, overrides: tuple[str, ...]) -> Values:
