@@ -91,22 +91,17 @@ def _together(roots: Sequence[Path], settings: DataSettings, exclusions: Exclusi
             for video in found.videos
         ]
         notes += found.notes
-    videos, again = _once_each(videos)
+    # Each real file the first time that it comes: twice, it could be on both sides.
+    kept: dict[str, Video] = {}
+    again = [video.id for video in videos if kept.setdefault(os.path.realpath(video.file), video) is not video]
     if again:
         notes.append(told("in data.root more than once (folders within one another, links), so taken once", again))
-    videos.sort(key=lambda video: video.id)
+    videos = sorted(kept.values(), key=lambda video: video.id)
     for one, other in pairwise(videos):
         if one.id == other.id:
             raise CatalogError(f"'{one.file}' and '{other.file}' would have the same id '{one.id}': name them apart")
     root = roots[0] if len(roots) == 1 else Path(os.path.commonpath(roots))
     return Catalog(root, tuple(videos), settings.layout, notes=tuple(notes))
-
-
-def _once_each(videos: Sequence[Video]) -> tuple[list[Video], list[str]]:
-    """Each real file the first time that it comes, and ids of the others: twice, it could be on both sides."""
-    kept: dict[str, Video] = {}
-    again = [video.id for video in videos if kept.setdefault(os.path.realpath(video.file), video) is not video]
-    return [*kept.values()], again
 
 
 def _is_list(root: Path) -> bool:

@@ -474,19 +474,14 @@ def _open(workdir: Path, overrides: tuple[str, ...]) -> Run:
     return Run(workspace, load_config(workspace.config, overrides), progress=True)
 
 
-def _prices(workspace: Workspace) -> list[dict[str, Any]]:
-    """What the latest indexes cost."""
-    latest = Ledger.open(workspace.ledger).latest("index")
-    paths = [path for path in latest.outputs if path.endswith("/price.json")] if latest else []
-    return [json.loads((workspace.root / path).read_text()) for path in paths]
-
-
 def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = True) -> None:
     """Show the metrics if they are new, then what could not be read."""
     if show and "evaluate" in outcome.ran:
         console.show_metrics(Metrics.from_json(json.loads(workspace.metrics.read_text())))
     if show and "index" in outcome.ran:
-        console.show_prices(_prices(workspace))
+        latest = Ledger.open(workspace.ledger).latest("index")
+        prices = [path for path in latest.outputs if path.endswith("/price.json")] if latest else []
+        console.show_prices([json.loads((workspace.root / path).read_text()) for path in prices])
     console.show_failures(outcome.failures)
     if any(not failure.is_no_video for failure in outcome.failures):
         raise click.exceptions.Exit(UNREADABLE)

@@ -25,7 +25,6 @@ from ...cache.ledger import UNTRUSTED, Ledger, StageRecord
 from ...cache.lock import exclusive
 from ...data.errors import StoreError
 from ...data.progress import Progress, under_way
-from ...data.types import FileState
 from ..workspace import Workspace
 
 if TYPE_CHECKING:
@@ -203,10 +202,10 @@ def _check_outputs(check: _Check, record: StageRecord) -> None:
     wrong = {}
     for path, recorded in record.outputs.items():
         check.progress.pulse()
-        complaint = _output_complaint(check.workspace.root / path, recorded)
-        if complaint:
-            wrong[path] = complaint
-            check.add(check.workspace.root / path, complaint)
+        file = check.workspace.root / path
+        if not file.is_file() or file_sha256(file) != recorded.sha256:
+            wrong[path] = "its content is not what was written" if file.is_file() else GONE
+            check.add(file, wrong[path])
     check.findings.outputs += len(record.outputs)
     if not wrong:
         return
@@ -214,9 +213,3 @@ def _check_outputs(check: _Check, record: StageRecord) -> None:
         check.ledger.drop_stage(record)  # deleted by someone, and not missed by the settings of today, perhaps
     elif any(record.outputs[path].size != UNTRUSTED for path in wrong):
         check.ledger.distrust(record, wrong)
-
-
-def _output_complaint(path: Path, recorded: FileState) -> str:
-    if not path.is_file():
-        return GONE
-    return "" if file_sha256(path) == recorded.sha256 else "its content is not what was written"

@@ -17,7 +17,7 @@ from ...data.progress import Progress, under_way
 from ...data.settings import ExtractSettings
 from ..decode.source import read_video
 from ..decode.worker import Reader
-from ..machine.device import Place, pick_device, pick_places
+from ..machine.device import pick_device, pick_places
 from .many_devices import extract_in_parts
 from .one_device import ExtractInputs, ExtractJob, extract_on
 from .segment_ends import overrun_note
@@ -70,7 +70,9 @@ def run(
 def _extract(job: ExtractJob, ledger: Ledger, progress: Progress) -> ExtractResult:
     """Begin here, and share the rest out once it is known to take long."""
     settings, inputs = job.settings, job.inputs
-    places = _worthwhile(pick_places(settings.device, settings.processes), inputs)
+    # As many places as have something to do until the end: a video is never divided.
+    most = inputs.bytes() // max([1, *(video.size for video in inputs.videos)])
+    places = pick_places(settings.device, settings.processes)[: max(1, most)]
 
     def is_long(seconds: float) -> bool:
         return len(places) > 1 and seconds > SHARING_REPAYS_S
@@ -90,9 +92,3 @@ def _held(shards: tuple[str, ...], store: FeatureStore, ledger: Ledger) -> set[s
     """Videos whose features are in some shards."""
     known = ledger.shards.get(store.key, {})
     return {video.id for name in shards if name in known for video in known[name].videos}
-
-
-def _worthwhile(places: list[Place], inputs: ExtractInputs) -> list[Place]:
-    """As many places as have something to do until the end: a video is never divided."""
-    largest = max((video.size for video in inputs.videos), default=0)
-    return places[: max(1, inputs.bytes() // max(largest, 1))]
