@@ -23,7 +23,7 @@ from .device import Place, on_gpu, to_cpu, to_gpu
 from .exact import Propose, core, is_exact, selects
 from .faiss_library import faiss
 from .kinds import Limits, choose
-from .tuning import QUERIES, Trial, Tuned, held_out, tune
+from .tuning import QUERIES, Trial, held_out, tune
 
 BLOCK_ROWS = 65_536
 POINTS_PER_LIST = 64
@@ -150,14 +150,10 @@ def training_rows(count: int, lists: int, seed: int) -> Int64:
 def tuned(index: Any, propose: Propose, vectors_NE: Float32, settings: IndexSettings) -> tuple[Mapping[str, int], str]:
     """Parameters of the search that reach the wished agreement, and a line about it."""
     trial = Trial.of(vectors_NE, held_out(len(vectors_NE), settings.seed))
-    found = tune(index, propose, vectors_NE, trial, settings.recall)
-    return found.search, _said(found, settings.recall)
-
-
-def _said(found: Tuned, recall: float) -> str:
-    how = ", ".join(f"{name} = {value}" for name, value in found.search.items()) or "nothing to tune"
-    met = f"(wished: {recall:g})" if found.agreement >= recall else f"and no more (wished: {recall:g})"
-    return f"{how}: agreement {found.agreement:.3f} at 10 {met}"
+    search, agreement = tune(index, propose, vectors_NE, trial, settings.recall)
+    how = ", ".join(f"{name} = {value}" for name, value in search.items()) or "nothing to tune"
+    more = "" if agreement >= settings.recall else "and no more "
+    return search, f"{how}: agreement {agreement:.3f} at 10 {more}(wished: {settings.recall:g})"
 
 
 def _made(factory: str, width: int) -> Any:

@@ -54,14 +54,6 @@ class Trial:
         return {str(k): 1.0 if found is None else round(self.agreement(found, k), 4) for k in RANKS}
 
 
-@dataclass(frozen=True, slots=True)
-class Tuned:
-    """Parameters of a search, and the agreement at 10 that they reached on the trial."""
-
-    search: Mapping[str, int]
-    agreement: float
-
-
 def held_out(count: int, seed: int) -> Int64:
     """Rows to try an index with; :func:`.build.training_rows` are others, where there are enough."""
     return np.sort(np.random.default_rng(seed).permutation(count)[:QUERIES])
@@ -94,8 +86,10 @@ def candidates(k: int, search: Mapping[str, int], count: int) -> int:
     return min(max(k, TUNED_AT + 1 if factor > 1 else 1) * factor, count)
 
 
-def tune(index: Any, propose: Propose, vectors_NE: Float32, trial: Trial, recall: float) -> Tuned:
-    """The cheapest parameters that reach ``recall`` at 10, or the best there are.
+def tune(
+    index: Any, propose: Propose, vectors_NE: Float32, trial: Trial, recall: float
+) -> tuple[dict[str, int], float]:
+    """The cheapest parameters that reach ``recall`` at 10, or the best there are, and what they reach on the trial.
 
     Args:
         index: FAISS's; it is left with these parameters.
@@ -118,7 +112,7 @@ def tune(index: Any, propose: Propose, vectors_NE: Float32, trial: Trial, recall
     if lossy:
         enough = smallest(1, MOST_FACTOR, lambda value: reached(**search, k_factor=value) >= recall)
         search["k_factor"] = enough or MOST_FACTOR
-    return Tuned(search, reached(**search))
+    return search, reached(**search)
 
 
 def smallest(low: int, high: int, reaches: Callable[[int], bool]) -> int | None:
