@@ -24,6 +24,7 @@ from .config import load_config
 from .road import OPTIONAL, ROAD
 from .run import Outcome
 from .run_folder import Run
+from .show.metric_tables import price_table
 from .stage import Stage
 from .workspace import Workspace
 
@@ -481,7 +482,8 @@ def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = True) -> Non
     if show and "index" in outcome.ran:
         latest = Ledger.open(workspace.ledger).latest("index")
         prices = [path for path in latest.outputs if path.endswith("/price.json")] if latest else []
-        console.show_prices([json.loads((workspace.root / path).read_text()) for path in prices])
+        if prices:
+            console.show_tables([price_table([json.loads((workspace.root / path).read_text()) for path in prices])])
     console.show_failures(outcome.failures)
     if any(not failure.is_no_video for failure in outcome.failures):
         raise click.exceptions.Exit(UNREADABLE)

@@ -25,7 +25,7 @@ from ..data.metrics import Metrics
 from ..data.progress import Stoppable
 from ..data.types import Failure
 from ..data.wording import counted, size_text
-from .show.metric_tables import metric_tables, price_table
+from .show.metric_tables import metric_tables
 from .show.table_layout import TableText, fitted
 from .stage import StagePlan
 
@@ -200,12 +200,6 @@ def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
 def show_metrics(metrics: Metrics) -> None:
     """The metrics of an index, each beside its baselines."""
     show_tables(metric_tables(metrics))
-
-
-def show_prices(prices: Sequence[Mapping[str, Any]]) -> None:
-    """What the indexes cost."""
-    if prices:
-        show_tables([price_table(prices)])
 
 
 def show_tables(tables: Sequence[TableText]) -> None:

@@ -21,7 +21,7 @@ from ..data.splits import all_splits, make_split
 from ..data.types import Failure, FileState, Split, Video
 from ..data.weight_index import weight_files
 from ..data.wording import counted
-from .catalogs import imported, lists_folder
+from .catalogs import lists_folder
 from .config import Config
 from .recorded import seen_or_recorded
 from .store_key import store_key
@@ -136,15 +136,6 @@ class Snapshot:
                 f"{counted(count, 'video')} would be read, but {self.catalog.unseen} is not there: mount the disk, "
                 "bring the folder back, or set data.root to where the videos are now"
             )
-
-    def import_command(self) -> str:
-        """The command that brings imported features again."""
-        return imported(self.workspace, self.config).command(self.workspace.root)
-
-    def shown_metrics(self) -> str | None:
-        """sha256 of ``metrics.json``, or None where there is none."""
-        path = self.workspace.metrics
-        return file_state(path).sha256 if path.exists() else None
 
 
 def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catalog | None = None) -> Snapshot:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...cache.atomic import write_bytes
-from ...cache.fingerprint import digest
+from ...cache.fingerprint import digest, file_state
 from ...cache.ledger import StageRecord
 from ...data.wording import counted
 from ...stages import versions
@@ -70,7 +70,9 @@ def _inputs(snapshot: Snapshot, plan: Plan) -> str:
 def _elsewhere(snapshot: Snapshot, record: StageRecord) -> Reason | None:
     """``metrics.json`` of the work folder may still show another run's figures."""
     path = next(path for path in record.outputs if path.endswith(f"/{METRICS}"))
-    return None if snapshot.shown_metrics() == record.outputs[path].sha256 else ResultElsewhere(path)
+    shown = snapshot.workspace.metrics
+    same = shown.exists() and file_state(shown).sha256 == record.outputs[path].sha256
+    return None if same else ResultElsewhere(path)
 
 
 def _show(work: Work) -> None:

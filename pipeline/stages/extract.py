@@ -11,6 +11,7 @@ from ...data.short_videos import ShortVideos
 from ...data.wording import counted
 from ...stages import versions
 from .. import reasons as because
+from ..catalogs import imported
 from ..snapshot import Snapshot
 from ..stage import Action, Asked, Made, Plan, Stage, StagePlan, Work, difference
 
@@ -58,7 +59,8 @@ def _lost(snapshot: Snapshot) -> tuple[because.Reason, ...]:
         return ()
     broken = (*snapshot.damaged, *snapshot.lost)
     missing = (because.OutputMissing(broken),) if broken else ()
-    return (*missing, because.ImportLost(len(snapshot.todo), snapshot.import_command()))
+    record = imported(snapshot.workspace, snapshot.config)
+    return (*missing, because.ImportLost(len(snapshot.todo), record.command(snapshot.workspace.root)))
 
 
 def _reasons(snapshot: Snapshot, asked: Asked) -> tuple[because.Reason, ...]:
