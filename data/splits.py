@@ -80,11 +80,6 @@ def all_splits(
     return found
 
 
-def official_split(videos: Sequence[Video], lists: Path, number: int) -> Split:
-    """UCF101's official split ``number`` (1 to 3); see :func:`.official_lists.official_division`."""
-    return by_division(videos, official_division(videos, lists, number))
-
-
 def by_division(videos: Sequence[Video], division: Division, queries: str = "auto") -> Split:
     """The split of a division: its training side, and the side that asks.
 

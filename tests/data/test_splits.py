@@ -4,7 +4,7 @@ import pytest
 
 from mofore.data.errors import CatalogError, ConfigError
 from mofore.data.settings import DataSettings
-from mofore.data.splits import group_split, make_split, official_split, random_split
+from mofore.data.splits import group_split, make_split, random_split
 from mofore.data.types import Video
 
 
@@ -24,7 +24,7 @@ def lists(tmp_path: Path) -> Path:
 
 def test_official_lists_are_read_through_their_crlf(lists: Path) -> None:
     videos = [video("YoYo/v_YoYo_g08_c01.avi"), video("YoYo/v_YoYo_g01_c02.avi"), video("YoYo/v_YoYo_g99_c01.avi")]
-    split = official_split(videos, lists, 1)
+    split = make_split(videos, DataSettings(split="official1"), lists)
     assert split.train == {"YoYo/v_YoYo_g08_c01.avi"}
     assert split.test == {"YoYo/v_YoYo_g01_c02.avi"}
     assert split.role("YoYo/v_YoYo_g99_c01.avi") == "unassigned"
@@ -32,26 +32,26 @@ def test_official_lists_are_read_through_their_crlf(lists: Path) -> None:
 
 def test_names_without_folder_and_suffix_are_found_in_the_lists(lists: Path) -> None:
     videos = [video(name) for name in ("v_YoYo_g08_c01", "v_handstandpushups_g08_c01", "v_YoYo_g01_c01.avi")]
-    split = official_split(videos, lists, 1)
+    split = make_split(videos, DataSettings(split="official1"), lists)
     assert split.train == {"v_YoYo_g08_c01", "v_handstandpushups_g08_c01"}
     assert split.test == {"v_YoYo_g01_c01.avi"}
 
 
 def test_official_lists_match_copies_of_other_suffix_case_and_folder(lists: Path) -> None:
     videos = [video("flat_v/v_yoyo_g01_c01.mp4"), video("x/HandstandPushups/v_HandstandPushups_g08_c01.webm")]
-    split = official_split(videos, lists, 1)
+    split = make_split(videos, DataSettings(split="official1"), lists)
     assert split.test == {"flat_v/v_yoyo_g01_c01.mp4"}
     assert split.train == {"x/HandstandPushups/v_HandstandPushups_g08_c01.webm"}
 
 
 def test_lists_of_another_data_set_are_refused(lists: Path) -> None:
     with pytest.raises(CatalogError, match=r"none of the 1 videos .* 'cats/a.avi'"):
-        official_split([video("cats/a.avi")], lists, 1)
+        make_split([video("cats/a.avi")], DataSettings(split="official1"), lists)
 
 
 def test_a_missing_list_is_named(lists: Path) -> None:
     with pytest.raises(CatalogError, match=r"trainlist02.txt.*No such file"):
-        official_split([video("YoYo/v_YoYo_g08_c01.avi")], lists, 2)
+        make_split([video("YoYo/v_YoYo_g08_c01.avi")], DataSettings(split="official2"), lists)
 
 
 def test_an_official_split_without_lists_says_where_to_name_them() -> None:
@@ -142,18 +142,18 @@ def test_lists_with_spaces_byte_marks_and_other_encodings(tmp_path: Path) -> Non
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252"):
         (tmp_path / "trainlist01.txt").write_bytes(train.encode(encoding))
         (tmp_path / "testlist01.txt").write_bytes(test.encode(encoding))
-        split = official_split(videos, tmp_path, 1)
+        split = make_split(videos, DataSettings(split="official1"), tmp_path)
         assert split.train == {"Tai Chi/001.mp4", "YoYo/002.mp4", "Caf\xe9/1.mp4"}
         assert split.test == {"Tai Chi/002.mp4", "YoYo/001.mp4"}
     (tmp_path / "trainlist01.txt").write_bytes(train.encode("cp1252"))
     with pytest.raises(CatalogError, match=r"trainlist01.txt' is not UTF-8 \(byte 38\)"):
-        official_split(videos[:4], tmp_path, 1)
+        make_split(videos[:4], DataSettings(split="official1"), tmp_path)
 
 
 def test_videos_of_both_lists_are_on_no_side(tmp_path: Path) -> None:
     (tmp_path / "trainlist01.txt").write_text("A/1.mp4\nA/2.mp4\n")
     (tmp_path / "testlist01.txt").write_text("A/2.mp4\nA/3.mp4\n")
-    split = official_split([video("A/1.mp4"), video("A/2.mp4")], tmp_path, 1)
+    split = make_split([video("A/1.mp4"), video("A/2.mp4")], DataSettings(split="official1"), tmp_path)
     assert (split.train, split.test, split.role("A/2.mp4")) == ({"A/1.mp4"}, frozenset(), "unassigned")
     assert split.notes == (
         "in the training list and in the test list, so on no side: 1 ('A/2.mp4')",

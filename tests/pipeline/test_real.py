@@ -12,7 +12,8 @@ import pytest
 from click.testing import Result
 
 from mofore.data.decode import decode
-from mofore.data.splits import official_split
+from mofore.data.settings import DataSettings
+from mofore.data.splits import make_split
 from mofore.data.types import Video
 from mofore.stages.evaluate.retrieval import retrieval_metrics
 from mofore.stages.vectors.normalize import center, l2_normalize
@@ -37,7 +38,7 @@ def test_the_official_lists_divide_the_whole_data_set(shared: Path, number: int,
         line.split()[0] for path in lists.glob("*list01.txt") for line in path.read_text().splitlines() if line.strip()
     }
     videos = [Video(name, name.split("/")[0], None, 1, 1) for name in sorted(names)]
-    split = official_split(videos, lists, number)
+    split = make_split(videos, DataSettings(split=f"official{number}"), lists)
     assert len(videos) == 13_320
     assert (len(split.train), len(split.test)) == (train, test)
 
@@ -51,9 +52,9 @@ def test_raw_features_score_what_was_measured_independently(shared: Path) -> Non
     means = l2_normalize(np.stack([features[a:b].mean(axis=0) for a, b in pairwise(starts)]))
     labels = [name.split("_")[1] for name in (Path(i).stem for i in ids)]
     videos = [Video(f"{label}/{Path(i).stem}.avi", label, None, 1, 1) for label, i in zip(labels, ids, strict=True)]
-    rows = []
+    lists, rows = shared / "data" / "ucf101-mini" / "splits", []
     for number in (1, 2, 3):
-        split = official_split(videos, shared / "data" / "ucf101-mini" / "splits", number)
+        split = make_split(videos, DataSettings(split=f"official{number}"), lists)
         gallery = [n for n, video in enumerate(videos) if video.id in split.train]
         queries = [n for n, video in enumerate(videos) if video.id in split.test]
         moved = center(means, means[gallery].mean(axis=0))
