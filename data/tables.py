@@ -167,7 +167,7 @@ def records_of(path: Path) -> tuple[list[dict[str, Any]], bool]:
         raise CatalogError(f"the table '{path}' is empty")
     # The first of tab, comma and semicolon that the first line has; none for spaces.
     delimiter = "\t" if path.suffix.lower() == ".tsv" else next((each for each in "\t,;" if each in lines[0]), "")
-    if _is_video(_first_cell(lines[0], delimiter)) or _are_pairs(lines, delimiter):
+    if _is_video(_cells(lines[0], delimiter)[0]) or _are_pairs(lines, delimiter):
         pairs = [_pair(path, line, delimiter) for line in lines]
         return [dict(zip(("video", "label"), pair, strict=True)) for pair in pairs], False
     try:
@@ -191,10 +191,6 @@ def _cells(line: str, delimiter: str) -> list[str]:
     """What is between separators; of spaces, the last one separates."""
     cells = next(csv.reader([line], delimiter=delimiter)) if delimiter else line.strip().rsplit(" ", 1)
     return [cell.strip() for cell in cells]
-
-
-def _first_cell(line: str, delimiter: str) -> str:
-    return next(csv.reader([line], delimiter=delimiter))[0] if delimiter else line.rpartition(" ")[0] or line
 
 
 def _is_video(cell: str) -> bool:
