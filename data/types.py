@@ -52,31 +52,19 @@ def recording_of(label: str | None, group: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A video of the catalog: a file, or a folder of frame images.
+    """A video of the catalog: a file, or a folder of frame images."""
 
-    Attributes:
-        id: path relative to the data folder, with forward slashes; unique, and stable when the folder moves.
-        label: class, or None where nothing names one; of several, the first.
-        group: recording the clip was cut from ("g07"), or None. Clips of one group share their scene.
-        size: bytes, of a folder those of its frame images.
-        mtime_ns: time of the last change, in nanoseconds since the epoch.
-        images: of a folder of frame images whose names were prescribed (``data.images``), their pattern; else empty.
-        more_labels: its other classes, where it has several.
-        file: where it is, relative to the data folder or absolute, if that is not what ``id`` says.
-        span: the part of the file that it is; None for all of it.
-        metadata: what else a table says of it, as (column, value).
-    """
-
-    id: str
-    label: str | None
-    group: str | None
-    size: int
-    mtime_ns: int
+    id: str  # path relative to the data folder, with forward slashes; unique, and stable when the folder moves
+    label: str | None  # class, or None where nothing names one; of several, the first
+    group: str | None  # recording the clip was cut from ("g07"), or None. Clips of one group share their scene.
+    size: int  # bytes, of a folder those of its frame images
+    mtime_ns: int  # time of the last change, in nanoseconds since the epoch
+    # of a folder of frame images whose names were prescribed (``data.images``), their pattern; else empty
     images: str = ""
-    more_labels: tuple[str, ...] = ()
-    file: str = ""
-    span: Span | None = None
-    metadata: tuple[tuple[str, str], ...] = ()
+    more_labels: tuple[str, ...] = ()  # its other classes, where it has several
+    file: str = ""  # where it is, relative to the data folder or absolute, if that is not what ``id`` says
+    span: Span | None = None  # the part of the file that it is; None for all of it
+    metadata: tuple[tuple[str, str], ...] = ()  # what else a table says of it, as (column, value)
 
     @property
     def labels(self) -> tuple[str, ...]:

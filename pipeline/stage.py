@@ -25,29 +25,17 @@ Action = Literal["skip", "run", "partial"]
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """What happens to one stage.
+    """What happens to one stage."""
 
-    Attributes:
-        stage: its name.
-        action: "skip", "run", or "partial" (part of the work is done already).
-        reasons: why it runs; empty for "skip".
-        todo: videos or steps that are left to do.
-        unit: of ``todo``.
-        config: the settings that decide the output.
-        upstream: fingerprint of what it reads; None while a stage above has yet to make it.
-        fingerprint: of the output; None likewise.
-        summary: what is there, for "skip".
-    """
-
-    stage: str
-    action: Action
-    reasons: tuple[because.Reason, ...]
-    todo: int
-    unit: str
-    config: dict[str, Any]
-    upstream: str | None
-    fingerprint: str | None
-    summary: str = ""
+    stage: str  # its name
+    action: Action  # "skip", "run", or "partial" (part of the work is done already)
+    reasons: tuple[because.Reason, ...]  # why it runs; empty for "skip"
+    todo: int  # videos or steps that are left to do
+    unit: str  # of ``todo``
+    config: dict[str, Any]  # the settings that decide the output
+    upstream: str | None  # fingerprint of what it reads; None while a stage above has yet to make it
+    fingerprint: str | None  # of the output; None likewise
+    summary: str = ""  # what is there, for "skip"
 
     @property
     def key(self) -> str:
@@ -103,52 +91,33 @@ class Shortcut:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage: one record, from which planning, running, status and its command follow.
+    """A stage: one record, from which planning, running, status and its command follow."""
 
-    Attributes:
-        name: of the stage, its command, its folder and its section of ``mofore.toml``.
-        version: of its output; raised when the same settings and inputs give another result.
-        what: it makes, in one line; the help of its command.
-        needs: names of the stages whose output it reads, all of which stand before it.
-        config: the settings that decide its output, by key.
-        inputs: fingerprint of what it reads, once the stages above are up to date.
-        run: makes the output in ``Work.folder``.
-        files: patterns of all that may lie in its folders; `mofore gc` deletes nothing else.
-        unit: of its work.
-        amount: how much work it is, in ``unit``.
-        videos: ids of those that it reads.
-        summary: what is there once it is done, in one line.
-        waits: names of the stages above that have to run before its inputs are known.
-        described: whether it reads classes, recordings and sides of the videos.
-        resumes: whether a run that was cut off goes on from a checkpoint.
-        missing: why a finished output is not shown where users look for it; None if it is.
-        finish: called once the output is recorded.
-        shortcuts: options of its command that stand for settings.
-        retries: whether parts of its work that failed are tried again when that is asked for.
-        plan: decides what happens to it; another than :func:`plan_stage` where the work is no single output.
-    """
-
-    name: str
-    version: int
-    what: str
-    needs: tuple[str, ...]
-    config: Callable[[Snapshot], dict[str, Any]]
-    inputs: Callable[[Snapshot, Plan], str]
-    run: Callable[[Work], Made]
-    files: tuple[str, ...]
-    unit: str
-    amount: Callable[[Snapshot], int]
-    videos: Callable[[Snapshot], list[str]] = lambda snapshot: sorted(snapshot.stored)
+    name: str  # of the stage, its command, its folder and its section of ``mofore.toml``
+    version: int  # of its output; raised when the same settings and inputs give another result
+    what: str  # it makes, in one line; the help of its command
+    needs: tuple[str, ...]  # names of the stages whose output it reads, all of which stand before it
+    config: Callable[[Snapshot], dict[str, Any]]  # the settings that decide its output, by key
+    inputs: Callable[[Snapshot, Plan], str]  # fingerprint of what it reads, once the stages above are up to date
+    run: Callable[[Work], Made]  # makes the output in ``Work.folder``
+    files: tuple[str, ...]  # patterns of all that may lie in its folders; `mofore gc` deletes nothing else
+    unit: str  # of its work
+    amount: Callable[[Snapshot], int]  # how much work it is, in ``unit``
+    videos: Callable[[Snapshot], list[str]] = lambda snapshot: sorted(snapshot.stored)  # ids of those that it reads
+    # what is there once it is done, in one line
     summary: Callable[[Snapshot, StageRecord], str] = lambda _snapshot, _record: "done"
+    # names of the stages above that have to run before its inputs are known
     waits: Callable[[Snapshot, Plan], tuple[str, ...]] = lambda _snapshot, above: tuple(
         plan.stage for plan in above.values() if plan.action != "skip"
     )
-    described: bool = False
-    resumes: bool = False
+    described: bool = False  # whether it reads classes, recordings and sides of the videos
+    resumes: bool = False  # whether a run that was cut off goes on from a checkpoint
+    # why a finished output is not shown where users look for it; None if it is
     missing: Callable[[Snapshot, StageRecord], because.Reason | None] = lambda _snapshot, _record: None
-    finish: Callable[[Work], None] = lambda _work: None
-    shortcuts: tuple[Shortcut, ...] = ()
-    retries: bool = False
+    finish: Callable[[Work], None] = lambda _work: None  # called once the output is recorded
+    shortcuts: tuple[Shortcut, ...] = ()  # options of its command that stand for settings
+    retries: bool = False  # whether parts of its work that failed are tried again when that is asked for
+    # decides what happens to it; another than :func:`plan_stage` where the work is no single output
     plan: Callable[[Stage, Snapshot, Plan, Asked], StagePlan] = field(default=lambda *given: plan_stage(*given))
 
     def above(self, plan: Plan) -> Plan:
