@@ -245,8 +245,9 @@ class FitSettings(Settings):
     )
     aggregator: str = setting(
         "mean",
-        "clip to vector, eq. (5): mean (the paper's), mean_sd, attention, conv, gru, transformer (with true times)",
-        choices=("mean", "mean_sd", "attention", "conv", "gru", "transformer"),
+        "clip to vector, eq. (5): mean (the paper's), mean_sd, attention, conv, gru, transformer (with true times), "
+        "static_dynamic (the same with two summary tokens, as in LiFT)",
+        choices=("mean", "mean_sd", "attention", "conv", "gru", "transformer", "static_dynamic"),
     )
     projection: str = setting(
         "mlp",

@@ -122,10 +122,27 @@ class TimeTransformer(Aggregator):
 
     def forward(self, clips_BLD: Tensor, times_s_BL: Tensor) -> Tensor:
         """Attend over time; the summary token's output."""
-        tokens_BLW = self.into(clips_BLD) + time_positions(times_s_BL, self.width)
-        summary_B1W = self.summary.expand(len(tokens_BLW), 1, -1)
-        seen_BLW: Tensor = self.norm(self.layers(torch.cat([summary_B1W, tokens_BLW], dim=1)))
-        return seen_BLW[:, 0]
+        return self.summaries(clips_BLD, times_s_BL, self.summary[None])[:, 0]
+
+    def summaries(self, clips_BLD: Tensor, times_s_BL: Tensor, tokens_SW: Tensor) -> Tensor:
+        """Outputs (B, S, W) of so many summary tokens."""
+        frames_BLW = self.into(clips_BLD) + time_positions(times_s_BL, tokens_SW.shape[1])
+        tokens_BSW = tokens_SW.expand(len(frames_BLW), -1, -1)
+        seen_BNW: Tensor = self.norm(self.layers(torch.cat([tokens_BSW, frames_BLW], dim=1)))
+        return seen_BNW[:, : len(tokens_SW)]
+
+
+class StaticDynamic(TimeTransformer):
+    """The same with two summary tokens, for what stays and for what moves, side by side (LiFT, arXiv 2509.08502)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__(width, hidden)
+        self.width = 2 * hidden
+        self.dynamic = nn.Parameter(0.02 * torch.randn(hidden))
+
+    def forward(self, clips_BLD: Tensor, times_s_BL: Tensor) -> Tensor:
+        """Attend over time; the outputs of both tokens."""
+        return self.summaries(clips_BLD, times_s_BL, torch.stack([self.summary, self.dynamic])).flatten(1)
 
 
 def time_positions(times_s_BL: Tensor, width: int) -> Tensor:
@@ -153,5 +170,7 @@ def make_aggregator(width: int, settings: FitSettings) -> Aggregator:
             return Recurrent(width, hidden)
         case "transformer":
             return TimeTransformer(width, hidden)
+        case "static_dynamic":
+            return StaticDynamic(width, hidden)
         case other:  # settings check their choices
             raise AssertionError(other)

@@ -105,11 +105,15 @@ class Objective(ABC):
         figures: names of what :meth:`loss` returns, "loss" first; "pretext" is how well the task is done, in [0, 1]
             for a share of right answers, and up to 1 for a skill, 1 - error / error of a trivial answer.
         sees_frames: whether it needs the frames of a clip, and not their mean alone.
+        least_frames: the fewest that a clip must have.
         true_times: whether aggregators may see the true times of frames; false where these would give the answer away.
         written_out: whether it is the paper's (eq. 12), whose gradient is written out and needs no autograd.
 
     Args:
         settings: of the fit.
+
+    Raises:
+        ConfigError: if ``fit.clip_length`` is less than :attr:`least_frames`.
     """
 
     family: ClassVar[str]
@@ -119,10 +123,16 @@ class Objective(ABC):
     options: ClassVar[type[Settings]] = Options
     figures: ClassVar[tuple[str, ...]] = ("loss", "pretext")
     sees_frames: ClassVar[bool] = False
+    least_frames: ClassVar[int] = 1
     true_times: ClassVar[bool] = True
     written_out: ClassVar[bool] = False
 
     def __init__(self, settings: FitSettings) -> None:
+        if settings.clip_length < self.least_frames:
+            raise ConfigError(
+                f"fit.clip_length = {settings.clip_length}: the objective {settings.objective} needs clips of at least "
+                f"{self.least_frames} frames"
+            )
         self.settings, self.own = settings, make_options(type(self), settings.options)
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -65,6 +65,19 @@ class Draw:
         span_P = torch.clamp(span_P.to(extent_P.dtype).minimum(extent_P), min=1e-6 if _real(extent_P) else 1)
         start_P = self.uniform(len(extent_P)) * (extent_P - span_P + (0 if _real(extent_P) else 1))
         return Windows(start_P.to(extent_P.dtype), span_P)
+
+    def paces(self, among: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Of each video one of these stretches of a clip that fit in it.
+
+        Args:
+            among: ascending; the first is taken to fit everywhere.
+
+        Returns:
+            Which it is (P,), and how many fit (P,).
+        """
+        span_P = shortened(self.extent_P, self.settings.span, self.gaps.low).clamp(min=1e-9)
+        fit_P = (span_P[:, None] * torch.tensor(among) <= self.extent_P[:, None]).sum(dim=1).clamp(min=1)
+        return (self.uniform(len(fit_P)) * fit_P).long(), fit_P
 
     def rows(self, windows: Windows, length: int | None = None) -> Tensor:
         """Rows (P, L) of the frames of clips; ``length`` is ``fit.clip_length`` if it is not given."""

@@ -44,3 +44,8 @@ def cosine_distance(one_RE: Tensor, other_RE: Tensor) -> Tensor:
 def skill(error: Tensor, trivial: Tensor) -> Tensor:
     """1 - error / error of a trivial answer."""
     return 1.0 - error.detach() / trivial.detach().clamp_min(1e-12)
+
+
+def classified(logits_RC: Tensor, answer_R: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of a choice among C, and the share of right answers."""
+    return functional.cross_entropy(logits_RC, answer_R), accuracy(logits_RC, answer_R)

@@ -7,12 +7,11 @@ from itertools import combinations, permutations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ...data.section import setting
 from .contract import Objective, Options, Step
 from .draw import Draw, Drawn
-from .losses import accuracy
+from .losses import classified
 
 FRAMES = 4
 ORDERS = torch.tensor([order for order in permutations(range(FRAMES)) if order[0] < order[-1]])  # one of each reversal
@@ -36,6 +35,8 @@ class SortingHead(nn.Module):
 
     def forward(self, z_BKE: Tensor) -> Tensor:
         """Logits (B, 12) from embeddings (B, 4, E) of the frames as shown."""
+        z_BKE = z_BKE - z_BKE.mean(dim=1, keepdim=True)  # what the four share tells nothing of their order
+        z_BKE = z_BKE / (z_BKE.square().mean(dim=(1, 2), keepdim=True) + 1e-6).sqrt()
         pairs_BPE = torch.stack([z_BKE[:, list(pair)].flatten(1) for pair in self.pairs], dim=1)
         logits_BC: Tensor = self.out(torch.relu(self.pair(pairs_BPE)).flatten(1))
         return logits_BC
@@ -46,8 +47,11 @@ class Order(Objective):
 
     family = "order"
     source = "OPN, Lee et al. 2017, arXiv 1708.01246, section 3"
-    differences = "cached features of short clips in place of image patches; no choice of frames by optical flow"
-    defaults = {"neighbours": 0, "predictor": "none", "clip_length": 2}
+    differences = (
+        "cached features of short clips in place of image patches; no choice of frames by optical flow; the four "
+        "embeddings are standardised together"
+    )
+    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0, "clip_length": 2}
     options = OrderOptions
 
     def draw(self, draw: Draw) -> Drawn:
@@ -66,8 +70,7 @@ class Order(Objective):
 
     def loss(self, step: Step) -> tuple[Tensor, ...]:
         """Cross-entropy over the twelve orders."""
-        logits_BC, label_B = step.heads(step.student()), step.batch.labels["order"]
-        return functional.cross_entropy(logits_BC, label_B), accuracy(logits_BC, label_B)
+        return classified(step.heads(step.student()), step.batch.labels["order"])
 
     def chance(self, step: Step) -> float:
         """One order in twelve."""

@@ -10,7 +10,7 @@ from mofore.stages.model.aggregators import time_positions
 from mofore.stages.model.forecaster import ForecastEmbedder, make_forecaster
 
 SETTINGS = FitSettings(embedding_width=6, hidden_width=8)
-AGGREGATORS = ("mean", "mean_sd", "attention", "conv", "gru", "transformer")
+AGGREGATORS = ("mean", "mean_sd", "attention", "conv", "gru", "transformer", "static_dynamic")
 GAP = torch.zeros(3, 1)
 
 

@@ -1,0 +1,54 @@
+"""Recognise how the time of a clip was transformed: not, forwards and back, frames skipped at random or evenly."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .contract import Objective, Step
+from .draw import Draw, Drawn
+from .losses import classified
+
+KINDS = ("as it was", "forwards and back", "random skips", "even skips")
+STRETCH = 4.0  # skips are taken from a window so many clips long, or the whole video
+
+
+class Transformations(Objective):
+    """A clip as it was, played forwards and back, or with frames skipped at random or evenly: which?"""
+
+    family = "tempo"
+    source = "Jenni et al. 2020, arXiv 2007.10730, section 3"
+    differences = "cached features; one rate of even skips (4) in place of three; no speed classes beside"
+    defaults = {
+        "neighbours": 0,
+        "predictor": "none",
+        "momentum": 0.0,
+        "aggregator": "conv",
+        "inputs": "differenced",
+    }
+    sees_frames, true_times, least_frames = True, False, 4
+
+    def draw(self, draw: Draw) -> Drawn:
+        """One clip of each video, of one of the four kinds."""
+        length = draw.settings.clip_length
+        kind_P = draw.choice(len(KINDS), len(draw.video_P))
+        long = draw.stretched(STRETCH)
+        dense_PN = draw.rows(long, int(STRETCH) * length)
+        skipped_PL = draw.shuffles(dense_PN.shape[1])[:, :length].sort(dim=1).values
+        rows_PL = draw.rows(draw.stretched(1.0))
+        back_L = torch.arange(length)
+        back_L = back_L.minimum(back_L.flip(0))
+        kinds_4PL = (rows_PL, rows_PL[:, back_L], dense_PN.gather(1, skipped_PL), draw.rows(long))
+        return Drawn(torch.stack(kinds_4PL)[kind_P, torch.arange(len(kind_P))][:, None], {"kind": kind_P})
+
+    def heads(self, width: int, features: int) -> nn.Module:
+        """A linear classifier."""
+        return nn.Linear(width, len(KINDS))
+
+    def loss(self, step: Step) -> tuple[Tensor, ...]:
+        """Cross-entropy over the four kinds."""
+        return classified(step.heads(step.student()[:, 0]), step.batch.labels["kind"])
+
+    def chance(self, step: Step) -> float:
+        """One in four."""
+        return 1.0 / len(KINDS)
