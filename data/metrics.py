@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from .errors import StaleError
 from .figures import Distribution, ForecastSkill, Health, NamedPair, OrderSensitivity, WhyNoForecast
+from .further_figures import Harder, Mveb
 from .record import Record, flat, named, optional, read, record
 from .retrieval_figures import (
     ClassFigures,
@@ -161,6 +162,8 @@ class Metrics(Record):
         forecast: beside the trivial ones.
         health: by row, on the videos of the evaluation side.
         order: by row.
+        mveb: by row; empty unless it is asked for.
+        harder: None unless it is asked for.
         protocol: how it is measured.
         provenance: store, encoder, fit and settings, as the pipeline tells them; empty where they are not told.
     """
@@ -177,6 +180,8 @@ class Metrics(Record):
     forecast: Forecast
     health: dict[str, Health]
     order: dict[str, OrderSensitivity]
+    mveb: dict[str, Mveb] = optional(default_factory=dict)
+    harder: Harder | None = optional(default=None)
     protocol: Protocol
     provenance: dict[str, Any] = optional(default_factory=dict)
 

@@ -49,13 +49,14 @@ class Settings:
             object.__setattr__(self, f.name, value)
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide what the stage makes."""
+        """The settings that decide what the stage makes, as JSON has them: what is recorded equals what is asked."""
         decide = (f for f in fields(self) if f.metadata["identity"])
-        return {
+        of = {
             self.known_as.get(f.name, f.name): getattr(self, f.name)
             for f in decide
             if not (f.metadata["later"] and getattr(self, f.name) == default_of(f))
         }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in of.items()}
 
 
 TEXTS = tuple[str, ...]  # one text, or a list of them

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...data.figures import Health, Interval, PairedTest, Spread
+from ...data.further_figures import Score, VMeasure
 from ...data.metrics import Metrics
 from ...data.record import Absent
 from ...data.retrieval_figures import OfficialRow, RetrievalFigures, SplitRow
@@ -25,7 +26,8 @@ def metric_tables(metrics: Metrics) -> list[TableText]:
     elif without := why_without_retrieval(metrics):
         tables = [_line(without), *_without_retrieval(metrics), *_of_videos(metrics)]
     else:
-        of_classes = [_retrieval(metrics), _classes(metrics), _line(why_left_out(metrics)), _protocols(metrics)]
+        of_classes = [_retrieval(metrics), _classes(metrics), _mveb(metrics)]
+        of_classes += [_line(why_left_out(metrics)), _protocols(metrics)]
         tables = [*of_classes, *_of_videos(metrics)]
     return [(title, columns, rows) for title, columns, rows in tables if rows or (title and not columns)]
 
@@ -39,7 +41,7 @@ def _without_retrieval(metrics: Metrics) -> list[TableText]:
 
 def _of_videos(metrics: Metrics) -> list[TableText]:
     """What can be said without classes."""
-    return [_health(metrics), _forecast(metrics), _table2(metrics), _order(metrics)]
+    return [_health(metrics), _forecast(metrics), _table2(metrics), _order(metrics), *_harder(metrics)]
 
 
 def _line(text: str) -> TableText:
@@ -217,6 +219,49 @@ def _order(metrics: Metrics) -> TableText:
     return "Cosine of a clip with itself in another order (1: blind to order)", columns, texts
 
 
+def _mveb(metrics: Metrics) -> TableText:
+    columns = ["embedding", "accuracy", "sd", "95 %", "V-measure", "sd", "by chance"]
+    texts = [[name, *_score(row.classification), *_v_measure(row.clustering)] for name, row in metrics.mveb.items()]
+    few = next((row.classification for row in metrics.mveb.values()), None)
+    chance = f": chance {percent(few.chance)}" if few else ""
+    return f"MVEB's protocol, % (8 examples a class, 10 draws{chance}; not centred)", columns, texts
+
+
+def _v_measure(found: VMeasure | None) -> list[str]:
+    if found is None:
+        return ["-", "-", "-"]
+    return [percent(found.v_measure), percent(found.sd), percent(found.chance)]
+
+
+def _harder(metrics: Metrics) -> list[TableText]:
+    """Views that are harder than retrieval, and pairs of opposite classes."""
+    found = metrics.harder
+    if found is None:
+        return []
+    columns = ["embedding", "attentive probe", "95 %", "of the mean", "arrow of time", "95 %", "reversal", "95 %"]
+    texts = []
+    for name in dict.fromkeys([*found.attentive_probe, *found.arrow_of_time, *found.reversal]):
+        probed = found.attentive_probe.get(name)
+        scores = (probed.score if probed else None, found.arrow_of_time.get(name), found.reversal.get(name))
+        attentive, arrow, turned = (_score(score)[::2] for score in scores)
+        texts.append([name, *attentive, percent(probed.mean if probed else None), *arrow, *turned])
+    chance = next((f"; probe's chance {percent(probed.score.chance)}" for probed in found.attentive_probe.values()), "")
+    title = f"Harder views, % (chance of arrow of time and reversal: 50{chance})"
+    return [(title, columns, texts), _chirality(metrics)]
+
+
+def _chirality(metrics: Metrics) -> TableText:
+    found = metrics.harder.chirality if metrics.harder else {}
+    columns = ["classes", "embedding", "accuracy", "95 %", "chance", "n"]
+    texts = [
+        [pair, name, *_score(score)[::2], percent(score.chance), f"{score.n:,}"]
+        for name, row in found.items()
+        for pair, score in row.pairs.items()
+    ]
+    means = [["mean", name, percent(row.accuracy), "", percent(row.chance), ""] for name, row in found.items()]
+    return "Temporally opposite classes, linear probe, %", columns, texts + means if texts else []
+
+
 def price_table(prices: Sequence[Mapping[str, Any]]) -> TableText:
     """What indexes cost and miss, of ``price.json``."""
     texts = [
@@ -234,6 +279,13 @@ def price_table(prices: Sequence[Mapping[str, Any]]) -> TableText:
     ]
     title = "Indexes (agreement with exact search at 1, 10, 50; queries a second one at a time, and many at once)"
     return title, ["index", "kind", "vectors", "@1", "@10", "@50", "build s", "B each", "1 by 1", "many"], texts
+
+
+def _score(score: Score | None) -> list[str]:
+    """Accuracy, its standard deviation and its interval."""
+    if score is None:
+        return ["-", "-", "-"]
+    return [percent(score.accuracy), percent(score.sd), interval_text(score.intervals.widest)]
 
 
 def difference_text(tested: PairedTest) -> str:

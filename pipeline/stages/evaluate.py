@@ -8,6 +8,8 @@ from typing import Any
 from ...cache.atomic import write_bytes
 from ...cache.fingerprint import digest, file_state
 from ...cache.ledger import StageRecord
+from ...data.errors import ConfigError
+from ...data.types import Split
 from ...data.wording import counted
 from ...stages import versions
 from ..inputs import INPUTS
@@ -26,12 +28,12 @@ def run_evaluate(work: Work) -> Made:
         return Made(f"{METRICS} put back", None)
     from ...stages.evaluate import stage as evaluate
 
-    ids = snapshot.stored_ids()
+    ids, (split, others) = snapshot.stored_ids(), _splits(snapshot)
     inputs = evaluate.EvaluateInputs(
         videos=snapshot.videos(ids),
         table=load(work, ids, replace(snapshot.config.fit, device="cpu", processes=1), keep=True),
-        split=snapshot.split,
-        others=snapshot.other_splits(),
+        split=split,
+        others=others,
         fit_folder=snapshot.workspace.stage("fit", work.plan["fit"].key),
         embedding=snapshot.config.index,
         provenance=provenance(work),
@@ -57,8 +59,36 @@ def provenance(work: Work) -> dict[str, Any]:
 
 
 def _config(snapshot: Snapshot) -> dict[str, Any]:
-    config = snapshot.config
-    return {**config.evaluate.identity(), **config.index.embedding(), "data.split": snapshot.split.name}
+    config, split = snapshot.config, snapshot.split
+    if config.evaluate.only:
+        _part(snapshot)  # what is wrong with it is said before anything runs
+    return {**config.evaluate.identity(), **config.index.embedding(), "data.split": split.name}
+
+
+def _splits(snapshot: Snapshot) -> tuple[Split, tuple[Split, ...]]:
+    """The split that is measured, and the others that can be made: the whole one too, if a part of it is measured."""
+    split, others = snapshot.split, snapshot.other_splits()
+    if not snapshot.config.evaluate.only:
+        return split, others
+    part = _part(snapshot)
+    return part, (split, *(other for other in others if other.name != part.name))
+
+
+def _part(snapshot: Snapshot) -> Split:
+    """The settings' split, of whose test side ``evaluate.only`` asks a part.
+
+    Raises:
+        ConfigError: if there is no such part, or no test video is of it.
+    """
+    split, subsets, name = snapshot.split, snapshot.catalog.subsets, snapshot.config.evaluate.only
+    test = split.test & subsets.get(name, frozenset())
+    if not test:
+        there = ", ".join(f"{part} ({len(split.test & ids):,})" for part, ids in subsets.items()) or "none"
+        raise ConfigError(
+            f"evaluate.only = {name!r}: no test video of the split '{split.name}' is of such a part; data.table names "
+            f'{there}. A part is a list of videos in JSON, {{"{name}": [names]}}, as UTD-splits has them'
+        )
+    return replace(split, name=f"{split.name}, {name}", test=test)
 
 
 def _inputs(snapshot: Snapshot, plan: Plan) -> str:

@@ -36,9 +36,9 @@ def order_sensitivity(embedder: nn.Module, memory: FrameTensors, settings: FitSe
     length = rows_BL.shape[1]
     shuffled = torch.randperm(length, generator=torch.Generator().manual_seed(seed))
     orders = {"reversed": torch.arange(length).flip(0), "shuffled": shuffled, "half_speed": torch.arange(length) // 2}
-    plain_BE = _embedded(embedder, chosen, rows_BL, torch.arange(length))
+    plain_BE = embedded_in_order(embedder, chosen, rows_BL, torch.arange(length))
     found = {
-        name: distribution((plain_BE * _embedded(embedder, chosen, rows_BL, order_L)).sum(dim=1))
+        name: distribution((plain_BE * embedded_in_order(embedder, chosen, rows_BL, order_L)).sum(dim=1))
         for name, order_L in orders.items()
     }
     other_BE = derangement(plain_BE, VIEWS)
@@ -46,7 +46,7 @@ def order_sensitivity(embedder: nn.Module, memory: FrameTensors, settings: FitSe
     return OrderSensitivity(**found, unrelated=distribution(unrelated_B))
 
 
-def _embedded(embedder: nn.Module, memory: FrameTensors, rows_BL: Tensor, order_L: Tensor) -> Tensor:
+def embedded_in_order(embedder: nn.Module, memory: FrameTensors, rows_BL: Tensor, order_L: Tensor) -> Tensor:
     """Unit embeddings (B, E) of clips whose frames are in that order."""
     size = max(1, BLOCK_BYTES // (4 * rows_BL.shape[1] * memory.width))
     parts = []

@@ -12,6 +12,7 @@ from torch import nn
 
 from ...data.arrays import Float32, Float64, Int64
 from ...data.figures import Distribution, ForecastAtGap, Health, OrderSensitivity
+from ...data.further_figures import Harder, Mveb
 from ...data.metrics import SCHEMA, Forecast, LeftOut, Metrics, Protocol, Protocols, Queries, QueryFigures, Table2
 from ...data.retrieval_figures import (
     Clusters,
@@ -32,7 +33,9 @@ from .classification import few_shot, knn_accuracy
 from .clustering import clustering
 from .embedding_health import alignment, group_probe, health
 from .forecast_skill import forecast_metrics, neighbour_similarity, why_empty
+from .harder import HarderInputs, harder
 from .linear_probe import probe
+from .mveb import mveb
 from .order_sensitivity import order_sensitivity
 from .paper_table import PAPER, different_pairs, distribution, named_pairs, same_class_pairs, similarity_rows
 from .protocol import EvaluationSplit, mean_and_sd
@@ -133,12 +136,14 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
         else {name: confusions(of_name, sides, protocol.classes) for name, of_name in shown.items()},
         purity_by_distance={name: purity_by_distance(of_name) for name, of_name in shown.items()},
         clustering=by_row(rows, lambda row: _clustering(evaluation, row, protocol)),
-        left_out=_left_out(protocol),
+        left_out=_left_out(protocol, evaluation.settings),
         protocols=_protocols(evaluation, rows, ranked),
         table2=_table2(evaluation, views, spaces["mofore"], forecast),
         forecast=forecast,
         health=_health(evaluation, rows, views, protocol),
         order=_order(evaluation),
+        mveb=_mveb(evaluation, rows, protocol),
+        harder=_harder(evaluation, rows, protocol),
         protocol=_protocol(evaluation, protocol, rows),
     )
     return Evaluated(metrics, _queries(evaluation, ranked, protocol))
@@ -198,12 +203,14 @@ def _probe(sides: Sides, seed: int, videos: Resampling, groups: Resampling | Non
     )
 
 
-def _left_out(protocol: EvaluationSplit) -> LeftOut | None:
+def _left_out(protocol: EvaluationSplit, settings: EvaluateSettings) -> LeftOut | None:
     """Figures that are not measured where a video has several classes."""
     if protocol.member_VC is None:
         return None
+    asked = {"mveb": settings.mveb, "attentive_probe": settings.harder, "chirality": bool(settings.chiral_pairs)}
+    figures = (*OF_ONE_CLASS, *(name for name, is_asked in asked.items() if is_asked))
     several = int((protocol.member_VC.sum(axis=1) > 1).sum())
-    return LeftOut(figures=OF_ONE_CLASS, why="they need one class a video", videos=several)
+    return LeftOut(figures=figures, why="they need one class a video", videos=several)
 
 
 def _clustering(evaluation: Evaluation, row: Row, protocol: EvaluationSplit) -> Clusters:
@@ -316,6 +323,32 @@ def _order(evaluation: Evaluation) -> dict[str, OrderSensitivity]:
     _, memory = evaluation.side(evaluation.evaluated)
     networks = embedders(evaluation.forecaster, fit, evaluation.embedding, memory.width)
     return {name: order_sensitivity(networks[name], memory, fit, settings.seed) for name in ("mofore", "untrained")}
+
+
+def _mveb(evaluation: Evaluation, rows: Sequence[Row], protocol: EvaluationSplit) -> dict[str, Mveb]:
+    """MVEB's figures, of embeddings that are not centred, as a model of `mteb` gives them."""
+    if not evaluation.settings.mveb or protocol.several:
+        return {}
+    videos, groups = _resamplings(evaluation.settings, protocol)
+    chosen = [replace(row, centered=False) for row in rows if row.name in PROBED]
+    return by_row(chosen, lambda row: mveb(protocol.sides(row.embeddings_VE, centered=False), videos, groups))
+
+
+def _harder(evaluation: Evaluation, rows: Sequence[Row], protocol: EvaluationSplit) -> Harder | None:
+    networks = embedders(evaluation.forecaster, evaluation.fit, evaluation.embedding, evaluation.memory.width)
+    compared = ("mofore", "untrained")
+    return harder(
+        HarderInputs(
+            videos=evaluation.videos,
+            memory=evaluation.memory,
+            embedders={name: networks[name] for name in compared},
+            embeddings={row.name: row.embeddings_VE for row in rows if row.name in (*compared, REFERENCE)},
+            fit=evaluation.fit,
+            settings=evaluation.settings,
+            protocol=protocol,
+            sides=(evaluation.rows("train"), evaluation.rows("test")),
+        )
+    )
 
 
 def _resamplings(settings: EvaluateSettings, protocol: EvaluationSplit) -> tuple[Resampling, Resampling | None]:
