@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ..stages.search.queries import Query
     from ..stages.search.searcher import Neighbour
     from .commands.search import Session
+    from .mteb_model import MtebModel
 
 if TYPE_CHECKING:
     Floats = NDArray[np.floating[Any]]
@@ -292,6 +293,23 @@ class Run:
                 refuse_phrase(self.config.extract.backbone, space)
             query = read_query(query, self.features.names, span=asked.span)
         return self._embedding(space).vector(query)
+
+    def mteb_model(self, space: str = "mofore", *, stored: bool = True) -> MtebModel:
+        """The embeddings as a model for ``mteb.evaluate`` (docs/evaluation.md).
+
+        Args:
+            space: mofore, frames, predict or fit:KEY.
+            stored: whether videos that bear the name of an indexed one have its embedding; False encodes every file.
+
+        Raises:
+            UsageError: if `mteb` is not installed.
+            StaleError: if the space is not indexed.
+        """
+        try:
+            from .mteb_model import MtebModel
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{error.name} is not installed: pip install 'mofore[mteb]'") from error
+        return MtebModel(self, space, stored=stored)
 
     def search(
         self,
