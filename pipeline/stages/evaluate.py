@@ -8,6 +8,7 @@ from typing import Any
 from ...cache.atomic import write_bytes
 from ...cache.fingerprint import digest, file_state
 from ...cache.ledger import StageRecord
+from ...data.chiral_pairs import chiral_pair
 from ...data.errors import ConfigError
 from ...data.types import Split
 from ...data.wording import counted
@@ -60,8 +61,12 @@ def provenance(work: Work) -> dict[str, Any]:
 
 def _config(snapshot: Snapshot) -> dict[str, Any]:
     config, split = snapshot.config, snapshot.split
-    if config.evaluate.only:
-        _part(snapshot)  # what is wrong with it is said before anything runs
+    if config.evaluate.only:  # what is wrong with it, or with a pair, is said before anything runs
+        _part(snapshot)
+    if config.evaluate.chiral_pairs:
+        classes = {label for video in snapshot.catalog.videos for label in video.labels}
+        for text in config.evaluate.chiral_pairs:
+            chiral_pair(text, classes)
     return {**config.evaluate.identity(), **config.index.embedding(), "data.split": split.name}
 
 

@@ -16,12 +16,11 @@ from torch.nn import functional
 
 from ...data.arrays import Float32, Float64, Int64
 from ...data.blocks import blocks
+from ...data.chiral_pairs import OPPOSITE, chiral_pair
 from ...data.clips import spread_views
-from ...data.errors import ConfigError
 from ...data.further_figures import AttentiveProbe, Chirality, Harder, Score
 from ...data.settings import EvaluateSettings, FitSettings
 from ...data.types import Video
-from ...data.wording import few
 from ..frames.memory import FrameTensors
 from ..model.embedding import BLOCK_BYTES, FramesMean, embed_views
 from ..vectors.normalize import l2_normalize
@@ -33,7 +32,6 @@ from .resampling import Resampling, intervals, paired
 
 PARTS = 16  # of a video: windows that are embedded, or frames
 RAW, DIFFERENCE = "raw_mean_pool", "raw_difference"
-OPPOSITE = "<>"  # between the names of two classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ def harder(views: HarderInputs) -> Harder | None:
         ConfigError: if a chiral pair names a class that is not there.
     """
     settings = views.settings
-    pairs = [_pair(text, views.protocol.classes) for text in settings.chiral_pairs]
+    pairs = [chiral_pair(text, views.protocol.classes) for text in settings.chiral_pairs]
     if not settings.harder and not pairs:
         return None
     raw_VPD = raw_parts(views.memory)
@@ -192,15 +190,3 @@ def _one_pair(views: HarderInputs, embeddings_VE: Float32, one: str, other: str)
 def _majority(class_N: Int64, class_Q: Int64) -> float:
     """Percent of the queries that are of the gallery's most frequent class."""
     return 100.0 * float((class_Q == np.bincount(class_N).argmax()).mean()) if len(class_N) and len(class_Q) else 0.0
-
-
-def _pair(text: str, classes: Sequence[str]) -> tuple[str, str]:
-    names = tuple(name.strip() for name in text.split(OPPOSITE))
-    if len(names) != 2 or names[0] == names[1] or not all(names):
-        raise ConfigError(f'evaluate.chiral_pairs: "{text}": two classes are needed, as in "open {OPPOSITE} close"')
-    for name in names:
-        if name not in classes:
-            raise ConfigError(
-                f'evaluate.chiral_pairs: "{text}": no video is of the class "{name}"; there is {few(classes)}'
-            )
-    return names[0], names[1]

@@ -21,6 +21,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from types import ModuleType
 
 import numpy as np
@@ -36,6 +37,15 @@ DRAWS = 10
 EXAMPLES = 8
 STEPS = 100  # of L-BFGS
 CLUSTERED, BATCH = 16_384, 512
+
+
+def check_scikit_learn() -> None:
+    """Whether what measures is installed.
+
+    Raises:
+        ConfigError: if it is not.
+    """
+    _sklearn("linear_model")
 
 
 def mveb(sides: Sides, videos: Resampling, groups: Resampling | None) -> Mveb:
@@ -115,8 +125,6 @@ def _clustering(sides: Sides) -> VMeasure | None:
 
 def _sklearn(name: str) -> ModuleType:
     try:
-        from importlib import import_module
-
         return import_module(f"sklearn.{name}")
     except ImportError as error:
         raise ConfigError(

@@ -22,6 +22,7 @@ from ..model.embedding import Views, embed_videos, mean_pool
 from ..model.forecaster import Forecaster
 from ..model.saved import load_forecaster
 from ..model.spaces import Space, open_space, refuse_other_features
+from .mveb import check_scikit_learn
 from .report import Evaluation, embedders, evaluate
 
 METRICS, QUERIES = "metrics.json", "queries.json"
@@ -60,9 +61,12 @@ def run(
         The metrics, and unit embeddings (V, E) of every space, not centred, by the digest of the space's model.
 
     Raises:
+        ConfigError: if scikit-learn is needed and not installed.
         StageError: if a space is not to be had.
         StoreError: if the fit's model cannot be read.
     """
+    if settings.mveb:
+        check_scikit_learn()
     progress.start("evaluate", len(inputs.videos), "videos")
     try:
         embedding, store_key = inputs.embedding, inputs.provenance["store"]

@@ -33,3 +33,11 @@ def test_a_part_of_the_test_side_asks(mofore: Command, work: Path) -> None:
         told = " ".join(refused.stderr.split())
         assert f"evaluate.only = '{name}': no test video of the split '{split}' is of such a part" in told
         assert f"debiased ({len(test[::2])}), elsewhere (0)" in told
+
+
+def test_a_pair_of_classes_that_are_not_there_is_refused_before_anything_runs(mofore: Command, work: Path) -> None:
+    pairs = ("--set", 'evaluate.chiral_pairs=["Orbit <> Nothing"]')
+    refused = mofore("run", "-w", work, *pairs, "--set", "fit.seed=5")
+    assert refused.exit_code == 2
+    assert 'no video is of the class "Nothing"' in " ".join(refused.stderr.split())
+    assert len(list(work.glob("fit/*/model.safetensors"))) == 1

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from mofore.cache.store import FrameTable, row_offsets
-from mofore.data.errors import ConfigError
 from mofore.data.metrics import Metrics
 from mofore.data.progress import Silent
 from mofore.data.types import Split, Video
@@ -107,16 +106,3 @@ def test_several_classes_leave_out_what_needs_one(tmp_path: Path) -> None:
 def test_recordings_that_are_tested_are_not_fitted_on(tmp_path: Path) -> None:
     leaking = Split("random", frozenset(v.id for v in VIDEOS[::2]), frozenset(v.id for v in VIDEOS[1::2]))
     assert measured(tmp_path, table(VIDEOS), VIDEOS, leaking, harder=True)["harder"]["arrow_of_time"] == {}
-
-
-@pytest.mark.parametrize(
-    ("pair", "message"),
-    [
-        ("A <> X", r"""evaluate.chiral_pairs: "A <> X": no video is of the class "X"; there is 'A', 'B', 'C'"""),
-        ("A", r'"A": two classes are needed, as in "open <> close"'),
-        ("A <> A", "two classes are needed"),
-    ],
-)
-def test_a_pair_that_is_none_says_what_there_is(tmp_path: Path, pair: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        measured(tmp_path, table(VIDEOS), VIDEOS, of_groups(), chiral_pairs=(pair,))

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from mofore.data.errors import ConfigError
-from mofore.stages.evaluate.mveb import CLUSTERED, DRAWS, EXAMPLES, examples, mveb, right_draws, v_measures
+from mofore.stages.evaluate.mveb import (
+    CLUSTERED,
+    DRAWS,
+    EXAMPLES,
+    check_scikit_learn,
+    examples,
+    mveb,
+    right_draws,
+    v_measures,
+)
 from mofore.stages.evaluate.ranking import Sides
 from mofore.stages.evaluate.resampling import Resampling
 
@@ -61,7 +70,7 @@ def test_one_class_has_no_figure() -> None:
 def test_without_scikit_learn_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     with pytest.raises(ConfigError, match=r"evaluate\.mveb = true needs scikit-learn: pip install scikit-learn"):
-        right_draws(given()[0])
+        check_scikit_learn()
 
 
 @pytest.mark.filterwarnings("ignore")
