@@ -28,8 +28,8 @@ from ...data.planes import PlaneLayout
 from ...data.types import Failure, FileState, Video
 from ..machine.device import usable_cores
 from .slots import FrameSlots, SlotLayout
-from .source import Finished, Reading, Resume, Started, read_video
-from .worker import Changed, Emptied, Filled, Job, Message, Reader, serve
+from .source import FileChanged, Finished, Reading, Resume, Started, read_video
+from .worker import Filled, Job, Message, Reader, serve
 
 SLOTS = 4  # pieces that a worker may be ahead
 SLOT_BYTES = 8 << 20  # 54 frames of 224 x 224, or 72 of UCF101 as planes
@@ -120,7 +120,7 @@ class _Lane:
 
     def is_filling(self) -> bool:
         """Whether more is to be expected before slots are given back: it has work, and a slot to put it."""
-        ended = sum(isinstance(content, Finished | Failure | Changed) for _, content in self.inbox)
+        ended = sum(isinstance(content, Finished | Failure | FileChanged) for _, content in self.inbox)
         filled = sum(isinstance(content, Filled) for _, content in self.inbox)
         return not self.is_dead and ended < len(self.attempts) and filled < self.slots.layout.count
 
@@ -320,9 +320,9 @@ class DecodePool:
             case Failure():
                 lane.attempts.popleft()
                 yield VideoFailed(key, content)
-            case Changed():
+            case FileChanged():
                 lane.attempts.popleft()
-                yield from self._again(attempt, content.reason)
+                yield from self._again(attempt, str(content))
 
     def _replace(self, lane: _Lane, reason: str | None) -> Iterator[PoolEvent]:
         """Put a fresh worker in the place of one that is dead, and try its video again."""
@@ -362,7 +362,7 @@ def _give_back(lane: _Lane) -> None:
     """Give the worker its slots back; from now on it has no excuse for being slow."""
     lane.seen = time.monotonic()
     for slot in lane.emptied:
-        _tell(lane, Emptied(slot))
+        _tell(lane, slot)
     lane.emptied = []
 
 

@@ -38,13 +38,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Emptied:
-    """The parent has read a slot."""
-
-    slot: int
-
-
-@dataclass(frozen=True, slots=True)
 class Filled:
     """A slot was filled with pixels of that shape; the rest as in :class:`.source.Frames`."""
 
@@ -56,14 +49,7 @@ class Filled:
     preprocess_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """The file changed while it was read."""
-
-    reason: str
-
-
-Message = tuple[int, Any]  # key of the job; Started, Filled, Finished, Failure or Changed
+Message = tuple[int, Any]  # key of the job; Started, Filled, Finished, Failure or FileChanged
 
 
 def serve(connection: Connection, slots: FrameSlots, read: Reader, reading: Reading) -> None:
@@ -90,7 +76,7 @@ class _Worker:
             try:
                 self._do(job)
             except FileChanged as change:
-                self._send(job, Changed(str(change)))
+                self._send(job, change)
             except (EOFError, OSError):
                 raise  # of the connection: `read` turns those of files into events
             except Exception as error:  # noqa: BLE001 - the edge of the process: one video must not stop the others
@@ -122,7 +108,7 @@ class _Worker:
 
     def _receive(self) -> None:
         message = self._connection.recv()
-        if isinstance(message, Emptied):
-            self._empty.append(message.slot)
+        if isinstance(message, int):  # a slot that the parent has read
+            self._empty.append(message)
         else:
             self._jobs.append(message)
