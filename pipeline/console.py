@@ -129,8 +129,7 @@ class Console(Stoppable):
         parts = [f"{self._done:,} of {self._total:,} {self._unit}"]
         if "frames" in figures:
             parts.append(f"{_short(float(figures['frames']))} frames")
-        parts.append(self._rates(now, "frames" if "frames" in figures else self._unit))
-        parts.append(self._time_left(now))
+        parts += [self._rates(now, "frames" if "frames" in figures else self._unit), self._time_left(now)]
         if "bottleneck" in figures:
             parts.append(f"bound by {figures['bottleneck']}")
         if figures.get("failed"):
@@ -156,11 +155,9 @@ class Console(Stoppable):
 def show_plan(plan: Mapping[str, StagePlan], failures: Sequence[Failure]) -> None:
     """What ``mofore status`` says: what each stage would do and why, and which videos could not be read."""
     for stage in plan.values():
-        if stage.action == "skip":
-            click.echo(f"{stage.stage:<8} {'skip':<8} up to date ({stage.summary})")
-        else:
-            todo = f"{stage.todo:,} {stage.unit}: " if stage.todo else ""
-            click.echo(f"{stage.stage:<8} {stage.action:<8} {todo}{'; '.join(map(str, stage.reasons))}")
+        todo = f"{stage.todo:,} {stage.unit}: " if stage.todo else ""
+        told = f"up to date ({stage.summary})" if stage.action == "skip" else todo + "; ".join(map(str, stage.reasons))
+        click.echo(f"{stage.stage:<8} {stage.action:<8} {told}")
     for failure in failures:
         what = "without pictures" if failure.is_no_video else "unreadable"
         click.echo(f"{what}: {_printable(failure.video_id)}: {failure.reason}")
@@ -245,8 +242,7 @@ def answer_as_json(answer: Answer, *, indent: int | None = 2) -> str:
     """`mofore search --json`; in one line, where ``indent`` is None."""
     found = [asdict(neighbour) for neighbour in answer.neighbours]
     if all(each["metadata"] is None for each in found):
-        for each in found:
-            del each["metadata"]
+        found = [{name: value for name, value in each.items() if name != "metadata"} for each in found]
     head = {"query": answer.query, "label": answer.label, "space": answer.space, "level": answer.level}
     return json.dumps({**head, "notes": answer.notes, "neighbours": found}, indent=indent)
 
