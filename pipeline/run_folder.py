@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from .commands.search import Session
     from .mteb_model import MtebModel
 
-if TYPE_CHECKING:
     Floats = NDArray[np.floating[Any]]
 PathLike = str | os.PathLike[str]
 FRAME_S = 0.04  # from frame to frame of features that are given without times

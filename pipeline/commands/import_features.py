@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,7 +104,10 @@ def import_features(root: Path, request: ImportRequest, watcher: console.Console
     values = request.values(workspace)
     config = _settings(workspace, values, replace=replace)
     with open_source(request.features, request.fps, request.reading) as source:
-        _say_notes(source)
+        for note in source.notes:  # how it was read, as far as that is not plain
+            console.say(f"note: {note}")
+        if source.unused:
+            console.say(f"note: not used of '{source.path}': {listed(source.unused)}")
         record = _record(workspace, source, request.name, check(source, watcher))
         catalog = in_tables(workspace, config, record.catalog(root, config.data))
         split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
@@ -116,14 +120,6 @@ def import_features(root: Path, request: ImportRequest, watcher: console.Console
     _say_short(config, record)
     _say(change, record, root)
     return change
-
-
-def _say_notes(source: FeatureSource) -> None:
-    """How it was read, as far as that is not plain, and what of it was not."""
-    for note in source.notes:
-        console.say(f"note: {note}")
-    if source.unused:
-        console.say(f"note: not used of '{source.path}': {listed(source.unused)}")
 
 
 def _settings(workspace: Workspace, values: Values, *, replace: bool) -> Config:
@@ -173,7 +169,9 @@ def _bring(
     store.clean()
     snapshot = observe(workspace, config, ledger, catalog)
     remember(snapshot)
-    before = _before(store.folder)
+    before = None
+    with suppress(StoreError):  # one that is damaged is written anew
+        before = read_import(store.folder)
     missing = {todo.video.id for todo in snapshot.todo}
     videos = [video for video in record.videos if video.id in missing]
     backbone = config.extract.backbone
@@ -188,14 +186,6 @@ def _bring(
         ledger.add_stage(stage)
     removed = {video.id for video in before.videos} - catalog.ids() if before else set()
     return Change(len(videos), len(removed), bool(videos) or record != before)
-
-
-def _before(folder: Path) -> ImportRecord | None:
-    """What was imported before, as far as that is known."""
-    try:
-        return read_import(folder)
-    except StoreError:
-        return None  # it is written anew
 
 
 def _say_short(config: Config, record: ImportRecord) -> None:
