@@ -248,13 +248,7 @@ def _shard_from(record: dict[str, Any]) -> ShardRecord:
 
 def _failure_line(store: str, failure: Failure) -> dict[str, Any]:
     source = _state_row(failure.source)
-    return {
-        "kind": "failure",
-        "store": store,
-        "id": failure.video_id,
-        "source": source,
-        "reason": failure.reason,
-    }
+    return {"kind": "failure", "store": store, "id": failure.video_id, "source": source, "reason": failure.reason}
 
 
 def _file_line(key: str, state: FileState) -> dict[str, Any]:

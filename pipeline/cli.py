@@ -376,12 +376,7 @@ def verify(as_json: bool, workdir: Path) -> None:
 @JSON
 @of_workdir
 def gc(
-    delete: bool,
-    keep: tuple[Path, ...],
-    missing_videos: bool,
-    as_json: bool,
-    workdir: Path,
-    overrides: tuple[str, ...],
+    delete: bool, keep: tuple[Path, ...], missing_videos: bool, as_json: bool, workdir: Path, overrides: tuple[str, ...]
 ) -> None:
     """List what the present settings do not refer to, with its size; --delete removes it."""
     from .commands.gc import clean, survey

@@ -95,11 +95,7 @@ def init_run(
         _overrides(set or {}),
     )
     init_workspace(
-        _path(workdir),
-        new,
-        replace=replace,
-        estimating=False,
-        say=console.say if progress is True else _say_nothing,
+        _path(workdir), new, replace=replace, estimating=False, say=console.say if progress is True else _say_nothing
     )
     return open_run(workdir, progress=progress)
 

@@ -20,15 +20,7 @@ from ..data.errors import StaleError, StoreError, UsageError
 from ..data.metrics import Metrics
 from ..data.progress import Silent, Stoppable
 from ..data.types import Failure
-from ..stages.search.queries import (
-    TEMPLATE,
-    Asked,
-    GivenFrames,
-    GivenVector,
-    is_phrase,
-    read_query,
-    refuse_phrase,
-)
+from ..stages.search.queries import TEMPLATE, Asked, GivenFrames, GivenVector, is_phrase, read_query, refuse_phrase
 from . import console
 from .config import Config
 from .inputs import read_inputs

@@ -30,12 +30,7 @@ class Session:
     """An index that stays open: what a query needs is loaded when the first one does, and kept."""
 
     def __init__(
-        self,
-        snapshot: Snapshot,
-        asked: Asked,
-        sheet: Path | None = None,
-        *,
-        note: Callable[[str], None] | None = None,
+        self, snapshot: Snapshot, asked: Asked, sheet: Path | None = None, *, note: Callable[[str], None] | None = None
     ) -> None:
         """Find the index.
 

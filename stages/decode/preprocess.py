@@ -150,11 +150,5 @@ def open_clip_preprocess(config: dict[str, Any]) -> Preprocess:
     size = (size, size) if isinstance(size, int) else tuple(size)
     fill = (int(config.get("fill_color", 0)),) * 3
     return Preprocess(
-        size,
-        size,
-        config["resize_mode"],
-        config["interpolation"],
-        tuple(config["mean"]),
-        tuple(config["std"]),
-        fill,
+        size, size, config["resize_mode"], config["interpolation"], tuple(config["mean"]), tuple(config["std"]), fill
     )

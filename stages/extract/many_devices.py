@@ -48,12 +48,7 @@ class Handout:
 
 
 def extract_in_parts(
-    places: Sequence[Place],
-    job: ExtractJob,
-    begun: ExtractResult,
-    *,
-    ledger: Ledger,
-    progress: Progress,
+    places: Sequence[Place], job: ExtractJob, begun: ExtractResult, *, ledger: Ledger, progress: Progress
 ) -> ExtractResult:
     """Extract in all ``places`` at once, into a store whose arithmetic is settled.
 

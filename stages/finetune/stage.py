@@ -76,12 +76,7 @@ class FinetuneResult:
 
 
 def run(
-    settings: FinetuneSettings,
-    inputs: FinetuneInputs,
-    folder: Path,
-    *,
-    progress: Progress,
-    read: Reader = read_wanted,
+    settings: FinetuneSettings, inputs: FinetuneInputs, folder: Path, *, progress: Progress, read: Reader = read_wanted
 ) -> FinetuneResult:
     """Tune and publish the backbone's weights into ``folder``; resumes from its checkpoint.
 
@@ -139,12 +134,7 @@ def _source(
 ) -> PixelSource:
     """The pairs of a fit of these settings, but for its number of steps, batch size and seed."""
     try:
-        sampled = replace(
-            fit,
-            steps=settings.steps,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-        )
+        sampled = replace(fit, steps=settings.steps, batch_size=settings.batch_size, seed=settings.seed)
     except ConfigError as error:
         raise ConfigError(f"finetune.batch_size = {settings.batch_size}: {error}") from error
     memory = FrameTensors.of(inputs.table, torch.device("cpu"))

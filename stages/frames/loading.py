@@ -33,11 +33,7 @@ def memory_limit(memory_gb: float, device: torch.device) -> int:
 
 
 def load_frames(
-    store: FeatureStore,
-    wanted: Sequence[tuple[str, int, StoredVideo]],
-    settings: FitSettings,
-    *,
-    progress: Progress,
+    store: FeatureStore, wanted: Sequence[tuple[str, int, StoredVideo]], settings: FitSettings, *, progress: Progress
 ) -> FrameTable:
     """The frames of some videos, in memory if that has room for them, and else left in their shards.
 

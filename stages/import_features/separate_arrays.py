@@ -44,12 +44,7 @@ class SeparateArrays:
     reading: Reading  # what they do not say themselves
 
     def source(
-        self,
-        timing: Timing,
-        *,
-        unused: tuple[str, ...] = (),
-        notes: tuple[str, ...] = (),
-        files: tuple[str, ...] = (),
+        self, timing: Timing, *, unused: tuple[str, ...] = (), notes: tuple[str, ...] = (), files: tuple[str, ...] = ()
     ) -> FeatureSource:
         """The features, their shapes checked against each other.
 
