@@ -286,22 +286,16 @@ def search(
 @cli.command()
 @click.option("--space", default="frames", show_default=True, help="Whose clips are compared: frames, mofore, ...")
 @click.option("--threshold", type=float, help="Least cosine of two clips that match. [default: 0.7]")
-@click.option("--least", type=float, help="Least seconds of a stretch; shorter videos must match whole. [default: 1]")
+@click.option(
+    "--least", "least_s", type=float, help="Least seconds of a stretch; shorter videos must match whole. [default: 1]"
+)
 @click.option("--across", is_flag=True, help="Only pairs of a test and a training video.")
 @click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="Pairs to show; 0 = all.")
 @JSON
 @click.option("--csv", "as_csv", is_flag=True, help="A row for each pair.")
 @of_workdir
 def duplicates(
-    space: str,
-    threshold: float | None,
-    least: float | None,
-    across: bool,
-    limit: int,
-    as_json: bool,
-    as_csv: bool,
-    workdir: Path,
-    overrides: tuple[str, ...],
+    across: bool, limit: int, as_json: bool, as_csv: bool, workdir: Path, overrides: tuple[str, ...], **asked: Any
 ) -> None:
     """Videos that are nearly the same, and parts of one inside another; those across sides first.
 
@@ -311,11 +305,7 @@ def duplicates(
 
     if as_json and as_csv:
         raise UsageError("--json and --csv: give one of them")
-    snapshot = _open(workdir, overrides).snapshot
-    threshold = finding.THRESHOLD if threshold is None else threshold
-    found = finding.find(
-        snapshot, space=space, threshold=threshold, least_s=finding.LEAST_S if least is None else least
-    )
+    found = finding.find(_open(workdir, overrides).snapshot, **_given(asked))
     wanted = [each for each in found.found if each.across or not across]
     shown = wanted[:limit] if limit else wanted
     if as_json:
@@ -422,21 +412,11 @@ def objectives(name: str | None) -> None:
     default=True,
     help="Delete the archives (6.9 GB) once all of the videos are unpacked. Default: keep.",
 )
-def download(
-    folder: Path, videos_url: str | None, splits_url: str | None, no_unpack: bool, keep_archives: bool
-) -> None:
+def download(folder: Path, no_unpack: bool, **asked: Any) -> None:
     """Fetch UCF101 (6.9 GB) and its split lists into DIR and unpack them; goes on where it was interrupted."""
-    from ..data.ucf101 import SPLITS_URL, VIDEOS_URL
     from .commands.download import download_ucf101
 
-    download_ucf101(
-        folder,
-        console.Console(),
-        videos_url=videos_url or VIDEOS_URL,
-        splits_url=splits_url or SPLITS_URL,
-        unpacking=not no_unpack,
-        keep_archives=keep_archives,
-    )
+    download_ucf101(folder, console.Console(), unpacking=not no_unpack, **_given(asked))
 
 
 def _cause(error: OSError) -> str:
@@ -468,6 +448,11 @@ def main() -> None:
 def _open(workdir: Path, overrides: tuple[str, ...]) -> Run:
     workspace = Workspace.open(workdir)
     return Run(workspace, load_config(workspace.config, overrides), progress=True)
+
+
+def _given(asked: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given; the others are left to the defaults of what they are handed to."""
+    return {name: value for name, value in asked.items() if value not in (None, "")}
 
 
 def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = True) -> None:
