@@ -23,16 +23,8 @@ class Matrix(IntEnum):
     YCGCO_RE = 16
     YCGCO_RO = 17
 
-    @property
-    def luma(self) -> tuple[float, float]:
-        """KR and KB, the shares of red and blue in Y.
 
-        Raises:
-            KeyError: of YCgCo, which is not made of such shares.
-        """
-        return LUMA[self]
-
-
+# KR and KB, the shares of red and blue in Y; YCgCo is not made of such shares.
 LUMA = {
     Matrix.BT709: (0.2126, 0.0722),
     Matrix.FCC: (0.30, 0.11),

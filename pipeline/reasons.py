@@ -35,13 +35,10 @@ class ConfigChanged(Reason):
     keys: tuple[tuple[str, Any, Any], ...]
 
     def __str__(self) -> str:
-        changes = [f"{self._named(key)} {before!r} -> {now!r}" for key, before, now in self.keys]
+        named = [(key if "." in key else present_name(self.stage, key), before, now) for key, before, now in self.keys]
+        changes = [f"{name} {before!r} -> {now!r}" for name, before, now in named]
         more = f", and {len(changes) - MOST_KEYS} more" if len(changes) > MOST_KEYS else ""
         return f"config changed: {', '.join(changes[:MOST_KEYS])}{more}"
-
-    def _named(self, key: str) -> str:
-        """A setting by its present name."""
-        return key if "." in key else present_name(self.stage, key)
 
 
 @dataclass(frozen=True)

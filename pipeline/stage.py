@@ -120,10 +120,6 @@ class Stage:
     # decides what happens to it; another than :func:`plan_stage` where the work is no single output
     plan: Callable[[Stage, Snapshot, Plan, Asked], StagePlan] = field(default=lambda *given: plan_stage(*given))
 
-    def above(self, plan: Plan) -> Plan:
-        """The plans of the stages that it needs."""
-        return {name: plan[name] for name in self.needs}
-
 
 def plan_stage(stage: Stage, snapshot: Snapshot, plan: Plan, asked: Asked) -> StagePlan:
     """What happens to a stage whose output is one folder.
@@ -136,7 +132,7 @@ def plan_stage(stage: Stage, snapshot: Snapshot, plan: Plan, asked: Asked) -> St
     """
     config, amount = stage.config(snapshot), stage.amount(snapshot)
     forced: tuple[because.Reason, ...] = (because.Forced(),) if asked.force else ()
-    above = stage.waits(snapshot, stage.above(plan))
+    above = stage.waits(snapshot, {name: plan[name] for name in stage.needs})
     if above:
         reasons = (*forced, *map(because.UpstreamRuns, above))
         return StagePlan(stage.name, "run", reasons, amount, stage.unit, config, None, None)

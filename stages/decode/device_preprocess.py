@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...data.colours import LUMA
 from ...data.planes import PlaneLayout
 from .preprocess import Preprocess
 
@@ -21,7 +22,7 @@ STEPS = 1 << 13  # of a coefficient, per unit: swscale's vector code
 
 def coefficients(layout: PlaneLayout) -> tuple[float, float, float, float, float]:
     """What Y counts in every channel, V in red, U and V in green, and U in blue (H.273), in swscale's numbers."""
-    kr, kb = layout.matrix.luma
+    kr, kb = LUMA[layout.matrix]
     kg = 1 - kr - kb
     red_v, blue_u = 2 * (1 - kr), 2 * (1 - kb)
     exact = (red_v, -kb / kg * blue_u, -kr / kg * red_v, blue_u)

@@ -225,7 +225,9 @@ class DecodePool:
                 return
             yield from self._await()
             for lane in list(self._lanes):
-                yield from self._drain(lane)
+                yield from self._said(lane)
+                if lane.is_dead:
+                    yield from self._replace(lane, None)
             for lane in self._lanes:
                 _give_back(lane)
 
@@ -279,7 +281,7 @@ class DecodePool:
                 if _tell(lane, job):
                     lane.seen = lane.seen if lane.attempts else time.monotonic()
                     lane.attempts.append(_Attempt(job, number))
-                else:  # it just died, which `_drain` is about to find out
+                else:  # it just died, which is about to be found out
                     self._waiting.appendleft((video, number))
                     break
 
@@ -289,12 +291,6 @@ class DecodePool:
             self._waiting.extend((video, 1) for video in found)
             if not found:
                 self._more = None
-
-    def _drain(self, lane: _Lane) -> Iterator[PoolEvent]:
-        """All events that have come from a worker, and a new one in its place if it is dead."""
-        yield from self._said(lane)
-        if lane.is_dead:
-            yield from self._replace(lane, None)
 
     def _said(self, lane: _Lane) -> Iterator[PoolEvent]:
         while lane.inbox:

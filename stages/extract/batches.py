@@ -80,7 +80,10 @@ class Batches:
 
     def results(self, *, last: bool = False) -> Iterator[tuple[Owners, Float16]]:
         """Features that have come back, float16 (B, D), with their owners; with ``last``, all are waited for."""
-        while self._passes and (last or len(self._passes) > IN_FLIGHT or self._is_back(self._passes[0])):
+        while self._passes:
+            done = self._passes[0].done
+            if not (last or len(self._passes) > IN_FLIGHT or done is None or done.query()):
+                return
             back = self._passes.popleft()
             if back.done is not None:
                 back.done.synchronize()
@@ -103,6 +106,3 @@ class Batches:
         done = torch.cuda.Event()
         done.record(torch.cuda.current_stream(self.encoder.device))
         return there_BD, done
-
-    def _is_back(self, waiting: _Pass) -> bool:
-        return waiting.done is None or waiting.done.query()

@@ -30,10 +30,6 @@ class Timing:
     timed: frozenset[str] = frozenset()  # videos with times of their own
     rates: Mapping[str, float] = field(default_factory=dict)  # frames a second of videos that have a rate of their own
 
-    def common_fps(self) -> float | None:
-        """The rate that all videos share; None where some say their own."""
-        return self.fps or (None if self.timed or self.rates else FPS)
-
 
 @dataclass(frozen=True, slots=True)
 class SeparateArrays:
@@ -67,7 +63,7 @@ class SeparateArrays:
             videos,
             (sum(video.frames for video in videos), width),
             np.result_type(*(axes[part.what].dtype(part.dtype) for part in self.parts[videos[0].id])),
-            timing.common_fps(),
+            timing.fps or (None if timing.timed or timing.rates else FPS),
             lambda video: self._table(video.id, axes),
             timing.times,
             "timestamps_ms",

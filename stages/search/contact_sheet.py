@@ -42,11 +42,6 @@ class Strip:
     reason: str = ""  # why there are none, or the text of a query that has none
     asked: bool = False  # whether it is a query
 
-    @property
-    def colour(self) -> tuple[int, int, int]:
-        """RGB of the border, which tells queries, and neighbours of the right class from others."""
-        return BLUE if self.asked else VERDICTS[self.right][1]
-
 
 def format_of(path: Path) -> str:
     """Pillow's name of the format that a file's suffix asks for.
@@ -126,7 +121,8 @@ def _tile(pixels: UInt8) -> Image.Image:
 def _frame(draw: ImageDraw.ImageDraw, strip: Strip) -> None:
     """The border: whole, or dashed for a wrong class; and the grey that shows where no picture is."""
     top, right, bottom = CAPTION, STRIP_WIDTH, STRIP_HEIGHT
-    draw.rectangle((0, top, right - 1, bottom - 1), fill=strip.colour)
+    colour = BLUE if strip.asked else VERDICTS[strip.right][1]  # tells queries, and neighbours of the right class
+    draw.rectangle((0, top, right - 1, bottom - 1), fill=colour)
     if strip.right is False:
         for left in range(DASH, right, 2 * DASH):
             draw.rectangle((left, top, left + DASH - 1, bottom), fill=PAPER)
