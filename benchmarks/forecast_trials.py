@@ -16,7 +16,7 @@ from mofore.cache.store import FeatureStore, FrameTable, row_offsets
 from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
 from mofore.stages.evaluate.embedding_health import effective_rank
-from mofore.stages.evaluate.forecast_skill import climatology, forecast_metrics
+from mofore.stages.evaluate.forecast_skill import References, climatology, forecast_metrics
 from mofore.stages.evaluate.retrieval import retrieval_metrics
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.memory import FrameTensors
@@ -86,7 +86,7 @@ def trial(data: FeatureSet, changes: Mapping[str, Any]) -> dict[str, Any]:
     memory = FrameTensors.of(data.table, torch.device("cpu"))
     found = {name: retrieval(data, embedding(forecaster, memory, settings, name)) for name in SOURCES}
     climate_E = climatology(forecaster, memory.some(data.train_V), settings, 1)
-    forecast = forecast_metrics(forecaster, memory.some(data.test_V), settings, climate_E).as_json()
+    forecast = forecast_metrics(forecaster, memory.some(data.test_V), settings, References(climate_E)).as_json()
     return {**found, "forecast": forecast, "kept_step": made.kept_step, "last": made.last}
 
 

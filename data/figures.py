@@ -115,6 +115,23 @@ class ForecastErrors(Record):
 
 
 @record
+class TrivialForecast(Record):
+    """A trivial forecast that beats persistence at times.
+
+    Attributes:
+        mse: squared error, as of the others; these forecasts are no unit vectors.
+        cosine: of forecast and future.
+        skill: 1 - mse / mse of persistence; None where that makes no error.
+        factors: that were fitted; None over all gaps, each of which has its own, and where nothing is fitted.
+    """
+
+    mse: float
+    cosine: float
+    skill: float | None
+    factors: tuple[float, ...] | None = optional(default=None)
+
+
+@record
 class ForecastAtGap(Record):
     """The forecast of one gap, or of all together.
 
@@ -128,6 +145,10 @@ class ForecastAtGap(Record):
         persistence: of forecasting that nothing changes.
         climatology: of forecasting the mean of the training videos.
         chance: of another video's future.
+        damped: of drawing the context towards the mean by a factor fitted on training videos; None in older files, and
+            where no training videos are long enough.
+        four_scalars: of four fitted factors: of the context, all that is seen of the video, the trend, the clip before.
+        recording: of the mean of the other videos of the recording; None where recordings are not known.
     """
 
     n: int
@@ -139,6 +160,15 @@ class ForecastAtGap(Record):
     persistence: ForecastErrors
     climatology: ForecastErrors
     chance: ForecastErrors
+    damped: TrivialForecast | None = optional(default=None)
+    four_scalars: TrivialForecast | None = optional(default=None)
+    recording: TrivialForecast | None = optional(default=None)
+
+    def skills(self) -> dict[str, float]:
+        """Skill by trivial forecast, of those that are measured; 0 of persistence, by which it is defined."""
+        kinds = {"damped": self.damped, "four_scalars": self.four_scalars, "recording": self.recording}
+        known = {name: kind.skill for name, kind in kinds.items() if kind is not None}
+        return {"persistence": 0.0, **{name: skill for name, skill in known.items() if skill is not None}}
 
 
 @record

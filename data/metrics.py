@@ -119,6 +119,8 @@ class Protocol(Record):
         evaluated_on: "test videos" or "training videos": the evaluation side.
         intervals: what they are, in words.
         tested_against: the embedding that differences are taken to.
+        best_trivial: the row without training that has the highest mAP of these queries, to which they are taken too;
+            None where nothing is retrieved, and in older files.
         seed: of the evaluation.
         fit_seed: of the fit.
         fit_videos: what the fit was trained on, in words.
@@ -140,6 +142,7 @@ class Protocol(Record):
     evaluated_on: str
     intervals: str
     tested_against: str
+    best_trivial: str | None = optional(default=None)
     seed: int
     fit_seed: int
     fit_videos: str

@@ -112,6 +112,9 @@ class RetrievalFigures(Record):
         few_shot: by how many examples of each class there are ("1", "2", ...); empty where videos have several.
         probe: None where it is not measured: of this embedding, or where videos have several classes.
         against_reference: held against the raw features; None of these themselves.
+        against_best_trivial: held against the best row without training (``protocol.best_trivial``); None of that row,
+            and in older files.
+        transductive: whether a query's vector depends on the gallery that it is compared with.
     """
 
     recalls: Recalls = flat()
@@ -122,6 +125,8 @@ class RetrievalFigures(Record):
     few_shot: dict[str, FewShot]
     probe: Probe | None = optional(default=None)
     against_reference: TestedRecalls | None = named("against_raw_mean_pool")
+    against_best_trivial: TestedRecalls | None = optional(default=None)
+    transductive: bool = optional(default=False)
 
 
 @record

@@ -542,6 +542,9 @@ class EvaluateSettings(Settings):
     seed: int = setting(0, "seed of sampled pairs, resampling, probes and the random projection", low=0)
     pairs: int = setting(10_000, "video pairs sampled for a row of Table 2", low=1)
     resamples: int = setting(1_000, "bootstrap resamples of an interval", low=20)
+    mutual_proximity: bool = setting(
+        False, "give every row of the retrieval a second one, ROW+mp, ranked by mutual proximity (against hubs)"
+    )
     only: str = setting("", 'part of the test side that asks, as UTD-splits name it in data.table ("debiased")')
     mveb: bool = setting(False, "whether MVEB's figures are taken too, as mteb takes them (needs scikit-learn)")
     harder: bool = setting(False, "whether harder views are taken too: attentive probe, arrow of time, reversal")

@@ -56,8 +56,11 @@ def _retrieval(metrics: Metrics) -> TableText:
     where = f"{queries}, {protocol.gallery:,} in the gallery, split {protocol.split}"
     texts = [_retrieval_row(name, row) for name, row in rows.items()]
     columns = ["embedding", "R@1", "95 %", "R@5", "R@10", "R@20", "R@50", "mAP", "95 %", "mAP against raw"]
+    columns += ["R@1 against best trivial", "mAP against best trivial"]
     over = "recordings" if first.intervals.mean_ap.interval_by_group else "videos"
-    return f"Retrieval, % ({where}; {centred}, exact; 95 %: over {over}{_ties(rows)})", columns, texts
+    best = f"; best trivial: {protocol.best_trivial}" if protocol.best_trivial else ""
+    best += "; *: transductive" if any(row.transductive for row in rows.values()) else ""
+    return f"Retrieval, % ({where}; {centred}, exact; 95 %: over {over}{_ties(rows)}{best})", columns, texts
 
 
 def _ties(rows: Mapping[str, RetrievalFigures]) -> str:
@@ -71,15 +74,17 @@ def _ties(rows: Mapping[str, RetrievalFigures]) -> str:
 
 
 def _retrieval_row(name: str, row: RetrievalFigures) -> list[str]:
-    found, tested = row.recalls, row.against_reference
+    found, tested, best = row.recalls, row.against_reference, row.against_best_trivial
     return [
-        name,
+        f"{name}*" if row.transductive else name,
         percent(found.r_at_1),
         interval_text(row.intervals.r_at_1.widest),
         *(percent(rate) for rate in (found.r_at_5, found.r_at_10, found.r_at_20, found.r_at_50)),
         percent(found.mean_ap),
         interval_text(row.intervals.mean_ap.widest),
         difference_text(tested.mean_ap) if tested else "",
+        difference_text(best.r_at_1) if best else "",
+        difference_text(best.mean_ap) if best else "",
     ]
 
 
@@ -88,6 +93,8 @@ def _classes(metrics: Metrics, *, accuracies: bool = True) -> TableText:
     columns = ["embedding", "1-NN", "20-NN", "probe", "95 %", *(f"{n}-shot" for n in shots), "NMI", "silhouette"]
     texts = []
     for name, row in metrics.retrieval.items():
+        if name not in metrics.clustering:  # the vectors of another row, ranked otherwise
+            continue
         cluster, probed = metrics.clustering[name], row.probe if accuracies else None
         texts.append(
             [
@@ -176,23 +183,28 @@ def _health_row(row: Health, hubness: float | None) -> list[str]:
 
 
 def _forecast(metrics: Metrics) -> TableText:
-    gaps, unit = metrics.forecast.skill.gaps, metrics.forecast.unit
+    gaps, whole, unit = metrics.forecast.skill.gaps, metrics.forecast.skill.whole, metrics.forecast.unit
     if not gaps:
         return _line(why_without_forecast(metrics))
     texts = [
         [
-            f"g = {gap}",
+            gap,
             figure(row.mse),
             *(figure(trivial.mse) for trivial in (row.persistence, row.climatology, row.chance)),
             number(row.cosine, 3),
             number(row.r2, 3),
             figure(row.skill),
+            *(number(row.skills().get(name), 3) for name in ("damped", "four_scalars", "recording")),
             f"{row.n:,}",
         ]
-        for gap, row in gaps.items()
+        for gap, row in {
+            **{f"g = {gap}": row for gap, row in gaps.items()},
+            **({"all": whole} if whole else {}),
+        }.items()
     ]
     title = "Forecast (MSE of unit vectors, mean over the width; skill: against persistence, R2: against climatology)"
-    columns = [f"gap, {unit}", "MSE", "persistence", "climatology", "chance", "cosine", "R2", "skill", "n"]
+    columns = [f"gap, {unit}", "MSE", "persistence", "climatology", "chance", "cosine", "R2", "skill"]
+    columns += ["skill of damped persistence", "skill of four scalars", "skill of recording's mean", "n"]
     return title, columns, texts
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import nn
@@ -12,7 +12,9 @@ from ...data.arrays import Float32, Int64
 from ...data.settings import FitSettings, IndexSettings
 from ..model.embedding import embedder_of, random_projection
 from ..model.forecaster import make_forecaster
-from ..vectors.normalize import l2_normalize
+from ..vectors.neighbour_lda import NeighbourLda, neighbour_count
+from ..vectors.normalize import center, l2_normalize
+from .expansion import expanded
 
 # Share of the gallery's variance that the kept directions hold. More directions lose, since all weigh the same: on real
 # features (docs/findings.md) half retrieves best, nine tenths loses half of the mAP.
@@ -29,6 +31,8 @@ class Row:
         centered: whether the gallery's mean is subtracted before cosines.
         what: how it is made, one line.
         trained: whether it is learnt here, and not a baseline.
+        transductive: whether a query's vector depends on the gallery that it is compared with.
+        mutual: whether the gallery is ranked by mutual proximity in place of cosines.
     """
 
     name: str
@@ -36,12 +40,28 @@ class Row:
     centered: bool
     what: str
     trained: bool = False
+    transductive: bool = False
+    mutual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Untrained:
+    """What rows without training are made of, for V videos.
+
+    Attributes:
+        persistence_VE: of the windows that forecasts start from, by the teacher: futures, if nothing changes.
+        untrained_VE: of the same network before its first step.
+        sd_VD: standard deviation over a video's frames, as unit vectors.
+    """
+
+    persistence_VE: Float32
+    untrained_VE: Float32
+    sd_VD: Float32
 
 
 def rows_to_compare(
     spaces: Mapping[str, Float32],
-    persistence_VE: Float32,
-    untrained_VE: Float32,
+    given: Untrained,
     gallery: Int64,
     settings: IndexSettings,
     seed: int,
@@ -50,9 +70,8 @@ def rows_to_compare(
 
     Args:
         spaces: embeddings of the indexed spaces, with "mofore" and "frames" among them.
-        persistence_VE: of the windows that forecasts start from, by the teacher: futures, if nothing changes.
-        untrained_VE: of the same network before its first step.
-        gallery: positions of the training videos, from which whitening is taken.
+        given: what the rows without training are made of.
+        gallery: positions of the training videos, from which alone whitening, neighbours and discriminants are taken.
         settings: of the index, which say how videos are embedded.
         seed: of the random projection.
     """
@@ -63,18 +82,72 @@ def rows_to_compare(
     whitened_VE, kept = pca_whitened(raw_VD, gallery)
     return [
         *(Row(name, e, centered, _what(name, settings), trained=True) for name, e in learnt.items()),
-        Row("persistence", persistence_VE, centered, _persistence(settings)),
+        Row("persistence", given.persistence_VE, centered, _persistence(settings)),
         Row("raw_mean_pool", raw_VD, centered, "mean of all frame features"),
         Row(f"raw_mean_pool_{other}", raw_VD, not centered, f"the same, {other}"),
         Row("pca_whitened", whitened_VE, False, f"raw_mean_pool on its {kept} leading directions, each of variance 1"),
-        Row("untrained", untrained_VE, centered, "the network of mofore before its first step"),
+        Row("untrained", given.untrained_VE, centered, "the network of mofore before its first step"),
         Row(
             "random_projection",
             random_projection(raw_VD, width, seed),
             centered,
             f"raw_mean_pool times a Gaussian matrix to {width} dimensions",
         ),
+        *_of_neighbours(raw_VD, given.sd_VD, gallery),
     ]
+
+
+def with_mutual_proximity(rows: Sequence[Row]) -> list[Row]:
+    """Each row, and after it the same embedding ranked by mutual proximity."""
+    twins = [
+        replace(row, name=f"{row.name}+mp", what=f"{row.what}; ranked by mutual proximity", mutual=True) for row in rows
+    ]
+    return [row for pair in zip(rows, twins, strict=True) for row in pair]
+
+
+def _of_neighbours(raw_VD: Float32, sd_VD: Float32, gallery: Int64) -> list[Row]:
+    """What the graph of look-alikes gives without training; of centred vectors, whatever the settings say."""
+    k, mean_VD = neighbour_count(len(gallery)), _centered(raw_VD, gallery)
+    both_VD = np.concatenate([mean_VD, _centered(sd_VD, gallery)], axis=1)
+    around = f"the mean of it and its {k} nearest"
+    return [
+        Row(
+            "raw_expanded",
+            expanded(mean_VD, gallery, k, queries=True),
+            False,
+            f"raw_mean_pool, each vector {around} of the gallery; transductive: needs the gallery at query time",
+            transductive=True,
+        ),
+        Row(
+            "raw_expanded_gallery",
+            expanded(mean_VD, gallery, k, queries=False),
+            False,
+            f"raw_mean_pool, each vector of the gallery {around}; queries as they are",
+        ),
+        Row(
+            "neighbour_lda",
+            discriminated(mean_VD, gallery),
+            False,
+            f"linear discriminant of the gallery's graph of {k} nearest, of raw_mean_pool; closed form, inductive",
+        ),
+        Row(
+            "neighbour_lda_mean_sd",
+            discriminated(both_VD, gallery),
+            False,
+            "the same of mean and standard deviation over frames, each centred and made unit, side by side",
+        ),
+    ]
+
+
+def discriminated(vectors_VD: Float32, gallery: Int64) -> Float32:
+    """Unit vectors in the space of :class:`NeighbourLda`, fitted on the gallery; unchanged where that has no two."""
+    if len(gallery) < 2:
+        return vectors_VD
+    return l2_normalize(NeighbourLda.fit(vectors_VD[gallery]).transform(vectors_VD))
+
+
+def _centered(vectors_VD: Float32, gallery: Int64) -> Float32:
+    return center(vectors_VD, vectors_VD[gallery].mean(axis=0)) if len(gallery) else vectors_VD
 
 
 def untrained(width: int, fit: FitSettings, embed_from: str) -> nn.Module:

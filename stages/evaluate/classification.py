@@ -29,6 +29,7 @@ def knn_accuracy(ranked: Ranked, sides: Sides, k: int = NEIGHBOURS, temperature:
         return None
     member_QC, member_NC = sides.member_QC, sides.member_NC
     classes = int(max(sides.class_N.max(), sides.class_Q.max())) + 1 if member_QC is None else member_QC.shape[1]
+    temperature = 1.0 if sides.mutual else temperature
     vote_QC = np.zeros((len(sides.class_Q), classes))
     for near in neighbours(ranked, sides, k):
         weight_P = near.share_P * np.exp((near.similarity_P.astype(np.float64) - 1.0) / temperature)

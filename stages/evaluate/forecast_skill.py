@@ -5,6 +5,9 @@ unrelated vectors of 512 dimensions score 0.0039, so an error says nothing witho
 
 - persistence: the future is like the context (teacher's embedding of the context clip);
 - climatology: the mean target of the training videos, not normalised;
+- damped persistence and four scalars: :mod:`.trivial_forecasts`;
+- recording: the mean target of the other videos of the same recording, whichever side of the split they are on, so that
+  it knows the scene without having seen the video; the climatology where there is no other;
 - chance: the future of another video, drawn from all: the next one in the catalog is of the same recording.
 
 skill = 1 - error / error of persistence; R^2 = 1 - error / error of climatology.
@@ -12,21 +15,24 @@ skill = 1 - error / error of persistence; R^2 = 1 - error / error of climatology
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.clips import Windows, spread_pairs
-from ...data.figures import ForecastAtGap, ForecastErrors, ForecastSkill, TooShort, WhyNoForecast
+from ...data.figures import ForecastAtGap, ForecastErrors, ForecastSkill, TooShort, TrivialForecast, WhyNoForecast
 from ...data.settings import FitSettings
 from ...data.short_videos import ShortVideos
 from ..frames.memory import FrameTensors
 from ..model.embedding import embed_clips, embed_views
 from ..model.forecaster import ForecastEmbedder, Forecaster
+from .trivial_forecasts import Scalars, Seen
 
 STARTS = 3  # pairs of a gap in each video
+FITTED_ON = 1_000  # training videos at most, evenly spread, that scalars are fitted on
 GAPS = 5  # gaps between fit.gap_min and fit.gap_max
 
 
@@ -53,8 +59,40 @@ def climatology(forecaster: Forecaster, memory: FrameTensors, settings: FitSetti
     return embed_views(forecaster.teacher, memory, settings, views=views).flatten(0, 1).mean(dim=0)
 
 
+@dataclass(frozen=True, slots=True)
+class References:
+    """What forecasts are held against, beside persistence and chance.
+
+    Attributes:
+        climate_E: see :func:`climatology`.
+        scalars: by gap, see :func:`fitted_scalars`.
+        recording_VE: see :func:`.trivial_forecasts.recording_means`, of the videos that are measured; None without
+            recordings.
+    """
+
+    climate_E: Tensor
+    scalars: Mapping[float, Scalars] = field(default_factory=dict)
+    recording_VE: Tensor | None = None
+
+
+def fitted_scalars(
+    teacher: nn.Module, train: FrameTensors, settings: FitSettings, climate_E: Tensor
+) -> dict[float, Scalars]:
+    """Scalars by gap, of the training videos; without gaps that fewer than two of them hold."""
+    count = min(FITTED_ON, len(train.frames_V))
+    chosen = train.some(torch.linspace(0, max(len(train.frames_V) - 1, 0), count).round().long())
+    found = {}
+    for gap in probe_gaps(settings):
+        item_B, pairs = spread_pairs(chosen.extent_V(settings.unit), span=settings.span, gap=gap, starts=STARTS)
+        if len(item_B) >= 2 * STARTS:
+            seen = Seen.of(teacher, chosen, item_B, pairs.context, settings)
+            target_BE = embed_clips(teacher, chosen, item_B, pairs.future, settings)
+            found[gap] = Scalars.fit(seen, target_BE, climate_E)
+    return found
+
+
 def forecast_metrics(
-    forecaster: Forecaster, memory: FrameTensors, settings: FitSettings, climate_E: Tensor, *, starts: int = STARTS
+    forecaster: Forecaster, memory: FrameTensors, settings: FitSettings, against: References, *, starts: int = STARTS
 ) -> ForecastSkill:
     """Error, cosine, R^2 and skill on the videos of ``memory``, for each gap and over all of them.
 
@@ -62,7 +100,7 @@ def forecast_metrics(
         forecaster: student, predictor and teacher.
         memory: the videos.
         settings: of the fit.
-        climate_E: see :func:`climatology`.
+        against: the trivial forecasts.
         starts: pairs of a gap in each video.
 
     Returns:
@@ -80,10 +118,17 @@ def forecast_metrics(
         errors = {
             "forecast": Errors.of(forecast_BE, target_BE),
             "persistence": Errors.of(last_BE, target_BE),
-            "climatology": Errors.of(climate_E.expand_as(target_BE), target_BE),
+            "climatology": Errors.of(against.climate_E.expand_as(target_BE), target_BE),
             "chance": Errors.of(derangement(target_BE, starts), target_BE),
         }
-        by_gap[f"{gap:g}"] = _row(errors)
+        scalars = against.scalars.get(gap)
+        if scalars:
+            seen = Seen.of(forecaster.teacher, memory, item_B, pairs.context, settings)
+            errors["damped"] = Errors.of(scalars.damped(seen, against.climate_E), target_BE)
+            errors["four_scalars"] = Errors.of(scalars.combined(seen, against.climate_E), target_BE)
+        if against.recording_VE is not None:
+            errors["recording"] = Errors.of(against.recording_VE[item_B], target_BE)
+        by_gap[f"{gap:g}"] = _row(errors, scalars)
         for kind, values in errors.items():
             kinds.setdefault(kind, []).append(values)
     if not kinds:
@@ -92,7 +137,8 @@ def forecast_metrics(
         kind: Errors(torch.cat([e.squared_B for e in parts]), torch.cat([e.cosine_B for e in parts]))
         for kind, parts in kinds.items()
     }
-    return ForecastSkill(gaps=by_gap, whole=_row(pooled))
+    whole = {kind: errors for kind, errors in pooled.items() if len(kinds[kind]) == len(by_gap)}
+    return ForecastSkill(gaps=by_gap, whole=_row(whole))
 
 
 def why_empty(memory: FrameTensors, settings: FitSettings) -> WhyNoForecast:
@@ -157,7 +203,7 @@ def derangement(rows_BE: Tensor, each: int) -> Tensor:
     return rows_BE.view(len(order_V), each, -1)[stranger_V.to(rows_BE.device)].view_as(rows_BE)
 
 
-def _row(errors: dict[str, Errors]) -> ForecastAtGap:
+def _row(errors: Mapping[str, Errors], scalars: Scalars | None = None) -> ForecastAtGap:
     squared_B, forecast = errors["forecast"].squared_B, errors["forecast"].summary()
     persistence, climate = errors["persistence"].summary(), errors["climatology"].summary()
     return ForecastAtGap(
@@ -170,7 +216,17 @@ def _row(errors: dict[str, Errors]) -> ForecastAtGap:
         persistence=persistence,
         climatology=climate,
         chance=errors["chance"].summary(),
+        damped=_trivial(errors, "damped", (scalars.damping,) if scalars else None),
+        four_scalars=_trivial(errors, "four_scalars", scalars.four if scalars else None),
+        recording=_trivial(errors, "recording", None),
     )
+
+
+def _trivial(errors: Mapping[str, Errors], kind: str, factors: tuple[float, ...] | None) -> TrivialForecast | None:
+    if kind not in errors:
+        return None
+    found, persistence = errors[kind].summary(), errors["persistence"].summary()
+    return TrivialForecast(mse=found.mse, cosine=found.cosine, skill=_gain(found.mse, persistence.mse), factors=factors)
 
 
 def _gain(error: float, reference: float) -> float | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...data.arrays import Bool, Float32, Float64, Int64
-from .ranking import BLOCK_BYTES, Ranked, Sides, cosines
+from .ranking import BLOCK_BYTES, Ranked, Sides, similarity
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Neighbours:
         query_P: rows of the queries.
         item_P: rows of the gallery.
         share_P: chance to be among the k nearest; 1 but in a tie at the k-th place.
-        similarity_P: cosines.
+        similarity_P: as in :class:`.ranking.Ranked`.
     """
 
     query_P: Int64
@@ -42,10 +42,12 @@ def neighbours(ranked: Ranked, sides: Sides, k: int) -> Iterator[Neighbours]:
     )
     tied = np.flatnonzero(tied_Q)
     size = max(1, BLOCK_BYTES // (8 * max(1, len(sides.gallery_NE))))
-    gallery_EN = sides.gallery_NE.T.astype(np.float64) if len(tied) else np.empty((0, 0))
+    if not len(tied):
+        return
+    similar = similarity(sides)
     for start in range(0, len(tied), size):
         rows = tied[start : start + size]
-        yield from _with_ties(rows, cosines(sides.queries_QE[rows], gallery_EN), k)
+        yield from _with_ties(rows, similar(rows), k)
 
 
 def is_right(score_QC: Float64 | Float32, column_Q: Int64) -> Float64:

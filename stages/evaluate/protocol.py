@@ -57,7 +57,7 @@ class EvaluationSplit:
         """Whether a video has several classes."""
         return self.member_VC is not None
 
-    def sides(self, embeddings_VE: Float32, *, centered: bool) -> Sides:
+    def sides(self, embeddings_VE: Float32, *, centered: bool, mutual: bool = False) -> Sides:
         """Queries and gallery of unit embeddings; both centred with the training videos' mean if ``centered``."""
         if centered and len(self.train):
             embeddings_VE = center(embeddings_VE, embeddings_VE[self.train].mean(axis=0))
@@ -71,6 +71,7 @@ class EvaluationSplit:
             None if group_V is None else group_V[self.gallery],
             None if member_VC is None else member_VC[self.queries],
             None if member_VC is None else np.asfortranarray(member_VC[self.gallery]),
+            mutual,
         )
 
 

@@ -7,7 +7,7 @@ over all orders of these (:mod:`.ties`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ...data.arrays import Bool, Float32, Float64, Int64
+from .mutual_proximity import MutualProximity
 from .ties import FirstGroup, Groups, are_mixed
 
 BLOCK_BYTES = 16 << 20  # of sorted keys at a time, in each thread
@@ -34,6 +35,7 @@ class Sides:
         group_N: recording of each item.
         member_QC: whether a query has a class; None where no video has several.
         member_NC: whether an item has a class; its columns are best contiguous.
+        mutual: whether items are ranked by mutual proximity (:mod:`.mutual_proximity`) in place of cosines.
     """
 
     queries_QE: Float32
@@ -44,6 +46,7 @@ class Sides:
     group_N: Int64 | None = None
     member_QC: Bool | None = None
     member_NC: Bool | None = None
+    mutual: bool = False
 
     @property
     def leak(self) -> bool:
@@ -76,7 +79,7 @@ class Ranked:
         first: where the first item of a class of the query is.
         precision_Q: average precision over the whole ranking, expected over ties; nan where there is none.
         nearest_QK: rows of the nearest, equally similar ones ascending.
-        similarity_QK: their cosines.
+        similarity_QK: their cosines, or logarithms of mutual proximity.
     """
 
     first: FirstGroup
@@ -101,9 +104,9 @@ def rank(sides: Sides, *, same_group: bool = True) -> Ranked:
         sides: queries and gallery.
         same_group: whether items of the query's own recording count; without them they come last and are of no class.
     """
-    gallery_EN = sides.gallery_NE.T.astype(np.float64)
+    similar = similarity(sides)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # numpy lets go of Python's lock while it works
-        parts = list(pool.map(lambda rows: _rank_block(sides, gallery_EN, rows, same_group), sides.blocks()))
+        parts = list(pool.map(lambda rows: _rank_block(sides, similar(rows), rows, same_group), sides.blocks()))
     if not parts:
         kept, none = min(KEPT, len(sides.gallery_NE)), np.empty(0, np.int64)
         return Ranked(
@@ -112,6 +115,15 @@ def rank(sides: Sides, *, same_group: bool = True) -> Ranked:
     firsts = zip(*((p.first.nearer_Q, p.first.size_Q, p.first.relevant_Q) for p in parts), strict=True)
     fields = zip(*((p.precision_Q, p.nearest_QK, p.similarity_QK) for p in parts), strict=True)
     return Ranked(FirstGroup(*map(np.concatenate, firsts)), *map(np.concatenate, fields))
+
+
+def similarity(sides: Sides) -> Callable[[slice | Int64], Float32]:
+    """What gives the similarities (B, N) of some queries to the gallery: cosines, or logarithms of mutual proximity."""
+    gallery_EN = sides.gallery_NE.T.astype(np.float64)
+    if not sides.mutual:
+        return lambda rows: cosines(sides.queries_QE[rows], gallery_EN)
+    proximity = MutualProximity.of(sides.gallery_NE)
+    return lambda rows: proximity.logarithms(sides.queries_QE[rows], gallery_EN)
 
 
 def cosines(queries_QE: Float32, gallery_EN: Float64) -> Float32:
@@ -137,8 +149,7 @@ def average_precision(relevant_QN: Bool) -> Float64:
     return np.asarray(np.divide(sums_Q, count_Q, out=np.full(len(count_Q), np.nan), where=count_Q > 0))
 
 
-def _rank_block(sides: Sides, gallery_EN: Float64, rows: slice, same_group: bool) -> Ranked:
-    similarity_QN = cosines(sides.queries_QE[rows], gallery_EN)
+def _rank_block(sides: Sides, similarity_QN: Float32, rows: slice, same_group: bool) -> Ranked:
     relevant_QN = sides.relevant(rows)
     if not same_group and sides.group_Q is not None and sides.group_N is not None:
         own_QN = sides.group_N == sides.group_Q[rows, None]

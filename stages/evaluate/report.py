@@ -21,18 +21,17 @@ from ...data.retrieval_figures import (
     SplitFigures,
     SplitRow,
     SureRecalls,
-    TestedRecalls,
 )
 from ...data.settings import EvaluateSettings, FitSettings, IndexSettings
 from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
-from ..model.embedding import FramesMean, Views, embedder_of
+from ..model.embedding import FramesMean, Views, embedder_of, sd_pool
 from ..model.forecaster import Forecaster
-from .baselines import Row, rows_to_compare, untrained
+from .baselines import Row, Untrained, rows_to_compare, untrained, with_mutual_proximity
 from .classification import few_shot, knn_accuracy
 from .clustering import clustering
 from .embedding_health import alignment, group_probe, health
-from .forecast_skill import forecast_metrics, neighbour_similarity, why_empty
+from .forecast_skill import References, fitted_scalars, forecast_metrics, neighbour_similarity, why_empty
 from .harder import HarderInputs, harder
 from .linear_probe import probe
 from .mveb import mveb
@@ -40,7 +39,7 @@ from .order_sensitivity import order_sensitivity
 from .paper_table import PAPER, different_pairs, distribution, named_pairs, same_class_pairs, similarity_rows
 from .protocol import EvaluationSplit, mean_and_sd
 from .ranking import Ranked, Sides, rank
-from .resampling import Resampling, intervals, paired
+from .resampling import Resampling, intervals
 from .retrieval import (
     confusions,
     hubness,
@@ -49,9 +48,10 @@ from .retrieval import (
     recalls,
     same_group_share,
 )
+from .trivial_forecasts import recording_means
+from .verdicts import PERSISTENCE, against, best_trivial
 
 REFERENCE = "raw_mean_pool"  # what every row is tested against
-PERSISTENCE = "persistence"  # the teacher's embedding: `mofore` itself, unless another network embeds
 SHOWN = ("mofore", REFERENCE)  # of what is told by class and by distance
 PROBED = ("mofore", "predict", PERSISTENCE, REFERENCE, "untrained")
 OF_ONE_CLASS = ("few_shot", "probe", "confusions", "clustering", "group_probe")  # need one class a video
@@ -118,15 +118,13 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
         views: of all videos, by each of :func:`embedders`.
         spaces: unit embeddings (V, E) of the indexed spaces, "mofore" and "frames" among them.
     """
-    gallery = evaluation.rows("train")
-    persistence_VE = views[PERSISTENCE].pooled() if PERSISTENCE in views else spaces["mofore"]
-    rows = rows_to_compare(
-        spaces, persistence_VE, views["untrained"].pooled(), gallery, evaluation.embedding, evaluation.settings.seed
-    )
+    rows = _rows(evaluation, views, spaces)
+    vectors = [row for row in rows if not row.mutual]
     protocol = EvaluationSplit.of(evaluation.split, evaluation.videos)
-    ranked = by_row(rows, lambda row: rank(protocol.sides(row.embeddings_VE, centered=row.centered)))
+    ranked = by_row(rows, lambda row: rank(_sides(protocol, row)))
+    best = best_trivial(rows, ranked)
     shown, sides = {name: ranked[name] for name in SHOWN}, protocol.sides(rows[0].embeddings_VE, centered=False)
-    forecast = _forecast(evaluation, views)
+    forecast = _forecast(evaluation, views, protocol)
     metrics = Metrics(
         schema=SCHEMA,
         retrieval=_retrieval(evaluation, rows, ranked, protocol),
@@ -135,26 +133,40 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
         if protocol.several
         else {name: confusions(of_name, sides, protocol.classes) for name, of_name in shown.items()},
         purity_by_distance={name: purity_by_distance(of_name) for name, of_name in shown.items()},
-        clustering=by_row(rows, lambda row: _clustering(evaluation, row, protocol)),
+        clustering=by_row(vectors, lambda row: _clustering(evaluation, row, protocol)),
         left_out=_left_out(protocol, evaluation.settings),
-        protocols=_protocols(evaluation, rows, ranked),
+        protocols=_protocols(evaluation, vectors, ranked),
         table2=_table2(evaluation, views, spaces["mofore"], forecast),
         forecast=forecast,
-        health=_health(evaluation, rows, views, protocol),
+        health=_health(evaluation, vectors, views, protocol),
         order=_order(evaluation),
-        mveb=_mveb(evaluation, rows, protocol),
-        harder=_harder(evaluation, rows, protocol),
-        protocol=_protocol(evaluation, protocol, rows),
+        mveb=_mveb(evaluation, vectors, protocol),
+        harder=_harder(evaluation, vectors, protocol),
+        protocol=_protocol(evaluation, protocol, rows, best),
     )
     return Evaluated(metrics, _queries(evaluation, ranked, protocol))
 
 
+def _rows(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping[str, Float32]) -> list[Row]:
+    given = Untrained(
+        persistence_VE=views[PERSISTENCE].pooled() if PERSISTENCE in views else spaces["mofore"],
+        untrained_VE=views["untrained"].pooled(),
+        sd_VD=sd_pool(evaluation.memory),
+    )
+    rows = rows_to_compare(spaces, given, evaluation.rows("train"), evaluation.embedding, evaluation.settings.seed)
+    return with_mutual_proximity(rows) if evaluation.settings.mutual_proximity else rows
+
+
+def _sides(protocol: EvaluationSplit, row: Row) -> Sides:
+    return protocol.sides(row.embeddings_VE, centered=row.centered, mutual=row.mutual)
+
+
 def by_row(rows: Sequence[Row], measure: Callable[[Row], T]) -> dict[str, T]:
     """``measure`` of each row by its name; a row with the embeddings of an earlier one shares all of its figures."""
-    known: dict[tuple[int, bool], T] = {}
+    known: dict[tuple[int, bool, bool], T] = {}
     found = {}
     for row in rows:
-        same = (id(row.embeddings_VE), row.centered)
+        same = (id(row.embeddings_VE), row.centered, row.mutual)
         found[row.name] = known[same] if same in known else known.setdefault(same, measure(row))
     return found
 
@@ -165,10 +177,10 @@ def _retrieval(
     """Retrieval and classification from test to training videos, with intervals and tests."""
     videos, groups = _resamplings(evaluation.settings, protocol)
     probed = () if protocol.several else PROBED
-    seed, reference = evaluation.settings.seed, ranked[REFERENCE]
+    seed, reference, best = evaluation.settings.seed, ranked[REFERENCE], best_trivial(rows, ranked)
 
     def measure(row: Row) -> RetrievalFigures:
-        sides, of_row = protocol.sides(row.embeddings_VE, centered=row.centered), ranked[row.name]
+        sides, of_row = _sides(protocol, row), ranked[row.name]
         return RetrievalFigures(
             recalls=recalls(of_row),
             knn_1=knn_accuracy(of_row, sides, 1),
@@ -178,19 +190,14 @@ def _retrieval(
                 r_at_1=intervals(of_row.hits(1), videos, groups, scale=100),
                 mean_ap=intervals(of_row.precision_Q, videos, groups, scale=100),
             ),
-            few_shot={} if protocol.several else few_shot(sides, seed),
+            few_shot={} if protocol.several or row.mutual else few_shot(sides, seed),
             probe=_probe(sides, seed, videos, groups) if row.name in probed else None,
-            against_reference=None if row.name == REFERENCE else _against(of_row, reference, videos, groups),
+            against_reference=None if row.name == REFERENCE else against(of_row, reference, videos, groups),
+            against_best_trivial=None if best in (None, row.name) else against(of_row, ranked[best], videos, groups),
+            transductive=row.transductive,
         )
 
     return by_row(rows, measure)
-
-
-def _against(ranked: Ranked, reference: Ranked, videos: Resampling, groups: Resampling | None) -> TestedRecalls:
-    return TestedRecalls(
-        r_at_1=paired(ranked.hits(1), reference.hits(1), videos, groups, scale=100),
-        mean_ap=paired(ranked.precision_Q, reference.precision_Q, videos, groups, scale=100),
-    )
 
 
 def _probe(sides: Sides, seed: int, videos: Resampling, groups: Resampling | None) -> Probe:
@@ -216,7 +223,7 @@ def _left_out(protocol: EvaluationSplit, settings: EvaluateSettings) -> LeftOut 
 def _clustering(evaluation: Evaluation, row: Row, protocol: EvaluationSplit) -> Clusters:
     if protocol.several:
         return Clusters(nmi=None, silhouette=None, clusters=None)
-    sides = protocol.sides(row.embeddings_VE, centered=row.centered)
+    sides = _sides(protocol, row)
     return clustering(sides.queries_QE, sides.class_Q, evaluation.settings.seed)
 
 
@@ -240,7 +247,7 @@ def _one_protocol(
     protocol = EvaluationSplit.of(split, evaluation.videos)
     found = {}
     for row in rows:
-        sides = protocol.sides(row.embeddings_VE, centered=row.centered)
+        sides = _sides(protocol, row)
         whole = ranked[row.name] if row.name in ranked else rank(sides)
         found[row.name] = SplitRow(
             recalls=recalls(whole),
@@ -259,12 +266,19 @@ def _share_seen(evaluation: Evaluation, protocol: EvaluationSplit, row: Row) -> 
     return 100.0 * float(np.mean([evaluation.videos[query].id in seen for query in protocol.queries]))
 
 
-def _forecast(evaluation: Evaluation, views: Mapping[str, Views]) -> Forecast:
+def _forecast(evaluation: Evaluation, views: Mapping[str, Views], protocol: EvaluationSplit) -> Forecast:
     """On the videos of the evaluation side."""
-    _, memory = evaluation.side(evaluation.evaluated)
-    teacher, train = views.get(PERSISTENCE, views["mofore"]), evaluation.rows("train")
-    climate_E = teacher.mean_VE[torch.from_numpy(train if len(train) else evaluation.evaluated)].mean(dim=0)
-    skill = forecast_metrics(evaluation.forecaster, memory, evaluation.fit, climate_E)
+    chosen = evaluation.evaluated
+    _, memory = evaluation.side(chosen)
+    mean_VE, train = views.get(PERSISTENCE, views["mofore"]).mean_VE, evaluation.rows("train")
+    climate_E = mean_VE[torch.from_numpy(train if len(train) else chosen)].mean(dim=0)
+    _, seen = evaluation.side(train)
+    scalars = fitted_scalars(evaluation.forecaster.teacher, seen, evaluation.fit, climate_E)
+    group_V = protocol.group_V
+    of_recordings = None if group_V is None else recording_means(mean_VE, torch.from_numpy(group_V), climate_E)
+    recording_VE = None if of_recordings is None else of_recordings[torch.from_numpy(chosen)]
+    against_these = References(climate_E, scalars, recording_VE)
+    skill = forecast_metrics(evaluation.forecaster, memory, evaluation.fit, against_these)
     return Forecast(
         unit=evaluation.fit.unit, skill=skill, why_empty=None if skill.gaps else why_empty(memory, evaluation.fit)
     )
@@ -384,7 +398,7 @@ def _listed(value_Q: Float64, *, whole: bool = True) -> tuple[float | None, ...]
     )
 
 
-def _protocol(evaluation: Evaluation, protocol: EvaluationSplit, rows: Sequence[Row]) -> Protocol:
+def _protocol(evaluation: Evaluation, protocol: EvaluationSplit, rows: Sequence[Row], best: str | None) -> Protocol:
     settings, embedding = evaluation.settings, evaluation.embedding
     train, test = evaluation.rows("train"), evaluation.rows("test")
     return Protocol(
@@ -404,6 +418,7 @@ def _protocol(evaluation: Evaluation, protocol: EvaluationSplit, rows: Sequence[
         evaluated_on="test videos" if len(test) else "training videos",
         intervals=f"95 % percentile bootstrap, {settings.resamples} resamples of videos, and of recordings",
         tested_against=REFERENCE,
+        best_trivial=best,
         seed=settings.seed,
         fit_seed=evaluation.fit.seed,
         fit_videos="training videos",

@@ -17,7 +17,7 @@ from ...data.arrays import Int64
 from ...data.clips import spread_pairs
 from ...data.settings import FitSettings
 from ..evaluate.embedding_health import health
-from ..evaluate.forecast_skill import climatology, forecast_metrics
+from ..evaluate.forecast_skill import References, climatology, forecast_metrics
 from ..frames.memory import FrameTensors
 from ..model.embedding import embed_clips, embed_views, pool_views
 from ..model.forecaster import ForecastEmbedder, Forecaster
@@ -78,7 +78,7 @@ class Validator:
     def validate(self, forecaster: Forecaster, step: int, teacher_drift: float) -> Validation:
         """Take all figures; the first look is what later ones are held against."""
         climate_E = climatology(forecaster, self.climate, self.settings, 1)
-        forecast = forecast_metrics(forecaster, self.memory, self.settings, climate_E, starts=1).as_json()
+        forecast = forecast_metrics(forecaster, self.memory, self.settings, References(climate_E), starts=1).as_json()
         views_VKE = embed_views(forecaster.teacher, self.memory, self.settings, views=VIEWS)
         state = health(pool_views(views_VKE), self.pairs_P2).as_json()
         figures: dict[str, Any] = {

@@ -7,7 +7,7 @@ themselves, in memory and from files, and what a run learns does not depend on h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -158,13 +158,25 @@ class FrameTensors:
 
     def mean_pool(self) -> Tensor:
         """The mean of all frames of each video (V, D), float32."""
-        mean_VD = torch.empty(len(self.frames_V), self.width, device=self.device)  # many small ones would scatter
+        return self._pooled(lambda sum_D, _, frames: sum_D / frames)
+
+    def sd_pool(self) -> Tensor:
+        """The standard deviation over all frames of each video (V, D), float32; 0 of one frame."""
+        return self._pooled(lambda sum_D, square_D, frames: _deviation(sum_D / frames, square_D / frames), squares=True)
+
+    def _pooled(self, pool: Callable[[Tensor, Tensor, int], Tensor], *, squares: bool = False) -> Tensor:
+        """What ``pool`` makes of each video's sum, sum of squares (if they are wanted) and number of frames (V, D)."""
+        pooled_VD = torch.empty(len(self.frames_V), self.width, device=self.device)  # many small ones would scatter
         for video, (first, frames) in enumerate(self._places()):
             sum_D = torch.zeros(self.width, dtype=torch.float64, device=self.device)
+            square_D = torch.zeros_like(sum_D)
             for _, part_TD in self._parts(first, frames):
-                sum_D += part_TD.double().sum(dim=0)
-            mean_VD[video] = sum_D / frames
-        return mean_VD
+                part_TD = part_TD.double()
+                sum_D += part_TD.sum(dim=0)
+                if squares:
+                    square_D += part_TD.square().sum(dim=0)
+            pooled_VD[video] = pool(sum_D, square_D, frames)
+        return pooled_VD
 
     def unsound_frame(self) -> tuple[int, int] | None:
         """The first frame whose feature is not finite, as (video, frame); None if all are."""
@@ -188,6 +200,10 @@ class FrameTensors:
         size = max(1, SUM_BYTES // (8 * self.width))
         for begin in range(first, first + frames, size):
             yield begin, self.frames.span(begin, min(begin + size, first + frames))
+
+
+def _deviation(mean_D: Tensor, mean_square_D: Tensor) -> Tensor:
+    return (mean_square_D - mean_D.square()).clamp(min=0).sqrt()
 
 
 def _sums(features_BLD: Tensor, wanted_BL: Tensor) -> Tensor:

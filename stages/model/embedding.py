@@ -122,6 +122,11 @@ def mean_pool(memory: FrameTensors) -> Float32:
     return functional.normalize(memory.mean_pool(), dim=1).cpu().numpy()
 
 
+def sd_pool(memory: FrameTensors) -> Float32:
+    """The standard deviation over all frame features of each video as a unit vector (V, D)."""
+    return functional.normalize(memory.sd_pool(), dim=1).cpu().numpy()
+
+
 def random_projection(embeddings_VD: Float32, width: int, seed: int) -> Float32:
     """Unit vectors (V, width) after a seeded Gaussian matrix: what a projection does without learning."""
     matrix_DE = np.random.default_rng(seed).standard_normal((embeddings_VD.shape[1], width), np.float32)

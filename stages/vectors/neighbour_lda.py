@@ -66,7 +66,7 @@ class NeighbourLda:
         mean_D = gallery_ND.mean(axis=0, dtype=np.float64)
         given_ND = torch.from_numpy(np.asarray(gallery_ND - mean_D, np.float32))
         centered_NR, basis_DR = _in_its_span(given_ND)
-        total_RR, ridge = _scatter(centered_NR, torch.ones(rows)) / rows, RIDGE / gallery_ND.shape[1]
+        total_RR, ridge = _product(centered_NR, centered_NR) / rows, RIDGE / gallery_ND.shape[1]
         least = float(total_RR.trace()) * LEAST_SCATTER + 1e-30
 
         def solved(similar_NE: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,30 +112,26 @@ def _in_its_span(rows_ND: Tensor) -> tuple[Tensor, Tensor | None]:
     return (left_NR * length_R).float(), rows_ND.double().T @ (left_NR / length_R)
 
 
-def _scatter(rows_NR: Tensor, weight_N: Tensor) -> Tensor:
-    """Sum over rows of weight x row' row (R, R), in float64."""
-    sum_RR = torch.zeros(rows_NR.shape[1], rows_NR.shape[1], dtype=torch.float64)
-    for block in blocks(len(rows_NR), BLOCK_ROWS):
-        part_BR = rows_NR[block].double()
-        sum_RR.addmm_((part_BR * weight_N[block, None].double()).T, part_BR)
+def _product(left_NR: Tensor, right_NR: Tensor) -> Tensor:
+    """Sum over rows of left' right (R, R): blocks of rows in float32, summed in float64."""
+    sum_RR = torch.zeros(left_NR.shape[1], right_NR.shape[1], dtype=torch.float64)
+    for block in blocks(len(left_NR), BLOCK_ROWS):
+        sum_RR += left_NR[block].T @ right_NR[block]
     return sum_RR
 
 
 def _neighbour_scatter(rows_NR: Tensor, nearest_NK: Tensor) -> Tensor:
     """S_n (R, R): mean over rows and their neighbours of (x - y)' (x - y) / 2, which has the scale of S_t.
 
-    By the graph's Laplacian: the sum over pairs is X' (k + indegree) X - M - M', M = X' (sums of neighbours).
+    By the graph's Laplacian: the sum over pairs is P + P', P = X' (X (k + indegree) / 2 - sums of neighbours).
     """
     rows, k = nearest_NK.shape
-    times_N = k + torch.bincount(nearest_NK.flatten(), minlength=rows)
-    sum_RR = _scatter(rows_NR, times_N)
-    cross_RR = torch.zeros_like(sum_RR)
-    for block in blocks(rows, BLOCK_ROWS):
-        neighbours_BR = torch.zeros_like(rows_NR[block])
-        for place in range(k):
-            neighbours_BR += rows_NR[nearest_NK[block, place]]
-        cross_RR.addmm_(rows_NR[block].double().T, neighbours_BR.double())
-    return (sum_RR - cross_RR - cross_RR.T) / (2 * rows * k)
+    half_N1 = (k + torch.bincount(nearest_NK.flatten(), minlength=rows)).float()[:, None] / 2
+    away_NR = rows_NR * half_N1
+    for place in range(k):
+        away_NR -= rows_NR[nearest_NK[:, place]]
+    product_RR = _product(rows_NR, away_NR)
+    return (product_RR + product_RR.T) / (2 * rows * k)
 
 
 def _discriminants(total_RR: Tensor, within_RR: Tensor) -> tuple[Tensor, Tensor]:

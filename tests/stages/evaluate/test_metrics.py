@@ -12,7 +12,7 @@ from mofore.data.settings import FitSettings
 from mofore.data.types import Video
 from mofore.stages.evaluate.baselines import pca_whitened
 from mofore.stages.evaluate.embedding_health import alignment, anisotropy, effective_rank, group_probe, health
-from mofore.stages.evaluate.forecast_skill import climatology, derangement, forecast_metrics, probe_gaps
+from mofore.stages.evaluate.forecast_skill import References, climatology, derangement, forecast_metrics, probe_gaps
 from mofore.stages.evaluate.paper_table import different_pairs, distribution, named_pairs, same_class_pairs
 from mofore.stages.frames.memory import Clips, FrameTensors
 from mofore.stages.model.forecaster import Forecaster, make_forecaster
@@ -48,7 +48,7 @@ def _whole(found: ForecastSkill) -> ForecastAtGap:
 def test_a_forecast_that_repeats_the_context_has_skill_zero() -> None:
     forecaster = persistence_forecaster()
     climate = climatology(forecaster, memory(), SETTINGS, views=5)
-    metrics = forecast_metrics(forecaster, memory(), SETTINGS, climate)
+    metrics = forecast_metrics(forecaster, memory(), SETTINGS, References(climate))
     assert set(metrics.gaps) == {"0", "2", "4", "6", "8"}
     for row in (*metrics.gaps.values(), _whole(metrics)):
         assert row.skill == pytest.approx(0.0)
@@ -61,7 +61,7 @@ def test_a_forecast_that_repeats_the_context_has_skill_zero() -> None:
 
 
 def test_chance_is_another_videos_future() -> None:
-    metrics = forecast_metrics(persistence_forecaster(), memory(), SETTINGS, torch.zeros(6))
+    metrics = forecast_metrics(persistence_forecaster(), memory(), SETTINGS, References(torch.zeros(6)))
     assert _whole(metrics).chance.cosine < _whole(metrics).cosine
 
 
@@ -70,7 +70,7 @@ def test_chance_is_not_the_next_clip_of_the_same_recording() -> None:
     own = frames.features_ND.reshape(8, 30, 6)
     own[1::2] = own[::2]  # in the catalog's order every video is followed by its twin
     twins = FrameTensors.of(frames, torch.device("cpu"))
-    metrics = forecast_metrics(persistence_forecaster(), twins, SETTINGS, torch.zeros(6))
+    metrics = forecast_metrics(persistence_forecaster(), twins, SETTINGS, References(torch.zeros(6)))
     assert _whole(metrics).chance.cosine < 0.9
 
 
@@ -90,7 +90,7 @@ def test_only_gaps_that_were_trained_are_probed() -> None:
 
 def test_videos_too_short_for_any_gap_leave_no_rows() -> None:
     short = FrameTensors.of(table([5, 6]), torch.device("cpu"))
-    assert forecast_metrics(persistence_forecaster(), short, SETTINGS, torch.zeros(6)) == ForecastSkill(
+    assert forecast_metrics(persistence_forecaster(), short, SETTINGS, References(torch.zeros(6))) == ForecastSkill(
         gaps={}, whole=None
     )
 

@@ -173,6 +173,7 @@ def comparable(metrics: dict[str, Any], names: dict[str, str]) -> dict[str, Any]
     }
     for row in rows.values():
         against = row.pop("against_raw_mean_pool")
+        row.pop("against_best_trivial", None)
         row["differences"] = against and {metric: tested["difference"] for metric, tested in against.items()}
     classes = {old: metrics["per_class"][new] for old, new in names.items()}
     group_probe = metrics["health"]["mofore"]["group_probe"]
