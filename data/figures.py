@@ -132,6 +132,19 @@ class TrivialForecast(Record):
 
 
 @record
+class ForecastTest(Record):
+    """The forecast held against the best trivial one, pair by pair.
+
+    Attributes:
+        best: name of the trivial forecast with the least error of these pairs.
+        skill: difference of the skills, by the same persistence; resampled over videos, and over recordings.
+    """
+
+    best: str
+    skill: PairedTest
+
+
+@record
 class ForecastAtGap(Record):
     """The forecast of one gap, or of all together.
 
@@ -149,6 +162,7 @@ class ForecastAtGap(Record):
             where no training videos are long enough.
         four_scalars: of four fitted factors: of the context, all that is seen of the video, the trend, the clip before.
         recording: of the mean of the other videos of the recording; None where recordings are not known.
+        against_best: of all gaps together; None of one of them, and in older files.
     """
 
     n: int
@@ -163,6 +177,7 @@ class ForecastAtGap(Record):
     damped: TrivialForecast | None = optional(default=None)
     four_scalars: TrivialForecast | None = optional(default=None)
     recording: TrivialForecast | None = optional(default=None)
+    against_best: ForecastTest | None = optional(default=None)
 
     def skills(self) -> dict[str, float]:
         """Skill by trivial forecast, of those that are measured; 0 of persistence, by which it is defined."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...data.figures import Health, Interval, PairedTest, Spread
+from ...data.figures import ForecastAtGap, Health, Interval, PairedTest, Spread
 from ...data.further_figures import Score, VMeasure
 from ...data.metrics import Metrics
 from ...data.record import Absent
@@ -186,6 +186,7 @@ def _forecast(metrics: Metrics) -> TableText:
     gaps, whole, unit = metrics.forecast.skill.gaps, metrics.forecast.skill.whole, metrics.forecast.unit
     if not gaps:
         return _line(why_without_forecast(metrics))
+    measured = {f"g = {gap}": row for gap, row in gaps.items()} | ({"all": whole} if whole else {})
     texts = [
         [
             gap,
@@ -195,17 +196,30 @@ def _forecast(metrics: Metrics) -> TableText:
             number(row.r2, 3),
             figure(row.skill),
             *(number(row.skills().get(name), 3) for name in ("damped", "four_scalars", "recording")),
+            _skill_verdict(row),
             f"{row.n:,}",
         ]
-        for gap, row in {
-            **{f"g = {gap}": row for gap, row in gaps.items()},
-            **({"all": whole} if whole else {}),
-        }.items()
+        for gap, row in measured.items()
     ]
     title = "Forecast (MSE of unit vectors, mean over the width; skill: against persistence, R2: against climatology)"
     columns = [f"gap, {unit}", "MSE", "persistence", "climatology", "chance", "cosine", "R2", "skill"]
-    columns += ["skill of damped persistence", "skill of four scalars", "skill of recording's mean", "n"]
+    columns += [
+        "skill of damped persistence",
+        "skill of four scalars",
+        "skill of recording's mean",
+        "against best trivial",
+        "n",
+    ]
+    if whole and whole.against_best:
+        title = f"{title[:-1]}; best trivial: {whole.against_best.best})"
     return title, columns, texts
+
+
+def _skill_verdict(row: ForecastAtGap) -> str:
+    found = row.against_best
+    if found is None or found.skill.difference is None:
+        return ""
+    return f"{found.skill.difference:+.3f} {found.skill.verdict}"
 
 
 def _table2(metrics: Metrics) -> TableText:

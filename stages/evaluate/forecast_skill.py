@@ -16,23 +16,34 @@ skill = 1 - error / error of persistence; R^2 = 1 - error / error of climatology
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...data.arrays import Int64
 from ...data.clips import Windows, spread_pairs
-from ...data.figures import ForecastAtGap, ForecastErrors, ForecastSkill, TooShort, TrivialForecast, WhyNoForecast
+from ...data.figures import (
+    ForecastAtGap,
+    ForecastErrors,
+    ForecastSkill,
+    ForecastTest,
+    TooShort,
+    TrivialForecast,
+    WhyNoForecast,
+)
 from ...data.settings import FitSettings
 from ...data.short_videos import ShortVideos
 from ..frames.memory import FrameTensors
 from ..model.embedding import embed_clips, embed_views
 from ..model.forecaster import ForecastEmbedder, Forecaster
+from .resampling import Resampling, paired
 from .trivial_forecasts import Scalars, Seen
 
 STARTS = 3  # pairs of a gap in each video
 FITTED_ON = 1_000  # training videos at most, evenly spread, that scalars are fitted on
+LEAST_ERROR = 1e-12  # of a space that has not collapsed
 GAPS = 5  # gaps between fit.gap_min and fit.gap_max
 
 
@@ -68,11 +79,17 @@ class References:
         scalars: by gap, see :func:`fitted_scalars`.
         recording_VE: see :func:`.trivial_forecasts.recording_means`, of the videos that are measured; None without
             recordings.
+        group_V: recording of each video that is measured; None without recordings.
+        resamples: of the test against the best of all; 0 for none.
+        seed: of these.
     """
 
     climate_E: Tensor
     scalars: Mapping[float, Scalars] = field(default_factory=dict)
     recording_VE: Tensor | None = None
+    group_V: Int64 | None = None
+    resamples: int = 0
+    seed: int = 0
 
 
 def fitted_scalars(
@@ -108,10 +125,12 @@ def forecast_metrics(
     """
     kinds: dict[str, list[Errors]] = {}
     by_gap: dict[str, ForecastAtGap] = {}
+    items: list[Tensor] = []
     for gap in probe_gaps(settings):
         item_B, pairs = spread_pairs(memory.extent_V(settings.unit), span=settings.span, gap=gap, starts=starts)
         if len(item_B) < 2 * starts:
             continue
+        items.append(item_B)
         clips = _Clips(memory, item_B, settings)
         forecast_BE = clips.embedded(ForecastEmbedder(forecaster, float(pairs.gap_B[0])), pairs.context)
         last_BE, target_BE = (clips.embedded(forecaster.teacher, of) for of in (pairs.context, pairs.future))
@@ -138,7 +157,10 @@ def forecast_metrics(
         for kind, parts in kinds.items()
     }
     whole = {kind: errors for kind, errors in pooled.items() if len(kinds[kind]) == len(by_gap)}
-    return ForecastSkill(gaps=by_gap, whole=_row(whole))
+    found = _row(whole)
+    if against.resamples:
+        found = replace(found, against_best=_against_best(whole, torch.cat(items).cpu().numpy(), against))
+    return ForecastSkill(gaps=by_gap, whole=found)
 
 
 def why_empty(memory: FrameTensors, settings: FitSettings) -> WhyNoForecast:
@@ -222,6 +244,19 @@ def _row(errors: Mapping[str, Errors], scalars: Scalars | None = None) -> Foreca
     )
 
 
+def _against_best(errors: Mapping[str, Errors], item_B: Int64, against: References) -> ForecastTest | None:
+    """In units of skill: of the squared errors' differences, over the error of persistence."""
+    persistence = float(errors["persistence"].squared_B.mean())
+    if persistence <= LEAST_ERROR:
+        return None
+    squared = {kind: of.squared_B.cpu().double().numpy() for kind, of in errors.items()}
+    best = min((kind for kind in squared if kind != "forecast"), key=lambda kind: float(squared[kind].mean()))
+    videos = Resampling(against.resamples, against.seed, item_B)
+    groups = None if against.group_V is None else replace(videos, group_Q=against.group_V[item_B])
+    tested = paired(-squared["forecast"], -squared[best], videos, groups, scale=1 / persistence)
+    return ForecastTest(best=best, skill=tested)
+
+
 def _trivial(errors: Mapping[str, Errors], kind: str, factors: tuple[float, ...] | None) -> TrivialForecast | None:
     if kind not in errors:
         return None
@@ -231,4 +266,4 @@ def _trivial(errors: Mapping[str, Errors], kind: str, factors: tuple[float, ...]
 
 def _gain(error: float, reference: float) -> float | None:
     """1 - error / reference; undefined where the reference makes no error (a collapsed space)."""
-    return 1.0 - error / reference if reference > 1e-12 else None
+    return 1.0 - error / reference if reference > LEAST_ERROR else None

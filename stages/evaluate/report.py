@@ -277,7 +277,9 @@ def _forecast(evaluation: Evaluation, views: Mapping[str, Views], protocol: Eval
     group_V = protocol.group_V
     of_recordings = None if group_V is None else recording_means(mean_VE, torch.from_numpy(group_V), climate_E)
     recording_VE = None if of_recordings is None else of_recordings[torch.from_numpy(chosen)]
-    against_these = References(climate_E, scalars, recording_VE)
+    settings = evaluation.settings
+    groups = None if group_V is None else group_V[chosen]
+    against_these = References(climate_E, scalars, recording_VE, groups, settings.resamples, settings.seed)
     skill = forecast_metrics(evaluation.forecaster, memory, evaluation.fit, against_these)
     return Forecast(
         unit=evaluation.fit.unit, skill=skill, why_empty=None if skill.gaps else why_empty(memory, evaluation.fit)
