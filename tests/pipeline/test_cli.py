@@ -130,6 +130,7 @@ def test_metrics_have_the_promised_shape(work: Path) -> None:
     metrics = json.loads((work / "metrics.json").read_text())
     assert set(metrics) >= {"retrieval", "protocols", "table2", "forecast", "health", "order", "protocol"}
     baselines = {"raw_mean_pool", "raw_mean_pool_uncentered", "pca_whitened", "untrained", "random_projection"}
+    baselines |= {"raw_expanded", "raw_expanded_gallery", "neighbour_lda", "neighbour_lda_mean_sd"}
     assert set(metrics["retrieval"]) == {"mofore", "predict", "persistence", *baselines}
     for row in metrics["retrieval"].values():
         assert set(row) >= {"R@1", "R@5", "R@10", "R@20", "R@50", "mAP"}

@@ -14,6 +14,8 @@ from mofore.data.metrics import SCHEMA, Metrics
 from mofore.data.progress import Silent
 from mofore.data.settings import EvaluateSettings, FitSettings, IndexSettings
 from mofore.data.types import Split, Video
+from mofore.pipeline.show.metric_tables import metric_tables
+from mofore.pipeline.show.table_layout import fitted
 from mofore.stages.evaluate import stage as evaluate
 from mofore.stages.fit import stage as fit
 
@@ -31,6 +33,7 @@ def video(number: int, label: str | None, group: str | None = None) -> Video:
 
 VIDEOS = tuple(video(n, "ABC"[n % 3], f"g{n // 6:02d}") for n in range(18))
 TRAIN = frozenset(v.id for v in VIDEOS[:12])
+MIXED = tuple(replace(v, label="XYZ"[n % 3]) for n, v in enumerate(VIDEOS))  # features say nothing of these classes
 
 
 def table(videos: tuple[Video, ...]) -> FrameTable:
@@ -50,12 +53,18 @@ def given(
     return evaluate.EvaluateInputs(videos, frames, split, (), folder, embedding, of)
 
 
-def measure(tmp_path: Path, videos: tuple[Video, ...], split: Split, **changes: Any) -> dict[str, Any]:
+def measure(
+    tmp_path: Path,
+    videos: tuple[Video, ...],
+    split: Split,
+    settings: EvaluateSettings = MEASURED,
+    **changes: Any,
+) -> dict[str, Any]:
     frames = table(videos)
     if not (tmp_path / "fit" / "0a").exists():
         fit.run(FIT, frames, tmp_path / "fit" / "0a", progress=Silent())
     inputs = given(tmp_path, videos, frames, split, replace(INDEX, **changes))
-    found, _ = evaluate.run(MEASURED, inputs, tmp_path / "evaluate", progress=Silent())
+    found, _ = evaluate.run(settings, inputs, tmp_path / "evaluate", progress=Silent())
     metrics = found.as_json()
     assert Metrics.from_json(metrics) == found
     assert json.loads((tmp_path / "evaluate" / "metrics.json").read_text()) == metrics, "all of it is JSON"
@@ -79,6 +88,58 @@ def test_every_row_has_every_figure(tmp_path: Path) -> None:
     assert queries["ids"] == [v.id for v in VIDEOS[12:]]
     mean_ap = 100 * float(np.mean(queries["rows"]["mofore"]["AP"]))
     assert mean_ap == pytest.approx(metrics["retrieval"]["mofore"]["mAP"])
+
+
+def test_every_row_is_held_against_the_best_that_costs_no_training(tmp_path: Path) -> None:
+    metrics = measure(tmp_path, MIXED, Split("groups", TRAIN, frozenset(v.id for v in MIXED[12:])))
+    rows, best = metrics["retrieval"], metrics["protocol"]["best_trivial"]
+    trivial = {name: row["mAP"] for name, row in rows.items() if name not in ("mofore", "predict", "persistence")}
+    assert trivial[best] == max(trivial.values())
+    assert "against_best_trivial" not in rows[best]
+    for name, row in rows.items():
+        if name != best:
+            tested = row["against_best_trivial"]["mAP"]
+            assert tested["difference"] == pytest.approx(row["mAP"] - rows[best]["mAP"], abs=1e-9)
+    assert [name for name, row in rows.items() if row.get("transductive")] == ["raw_expanded"]
+    assert "transductive" in metrics["protocol"]["rows"]["raw_expanded"]
+
+
+def test_mutual_proximity_is_a_second_row_of_each(tmp_path: Path) -> None:
+    split = Split("groups", TRAIN, frozenset(v.id for v in MIXED[12:]))
+    usual = measure(tmp_path, MIXED, split)
+    both = measure(tmp_path, MIXED, split, replace(MEASURED, mutual_proximity=True))
+    assert {*both["retrieval"]} == {name + end for name in usual["retrieval"] for end in ("", "+mp")}
+    assert both["health"] == usual["health"]
+    raw, mutual = (both["retrieval"][name] for name in ("raw_mean_pool", "raw_mean_pool+mp"))
+    assert raw["mAP"] == usual["retrieval"]["raw_mean_pool"]["mAP"]
+    assert mutual["mAP"] != raw["mAP"]
+    assert both["protocol"]["rows"]["mofore+mp"].endswith("ranked by mutual proximity")
+    texts = [cell for _, _, rows in metric_tables(Metrics.from_json(both)) for row in rows for cell in row]
+    assert {"mofore+mp", "raw_expanded*", "raw_expanded+mp*"} <= {*texts}
+
+
+def test_figures_of_an_older_file_are_read_and_shown(tmp_path: Path) -> None:
+    metrics = measure(tmp_path, MIXED, Split("groups", TRAIN, frozenset(v.id for v in MIXED[12:])))
+    del metrics["protocol"]["best_trivial"]
+    for row in metrics["retrieval"].values():
+        row.pop("against_best_trivial", None)
+        row.pop("transductive", None)
+    for gap in (*metrics["forecast"]["gaps"].values(), metrics["forecast"]["all"]):
+        assert gap["four_scalars"]["skill"] >= -10
+        for name in ("damped", "four_scalars", "recording", "against_best"):
+            gap.pop(name, None)
+    older = Metrics.from_json(metrics)
+    assert older.as_json() == metrics
+    tables = [part for table in metric_tables(older) for part in fitted(table, 80)]
+    assert not any("trivial" in column for _, columns, _ in tables for column in columns)
+
+
+def test_tables_of_all_rows_fit_eighty_columns(tmp_path: Path) -> None:
+    split = Split("groups", TRAIN, frozenset(v.id for v in MIXED[12:]))
+    found = Metrics.from_json(measure(tmp_path, MIXED, split, replace(MEASURED, mutual_proximity=True)))
+    for title, columns, rows in (part for table in metric_tables(found) for part in fitted(table, 80)):
+        widths = [max(len(line) for line in (*c.split("\n"), *(row[n] for row in rows))) for n, c in enumerate(columns)]
+        assert sum(width + 2 for width in widths) + 1 <= 80, title
 
 
 def test_persistence_is_the_teacher_whoever_embeds(tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ def test_long_clips_and_long_videos_are_summed_in_parts_to_the_same_bits(monkeyp
     assert torch.equal(memory.mean_pool(), pooled)
 
 
+def test_sd_pool_is_the_deviation_over_all_frames() -> None:
+    frames = table([5, 9, 1])
+    videos = np.split(frames.features_ND.astype(np.float64), frames.offsets[1:-1])
+    expected_VD = np.stack([frames_TD.std(axis=0) for frames_TD in videos])
+    assert FrameTensors.of(frames, torch.device("cpu")).sd_pool().numpy() == pytest.approx(expected_VD, abs=1e-6)
+
+
 def test_seconds_find_the_frame_that_is_shown_then_in_every_video() -> None:
     # the second video runs at 10 fps and pauses from 0.2 s to 1.0 s
     times = np.concatenate([np.arange(6) / 25, [0.0, 0.1, 0.2, 1.0, 1.1]])
