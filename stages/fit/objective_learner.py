@@ -56,8 +56,10 @@ class ObjectiveLearner:
         return Step(self.networks, self.heads, batch, self.number, generator)
 
     def state(self) -> dict[str, Tensor]:
-        """Queues, centres and the like; parameters are in ``flat``."""
-        return {f"heads.{name}": buffer for name, buffer in self.heads.named_buffers()}
+        """Queues, centres and averages of heads; what is trained is in ``flat``."""
+        averages = {name: each for name, each in self.heads.named_parameters() if not each.requires_grad}
+        kept = {**dict(self.heads.named_buffers()), **averages}
+        return {f"heads.{name}": each.data for name, each in kept.items()}
 
     def meta(self) -> dict[str, Any]:
         """The step's number."""

@@ -14,7 +14,16 @@ from ...data.errors import ConfigError
 from ...data.settings import FitSettings
 from .contract import Objective, make_options
 
-SHARED = {"catalog", "contract", "draw", "losses", "sampler", "step"}  # modules that are no objective
+SHARED = {
+    "catalog",
+    "contract",
+    "draw",
+    "losses",
+    "projection",
+    "queue",
+    "sampler",
+    "step",
+}  # modules that are no objective
 
 
 def objective_names() -> list[str]:

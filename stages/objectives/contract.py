@@ -53,6 +53,13 @@ class ClipBatch:
         """Frame features (B, K, L, D); for objectives that see frames."""
         return self.clips.features.view(len(self), self.number, *self.clips.features.shape[1:])
 
+    @property
+    def means(self) -> Tensor:
+        """Mean features (B, K, D) of the clips."""
+        features = self.clips.features
+        means_RD = features if self.clips.times_s_BL is None else features.mean(dim=1)
+        return means_RD.view(len(self), self.number, -1)
+
     def clip(self, number: int) -> Clips:
         """The B clips of that number."""
         times = self.clips.times_s_BL

@@ -49,3 +49,38 @@ def skill(error: Tensor, trivial: Tensor) -> Tensor:
 def classified(logits_RC: Tensor, answer_R: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of a choice among C, and the share of right answers."""
     return functional.cross_entropy(logits_RC, answer_R), accuracy(logits_RC, answer_R)
+
+
+def nt_xent(one_BE: Tensor, other_BE: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """NT-Xent (SimCLR, arXiv 2002.05709, eq. 1): of 2 B views each has one positive and 2 B - 2 negatives.
+
+    Returns:
+        The mean over the views, and logits (2 B, 2 B), minus infinity on the diagonal; view i's positive is i +- B.
+    """
+    views_RE = functional.normalize(torch.cat([one_BE, other_BE]), dim=1)
+    itself_RR = torch.eye(len(views_RE), dtype=torch.bool, device=views_RE.device)
+    logits_RR = (views_RE @ views_RE.T / temperature).masked_fill(itself_RR, float("-inf"))
+    return functional.cross_entropy(logits_RR, partner(len(views_RE), views_RE.device)), logits_RR
+
+
+def partner(views: int, device: torch.device) -> Tensor:
+    """Of each of 2 B views, B of either kind one after another, where the other of its video is."""
+    return torch.arange(views, device=device).roll(views // 2)
+
+
+def matched(one_BE: Tensor, other_BE: Tensor) -> Tensor:
+    """Share of rows that are nearest, by cosine, to the same row of the others."""
+    one_BE, other_BE = functional.normalize(one_BE, dim=1), functional.normalize(other_BE, dim=1)
+    return accuracy((one_BE @ other_BE.T).detach())
+
+
+def variance(z_BE: Tensor) -> Tensor:
+    """How far the standard deviations fall short of 1, mean over the width (VICReg, arXiv 2105.04906, eqs. 1, 2)."""
+    return torch.relu(1.0 - (z_BE.var(dim=0) + 1e-4).sqrt()).mean()
+
+
+def covariance(z_BE: Tensor) -> Tensor:
+    """Squared covariances between dimensions, over their number (VICReg, eqs. 3, 4)."""
+    z_BE = z_BE - z_BE.mean(dim=0)
+    cov_EE = z_BE.T @ z_BE / (len(z_BE) - 1)
+    return (cov_EE.square().sum() - cov_EE.diagonal().square().sum()) / len(cov_EE)

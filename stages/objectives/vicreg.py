@@ -1,0 +1,57 @@
+"""VICReg: two clips of a video agree, while every dimension varies and no two say the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...data.section import setting
+from .contract import Objective, Options, Step
+from .draw import Draw, Drawn
+from .losses import covariance, matched, variance
+from .projection import projector
+
+
+@dataclass(frozen=True, kw_only=True)
+class VicregOptions(Options):
+    """Weights of the three terms (section 4.2 of the source), and the expander."""
+
+    invariance: float = setting(25.0, "weight of the squared difference of two clips, lambda", low=0.0)
+    variance: float = setting(25.0, "weight of the hinge on standard deviations, mu", low=0.0)
+    covariance: float = setting(1.0, "weight of the squared covariances, nu", low=0.0)
+    expander: int = setting(1024, "width of the three layers of the expander (8192 in the paper)", low=2)
+
+
+class Vicreg(Objective):
+    """Two clips of a video agree; each dimension varies, and no two say the same. No negatives."""
+
+    family = "contrast"
+    source = "VICReg, Bardes et al. 2022, arXiv 2105.04906, eqs. 1-6"
+    differences = "two clips at random times are the views, in place of augmented pictures; a narrower expander"
+    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0}
+    options = VicregOptions
+    figures = ("loss", "invariance", "variance", "covariance", "pretext")
+
+    def draw(self, draw: Draw) -> Drawn:
+        """Two clips anywhere."""
+        return Drawn(draw.two())
+
+    def heads(self, width: int, features: int) -> nn.Module:
+        """The expander; the embedding before it is what is kept."""
+        return projector(width, self.own.expander, self.own.expander, layers=3)
+
+    def loss(self, step: Step) -> tuple[Tensor, ...]:
+        """Eq. (6); the pretext is to find the video's other clip in the batch."""
+        z_BKE, own = step.student(), self.own
+        one_BP, other_BP = (step.heads(z_BKE[:, k]) for k in range(2))
+        agree = functional.mse_loss(one_BP, other_BP)
+        vary = variance(one_BP) + variance(other_BP)
+        covary = covariance(one_BP) + covariance(other_BP)
+        loss = own.invariance * agree + own.variance * vary + own.covariance * covary
+        return loss, agree, vary, covary, matched(one_BP, other_BP)
+
+    def chance(self, step: Step) -> float:
+        """One video in so many."""
+        return 1.0 / len(step.batch)
