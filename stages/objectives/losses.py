@@ -84,3 +84,20 @@ def covariance(z_BE: Tensor) -> Tensor:
     z_BE = z_BE - z_BE.mean(dim=0)
     cov_EE = z_BE.T @ z_BE / (len(z_BE) - 1)
     return (cov_EE.square().sum() - cov_EE.diagonal().square().sum()) / len(cov_EE)
+
+
+
+
+def classified(logits_RC: Tensor, answer_R: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of a choice among C, and the share of right answers."""
+    return functional.cross_entropy(logits_RC, answer_R), accuracy(logits_RC, answer_R)
+
+
+def energy_score(made_BSF: Tensor, wanted_BF: Tensor) -> Tensor:
+    """E |X - y| - E |X - X'| / 2 of S samples, mean over B: least if they are drawn as y is.
+
+    Gneiting and Raftery 2007, Strictly proper scoring rules: the energy score with exponent 1; unbiased.
+    """
+    samples = made_BSF.shape[1]
+    apart_B = torch.cdist(made_BSF, made_BSF).sum(dim=(1, 2)) / (samples * (samples - 1))
+    return ((made_BSF - wanted_BF[:, None]).norm(dim=2).mean(dim=1) - apart_B / 2).mean()
