@@ -86,13 +86,6 @@ def covariance(z_BE: Tensor) -> Tensor:
     return (cov_EE.square().sum() - cov_EE.diagonal().square().sum()) / len(cov_EE)
 
 
-
-
-def classified(logits_RC: Tensor, answer_R: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of a choice among C, and the share of right answers."""
-    return functional.cross_entropy(logits_RC, answer_R), accuracy(logits_RC, answer_R)
-
-
 def energy_score(made_BSF: Tensor, wanted_BF: Tensor) -> Tensor:
     """E |X - y| - E |X - X'| / 2 of S samples, mean over B: least if they are drawn as y is.
 
