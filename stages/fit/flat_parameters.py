@@ -27,13 +27,20 @@ class FlatParameters:
     """
 
     def __init__(self, forecaster: Forecaster, heads: nn.Module | None = None) -> None:
-        student, teacher = list(forecaster.student.parameters()), list(forecaster.teacher.parameters())
+        self.students, self.teachers = list(forecaster.student.parameters()), list(forecaster.teacher.parameters())
         added = [] if heads is None else [each for each in heads.parameters() if each.requires_grad]
-        every = [*student, *forecaster.predictor.parameters(), *added]
-        self.trained, self.teacher = _flattened(every), _flattened(teacher)
-        self.student = self.trained[: len(self.teacher)]
-        self.gradient = torch.zeros_like(self.trained)
-        for parameter, view in zip(every, _views(self.gradient, every), strict=True):
+        self.every = [*self.students, *forecaster.predictor.parameters(), *added]
+        trained = _flattened(self.every)
+        self.move(trained, torch.zeros_like(trained), _flattened(self.teachers))
+
+    def move(self, trained: Tensor, gradient: Tensor, teacher: Tensor) -> None:
+        """Take flat memory that holds the values, in place of what was there."""
+        self.trained, self.gradient, self.teacher = trained, gradient, teacher
+        self.student = trained[: len(teacher)]
+        for parameters, flat in ((self.every, trained), (self.teachers, teacher)):
+            for parameter, view in zip(parameters, flat_views(flat, parameters), strict=True):
+                parameter.data = view
+        for parameter, view in zip(self.every, flat_views(self.gradient, self.every), strict=True):
             parameter.grad = view
 
     def move_teacher(self, toward: Tensor | float) -> None:
@@ -79,16 +86,14 @@ class FlatAdam:
 
 
 def _flattened(parameters: list[nn.Parameter]) -> Tensor:
-    """One tensor with all values; the parameters become views of it."""
-    flat = torch.cat([parameter.detach().flatten() for parameter in parameters])
-    for parameter, view in zip(parameters, _views(flat, parameters), strict=True):
-        parameter.data = view
-    return flat
+    """One tensor with all values."""
+    return torch.cat([parameter.detach().flatten() for parameter in parameters])
 
 
-def _views(flat: Tensor, parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+def flat_views(flat: Tensor, parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+    """Of each parameter its part of ``flat`` (P,), in its shape; or of (S, P), with S in front."""
     views, begin = [], 0
     for parameter in parameters:
-        views.append(flat[begin : begin + parameter.numel()].view(parameter.shape))
+        views.append(flat[..., begin : begin + parameter.numel()].unflatten(-1, parameter.shape))
         begin += parameter.numel()
     return views

@@ -9,6 +9,7 @@ the flat gradient; a test holds it against autograd.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -139,9 +140,9 @@ class DenseNetworks:
 
     def __init__(self, forecaster: Forecaster) -> None:
         assert isinstance(forecaster.predictor, Predictor)
-        self.student = _passes(forecaster.student.projection)
-        self.predictor = _passes(forecaster.predictor.layers)
-        self.teacher = _passes(forecaster.teacher.projection)
+        self.student = passes(forecaster.student.projection)
+        self.predictor = passes(forecaster.predictor.layers)
+        self.teacher = passes(forecaster.teacher.projection)
 
     def forecast(self, batch: Batch) -> Tensor:
         """Forecasts (B x H, E); what the backward pass needs is kept."""
@@ -241,17 +242,18 @@ class _Sum:
         return None if by_x is None else by_x.add_(by_y)
 
 
-def _passes(module: nn.Module) -> Pass:
+def passes(module: nn.Module, linear: Callable[[nn.Linear], Pass] = _Linear) -> Pass:
+    """Of some layers the passes, in which those of linear ones are made by ``linear``."""
     match module:
         case nn.Linear():
-            return _Linear(module)
+            return linear(module)
         case nn.ReLU():
             return _Relu()
         case nn.GELU():
             return _Gelu()
         case nn.Sequential():
-            return _Chain([_passes(part) for part in module])
+            return _Chain([passes(part, linear) for part in module])
         case Residual():
-            return _Sum(_passes(module.inner))
+            return _Sum(passes(module.inner, linear))
         case _:
             raise AssertionError(f"no written-out passes of {module}")

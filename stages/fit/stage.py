@@ -8,7 +8,7 @@ step depends on, so a run that was killed goes on as if it had not been. Labels 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from ..model.forecaster import Forecaster, make_forecaster
 from ..model.loop import LOG
 from ..model.saved import DESCRIPTION, MODEL
 from ..objectives.catalog import make_objective
+from .stacked import Named, stack_key, together, train_together
 from .training import BEST, VALIDATIONS, Training
 from .validation import Validator
 
@@ -66,13 +67,18 @@ class FitJob:
     folder: Path
     groups: tuple[str | None, ...] = ()
 
-    def memory(self, device: torch.device) -> tuple[FrameTensors, Tensor, Tensor]:
+    def memory(self, device: torch.device, known: FrameTensors | None = None) -> tuple[FrameTensors, Tensor, Tensor]:
         """The frames on ``device``, and positions of the held-out and the training videos.
+
+        Args:
+            device: where they are to be.
+            known: the same table's frames, where they are there already.
 
         Raises:
             StageError: if there are too few training videos.
         """
-        settings, memory = self.settings, FrameTensors.of(self.table, device)
+        settings = self.settings
+        memory = known if known is not None and known.device == device else FrameTensors.of(self.table, device)
         usable_V = memory.usable_V(settings.gap_least, settings.unit).cpu()
         held_V, trained_V = _hold_out(usable_V, self.table.ids, self.groups, settings.holdout)
         if len(trained_V) < 2:
@@ -138,21 +144,75 @@ def assist(job: FitJob, process_group: ProcessGroup) -> None:
 
 
 def _train(job: FitJob, process_group: ProcessGroup, progress: Progress) -> tuple[Training, FitResult]:
+    training = _prepared(job, process_group, progress)
+    steps_run = training.train(progress)
+    return training, _result(job, training, steps_run)
+
+
+def run_several(
+    jobs: Mapping[str, FitJob], *, progress: Progress, finished: Callable[[str, FitResult], None]
+) -> dict[str, StageError]:
+    """Train several runs on the frames of one table: those that can be stacked together, the others in turn.
+
+    Each leaves in its folder what :func:`run` would, and resumes from what it or :func:`run` left there. A run that
+    fails ends alone.
+
+    Args:
+        jobs: by names of the runs, all of one table.
+        progress: who is told.
+        finished: called with the name and the result of each run whose model was just published.
+
+    Returns:
+        What ended a run, by its name.
+    """
+    failed, trainings = dict[str, StageError](), dict[str, Training]()
+    like: Training | None = None
+    for name, job in jobs.items():
+        progress.pulse()
+        try:
+            trainings[name] = _prepared(job, ProcessGroup(), Named(progress, name), like)
+        except StageError as error:
+            failed[name] = error
+            continue
+        like = trainings[name]
+    for names in together({name: stack_key(training) for name, training in trainings.items()}):
+        chosen = [trainings.pop(name) for name in names]  # what is through lets its memory go
+        begun = [training.step for training in chosen]
+        failed |= train_together(chosen, names, progress)
+        for name, training, step in zip(names, chosen, begun, strict=True):
+            if name not in failed:
+                result = _result(jobs[name], training, training.settings.steps - step)
+                _publish(training.forecaster, jobs[name], result, 1)
+                finished(name, result)
+    return failed
+
+
+def _prepared(job: FitJob, process_group: ProcessGroup, progress: Progress, like: Training | None = None) -> Training:
+    """A run that is ready to take its steps; ``like`` is another one on the same frames."""
     settings = job.settings
-    memory, held_V, trained_V = job.memory(pick_device(settings.device))
+    memory, held_V, trained_V = job.memory(pick_device(settings.device), like.sampler.memory if like else None)
     short = ShortVideos.of(memory.extent_V(settings.unit).tolist(), settings)
     if not short.few:
         progress.note(short.told("training videos"))
     forecaster = make_forecaster(memory.width, settings).to(memory.device)
-    validator = Validator(settings, memory, held_V, trained_V, job.table.ids)
-    sampler = make_sampler(settings, memory, trained_V, process_group=process_group)
+    validator = Validator(settings, memory, held_V, trained_V, job.table.ids, like.validator if like else None)
+    known = like.sampler.neighbours if like else None
+    sampler = make_sampler(settings, memory, trained_V, process_group=process_group, known=known)
     training = Training(settings, sampler, forecaster, validator, job.folder, process_group)
-    steps_run, kept = training.train(progress), settings.steps
+    training.resume(progress)
+    return training
+
+
+def _result(job: FitJob, training: Training, steps_run: int) -> FitResult:
+    """What came of a run whose steps are taken; its networks are then those that it keeps."""
+    settings, kept = job.settings, job.settings.steps
     if settings.keep == "best" and training.best is not None:
         training.use_best()
         kept = int(training.best["step"])
-    unused = len(memory.frames_V) - len(trained_V) - len(held_V)
-    return training, FitResult(settings.steps, steps_run, len(trained_V), len(held_V), unused, kept, training.last)
+    trained = len(training.sampler.usable_V)
+    held = training.validator.held_out
+    unused = len(training.sampler.memory.frames_V) - trained - held
+    return FitResult(settings.steps, steps_run, trained, held, unused, kept, training.last)
 
 
 def _refuse_uneven(job: FitJob, size: int) -> None:

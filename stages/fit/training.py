@@ -27,7 +27,7 @@ from ..objectives.catalog import make_objective
 from ..objectives.sampler import ClipSampler
 from .cuda_graph import GraphedStep, can_be_graphed
 from .flat_parameters import FlatParameters
-from .networks import Learner
+from .networks import Learner, make_networks
 from .objective_learner import ObjectiveLearner
 from .tensorboard import make_curves
 from .validation import Validation, Validator
@@ -71,13 +71,13 @@ class Training:
         self.loop = Loop(self, paced, folder)
 
     def train(self, progress: Progress) -> int:
-        """Take the remaining steps; returns how many these were.
+        """Take the steps that are left; returns how many these were.
 
         Raises:
             StageError: if the loss is no longer finite, or the embeddings collapse and ``fit.alarm = "stop"``.
         """
         keep_freed_memory()
-        begun = self._resume(progress)
+        begun = self.step
         with torch.no_grad(), matrix_products(self.settings.precision, self.flat.trained.device):
             if self.process_group.writes:
                 self.loop.run(self._batches(), progress)
@@ -103,6 +103,12 @@ class Training:
             tensors, _ = load_checkpoint(self.folder / BEST)
             self.flat.trained.copy_(tensors["trained"])
             self.flat.teacher.copy_(tensors["teacher"])
+
+    def move(self, trained: Tensor, gradient: Tensor, teacher: Tensor) -> None:
+        """Take memory that holds the same parameters, in which several runs lie side by side."""
+        assert isinstance(self.learner, Learner)
+        self.flat.move(trained, gradient, teacher)
+        self.learner.networks = make_networks(self.forecaster, self.flat, self.settings)
 
     def _batches(self) -> Iterator[Any]:
         """This process's contexts of the batches that are left."""
@@ -182,8 +188,8 @@ class Training:
             f"the loss is not finite at step {row['step']:g} ({parts}): lower fit.lr = {self.settings.lr:g}{other}"
         )
 
-    def _resume(self, progress: Progress) -> int:
-        """Go on from the latest sound checkpoint if there is one; return the number of steps already done.
+    def resume(self, progress: Progress) -> None:
+        """Go on from the latest sound checkpoint if there is one.
 
         The first process reads it, and the others take what they need from there: they cannot find another one.
         """
@@ -193,7 +199,6 @@ class Training:
         self.learner.restore(left)
         for tensor in self.state().values():
             self.process_group.copy_first(tensor)
-        return self.step
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any], progress: Progress) -> None:  # noqa: ARG002
         """What a checkpoint holds beside tensors."""

@@ -7,7 +7,7 @@ said (``seen``). Labels never come here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from ...data.clips import spread_pairs
 from ...data.settings import FitSettings
 from ..evaluate.embedding_health import health
 from ..evaluate.forecast_skill import References, climatology, forecast_metrics
-from ..frames.memory import FrameTensors
+from ..frames.memory import Clips, FrameTensors
 from ..model.embedding import embed_clips, embed_views, pool_views
 from ..model.forecaster import ForecastEmbedder, Forecaster
 
@@ -61,16 +61,58 @@ class Validation:
         return {"step": self.step, **self.figures, "alarms": list(self.alarms)}
 
 
+@dataclass(frozen=True, slots=True)
+class SeenFrames(FrameTensors):
+    """Frames whose clips' means are kept once they were taken, since every look is at the same ones.
+
+    Attributes:
+        taken: means by their rows, of some of the videos or of several runs on the same frames.
+    """
+
+    taken: dict[bytes, Clips] = field(default_factory=dict)
+
+    @classmethod
+    def some_of(cls, memory: FrameTensors, video_B: Tensor, taken: dict[bytes, Clips]) -> SeenFrames:
+        """Some of the videos."""
+        chosen = memory.some(video_B)
+        return cls(**{f.name: getattr(chosen, f.name) for f in fields(chosen)}, taken=taken)
+
+    def means(self, video_B: Tensor, rows_BL: Tensor, *, dense: bool) -> Clips:
+        """As of any frames; read once."""
+        key = rows_BL.cpu().numpy().tobytes()
+        if key not in self.taken:
+            self.taken[key] = FrameTensors.means(self, video_B, rows_BL, dense=dense)
+        return self.taken[key]
+
+
 class Validator:
-    """Looks at a forecaster, always at the same videos and pairs."""
+    """Looks at a forecaster, always at the same videos and pairs.
+
+    Args:
+        settings: of the fit.
+        memory: the frames.
+        held_V: positions of the videos that are held out.
+        trained_V: of those trained on.
+        names: ids of all videos.
+        like: looks at other runs on the same frames, so that what it has read is used.
+    """
 
     def __init__(
-        self, settings: FitSettings, memory: FrameTensors, held_V: Tensor, trained_V: Tensor, names: Sequence[str]
+        self,
+        settings: FitSettings,
+        memory: FrameTensors,
+        held_V: Tensor,
+        trained_V: Tensor,
+        names: Sequence[str],
+        like: Validator | None = None,
     ) -> None:
         self.settings, self.names = settings, names
-        self.seen = not len(held_V)
-        self.memory = memory.some(_spread(trained_V if self.seen else held_V, MOST_VIDEOS))
-        self.climate = memory.some(_spread(trained_V, CLIMATE_VIDEOS))
+        self.held_out, self.seen = len(held_V), not len(held_V)
+        taken: dict[bytes, Clips] = like.memory.taken if like else {}
+        self.memory: SeenFrames = SeenFrames.some_of(
+            memory, _spread(trained_V if self.seen else held_V, MOST_VIDEOS), taken
+        )
+        self.climate = SeenFrames.some_of(memory, _spread(trained_V, CLIMATE_VIDEOS), taken)
         self.pairs_P2 = _unrelated(len(self.memory.frames_V))
         self.first: dict[str, Any] | None = None
 

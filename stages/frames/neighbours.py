@@ -22,11 +22,13 @@ class Neighbours:
         usable_V: positions in the memory.
         pooled_VD: unit vectors: centred mean-pooled features.
         nearest_VK: the K nearest other usable videos of each, as positions in ``usable_V``.
+        wanted: how many were asked for.
     """
 
     usable_V: Tensor
     pooled_VD: Tensor
     nearest_VK: Tensor
+    wanted: int
 
     @classmethod
     def of(cls, memory: FrameTensors, usable_V: Tensor, neighbours: int) -> Neighbours:
@@ -35,7 +37,7 @@ class Neighbours:
         pooled_VD = functional.normalize(pooled_VD - pooled_VD.mean(dim=0), dim=1)
         count = min(neighbours, max(1, len(usable_V) // LEAST_FAR))
         parts = [_nearest(pooled_VD, begin, count) for begin in range(0, len(usable_V), BLOCK)]
-        return cls(usable_V.cpu(), pooled_VD.cpu(), torch.cat(parts).cpu())
+        return cls(usable_V.cpu(), pooled_VD.cpu(), torch.cat(parts).cpu(), neighbours)
 
     def neighbour_of(self, video_P: Tensor, share: float, generator: torch.Generator) -> Tensor:
         """For a ``share`` of the videos one of their nearest, each alike likely; for the rest the video itself."""

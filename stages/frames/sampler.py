@@ -271,15 +271,34 @@ def _rows_of_share(size: int, begin: int, end: int, share: slice) -> Tensor:
 
 
 def make_sampler(
-    settings: FitSettings, memory: FrameTensors, trained_V: Tensor, *, process_group: ProcessGroup | None = None
+    settings: FitSettings,
+    memory: FrameTensors,
+    trained_V: Tensor,
+    *,
+    process_group: ProcessGroup | None = None,
+    known: Neighbours | None = None,
 ) -> Sampler:
-    """The sampler of a run, with prefix sums and look-alikes where they are wanted."""
+    """The sampler of a run, with prefix sums and look-alikes where they are wanted.
+
+    Args:
+        settings: of the fit.
+        memory: the frames; sums that they have already are used.
+        trained_V: positions of the videos to draw from.
+        process_group: the processes that share the run.
+        known: look-alikes that were found for another run of the same frames; taken where they are the same.
+    """
     process_group, neighbours = process_group or ProcessGroup(), None
     if settings.neighbours or settings.negatives == "lookalike":
-        neighbours = process_group.first(lambda: Neighbours.of(memory, trained_V, settings.neighbours))
+        same = (
+            known is not None and known.wanted == settings.neighbours and torch.equal(known.usable_V, trained_V.cpu())
+        )
+        neighbours = (
+            known if same else process_group.first(lambda: Neighbours.of(memory, trained_V, settings.neighbours))
+        )
     read = 2.0 * settings.steps * settings.batch_size * settings.clip_length
     repaid = settings.aggregator == "mean" and settings.dense and read > SUMS_REPAY * len(memory.frames)
-    if repaid and process_group.first(lambda: has_room_for_sums(memory, settings.memory_gb)):
+    wanted = repaid and memory.prefix_MD is None
+    if wanted and process_group.first(lambda: has_room_for_sums(memory, settings.memory_gb)):
         memory = _with_prefix_sums(memory, process_group)
     return Sampler(settings, memory, trained_V, neighbours)
 

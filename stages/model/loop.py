@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -115,35 +116,44 @@ class Loop(Generic[BatchT]):
         Raises:
             StageError: if the loss is no longer finite.
         """
-        trainee, log = self.trainee, MetricsLog(self.folder / LOG)
-        log.keep_steps(trainee.step or -1)
+        with self.opened(progress):
+            for batch in batches:
+                progress.pulse()
+                self.took(self.trainee.take_step(batch), progress, time.monotonic())
+
+    @contextmanager
+    def opened(self, progress: Progress) -> Iterator[None]:
+        """The log and the progress view, while steps are taken."""
+        trainee, self.log = self.trainee, MetricsLog(self.folder / LOG)
+        self.figures, self.saved = list[tuple[int, Tensor]](), time.monotonic()
+        self.log.keep_steps(trainee.step or -1)
         progress.start(self.settings.stage, self.settings.steps - trainee.step, "steps")
         try:
             trainee.begin(progress)
-            self._steps(batches, log, progress)
+            yield
         finally:
-            log.close()
+            self.log.close()
             trainee.close()
             progress.finish()
 
-    def _steps(self, batches: Iterable[BatchT], log: MetricsLog, progress: Progress) -> None:
-        figures: list[tuple[int, Tensor]] = []
-        saved = time.monotonic()
-        for batch in batches:
-            progress.pulse()
-            values = self.trainee.take_step(batch)
-            if values is not None:
-                figures.append((self.trainee.step, values))
-            if not (self._due(self.settings.flush_steps) or self.trainee.pauses()):
-                continue
-            if figures:
-                self._write(figures, log, progress)
-                figures = []
-            if self._due(0) or time.monotonic() - saved >= self.settings.checkpoint_seconds:
-                log.sync()
-                self.trainee.sync()
-                self._save()
-                saved = time.monotonic()
+    def took(self, values: Tensor | None, progress: Progress, now: float) -> None:
+        """Write what is due after a step: its figures (4,), and at the time ``now`` a checkpoint.
+
+        Raises:
+            StageError: if the loss is no longer finite.
+        """
+        if values is not None:
+            self.figures.append((self.trainee.step, values))
+        if not (self._due(self.settings.flush_steps) or self.trainee.pauses()):
+            return
+        if self.figures:
+            self._write(self.figures, self.log, progress)
+            self.figures = []
+        if self._due(0) or now - self.saved >= self.settings.checkpoint_seconds:
+            self.log.sync()
+            self.trainee.sync()
+            self._save()
+            self.saved = now
 
     def _due(self, every: int) -> bool:
         step = self.trainee.step
