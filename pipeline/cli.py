@@ -317,6 +317,46 @@ def duplicates(
 
 
 @cli.command()
+@click.option("--only-fit", is_flag=True, help="Train only: take no metrics, make no table.")
+@click.option("--dry-run", is_flag=True, help="Say what is done of each run and what is not, and do nothing.")
+@JSON
+@click.option("--csv", "as_csv", is_flag=True, help="A row for each run.")
+@of_workdir
+def sweep(
+    only_fit: bool, dry_run: bool, as_json: bool, as_csv: bool, workdir: Path, overrides: tuple[str, ...]
+) -> None:
+    """A fit and its metrics for every combination of settings: --set fit.lr=1e-4,1e-3 --set fit.seed=0,1,2.
+
+    Commas separate values, but in quotes and brackets. Runs are those that other commands make with these settings,
+    so what is done is used; runs of the same shapes train together. The table is written into sweep/ as CSV and JSON.
+    """
+    from .commands import sweep as sweeping
+    from .commands.sweep_table import tables
+
+    if as_json and as_csv:
+        raise UsageError("--json and --csv: give one of them")
+    opened = _open(workdir, ())
+    runs = opened.grid_runs(overrides)
+    if dry_run:
+        console.show_lines(sweeping.plan_lines(sweeping.plan_sweep(opened.workspace, runs)))
+        return
+    swept = sweeping.sweep(opened.workspace, runs, console.Console(), only_fit=only_fit)
+    if swept.table is not None and as_json:
+        click.echo(json.dumps(swept.table.as_json(), indent=2))
+    elif swept.table is not None and as_csv:
+        console.write_text(swept.table.as_csv())
+    elif swept.table is not None:
+        console.show_tables(tables(swept.table))
+    if swept.folder is not None:
+        console.say(f"the table as CSV and JSON: {swept.folder}")
+    console.show_failures(swept.failures)
+    if swept.failed:
+        raise sweeping.failed_error(swept.failed)
+    if any(not failure.is_no_video for failure in swept.failures):
+        raise click.exceptions.Exit(UNREADABLE)
+
+
+@cli.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--row", "rows", multiple=True, help="Embeddings to compare. [default: mofore, raw_mean_pool]")
 @JSON
@@ -447,7 +487,7 @@ def main() -> None:
 
 def _open(workdir: Path, overrides: tuple[str, ...]) -> Run:
     workspace = Workspace.open(workdir)
-    return Run(workspace, load_config(workspace.config, overrides), progress=True)
+    return Run(workspace, load_config(workspace.config, overrides), overrides=overrides, progress=True)
 
 
 def _given(asked: dict[str, Any]) -> dict[str, Any]:

@@ -283,6 +283,12 @@ def typed_queries() -> Iterator[str]:
             yield line
 
 
+def show_lines(lines: Sequence[str]) -> None:
+    """Lines of a result, to stdout."""
+    for line in lines:
+        click.echo(_printable(line))
+
+
 def say(message: str) -> None:
     """A line to stderr."""
     click.echo(message, err=True)

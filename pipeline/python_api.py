@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.errors import BackboneError, ConfigError, VideoError
+from ..data.errors import BackboneError, VideoError
 from . import console
 from .config import load_config, make_config
+from .grid import as_overrides
 from .run import Watcher
 from .run_folder import PathLike, Run
 from .stored_features import VideoFrames
@@ -45,7 +45,8 @@ def open_run(
     True
     """
     workspace = Workspace.open(_path(path))
-    return Run(workspace, load_config(workspace.config, _overrides(set or {})), progress=progress)
+    overrides = as_overrides(set or {})
+    return Run(workspace, load_config(workspace.config, overrides), overrides=overrides, progress=progress)
 
 
 def init_run(
@@ -92,7 +93,7 @@ def init_run(
         [*map(_path, tables)],
         backbone,
         None if weights is None else _path(weights),
-        _overrides(set or {}),
+        as_overrides(set or {}),
     )
     init_workspace(
         _path(workdir), new, replace=replace, estimating=False, say=console.say if progress is True else _say_nothing
@@ -150,23 +151,6 @@ def _encoder(backbone: str, weights: PathLike | None, settings: Mapping[str, obj
     check_name(parsed, with_weights=weights is not None)
     precision = "bf16" if config.precision == "bf16" else "fp32"
     return QueryEncoder(config, None if weights is None else _path(weights), {"precision": precision, "folded": False})
-
-
-def _overrides(settings: Settings) -> tuple[str, ...]:
-    """Settings as ``--set`` takes them: in JSON, which is TOML for all that settings are.
-
-    Raises:
-        ConfigError: if a value is none that a setting can have.
-    """
-    found = []
-    for name, value in settings.items():
-        try:
-            found.append(f"{name}={json.dumps(value, allow_nan=False, default=os.fspath)}")
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"{name} = {value!r}: a text, a number, true or false, or a list of texts is needed"
-            ) from error
-    return tuple(found)
 
 
 def _path(path: PathLike) -> Path:

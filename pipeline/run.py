@@ -74,7 +74,7 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         StaleError: with ``only``, if a stage above is out of date.
         MoforeError: what a stage raises; what was finished before stays finished.
     """
-    with exclusive(workspace.lock), _stoppable(watcher):
+    with exclusive(workspace.lock), stoppable(watcher):
         ledger = Ledger.open(workspace.ledger)
         ledger.compact()
         remove_leftovers(workspace.root)
@@ -120,7 +120,7 @@ def _bring_up_to_date(stage: Stage, work: Work, watcher: Watcher) -> bool:
     begin = time.monotonic()
     made = stage.run(work)
     if made.outputs is not None:
-        _record(stage, work, made.outputs, time.monotonic() - begin)
+        record_stage(stage, work, made.outputs, time.monotonic() - begin)
     stage.finish(work)
     watcher.done(work.chosen, time.monotonic() - begin, made.summary)
     return True
@@ -150,7 +150,7 @@ def remember(snapshot: Snapshot) -> None:
         (folder / name).replace(folder / f"{name}.damaged")
 
 
-def _record(stage: Stage, work: Work, outputs: tuple[str, ...], seconds: float) -> None:
+def record_stage(stage: Stage, work: Work, outputs: tuple[str, ...], seconds: float) -> None:
     """Tell the ledger that the output is there; this comes last, so that a run that is cut off was none."""
     snapshot, plan = work.snapshot, work.chosen
     if stage.needs:  # what the output was made from, so that the next run can say what changed
@@ -163,7 +163,7 @@ def _record(stage: Stage, work: Work, outputs: tuple[str, ...], seconds: float) 
 
 
 @contextmanager
-def _stoppable(watcher: Watcher) -> Iterator[None]:
+def stoppable(watcher: Watcher) -> Iterator[None]:
     """Ctrl-C and SIGTERM end a run at its next safe point.
 
     An exception raised wherever the signal happens to fall can leave Python's import lock taken, and the

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from ..stages.search.queries import Query
     from ..stages.search.searcher import Neighbour
     from .commands.search import Session
+    from .commands.sweep import Swept
+    from .grid import GridRun
     from .mteb_model import MtebModel
 
     Floats = NDArray[np.floating[Any]]
@@ -108,8 +110,15 @@ class Run:
     command line would show.
     """
 
-    def __init__(self, workspace: Workspace, config: Config, *, progress: Watcher | bool = False) -> None:
-        self.workspace, self.config, self.progress = workspace, config, progress
+    def __init__(
+        self,
+        workspace: Workspace,
+        config: Config,
+        *,
+        overrides: tuple[str, ...] = (),
+        progress: Watcher | bool = False,
+    ) -> None:
+        self.workspace, self.config, self.overrides, self.progress = workspace, config, overrides, progress
         self._snapshot: Snapshot | None = None
         self._session: Session | None = None
         self._features: StoredFeatures | None = None
@@ -173,6 +182,41 @@ class Run:
         """
         stages = (stage,) if only else upto(stage)
         return self._execute(Request(stages, only, frozenset({stage}) if force else frozenset(), retry_failed))
+
+    def sweep(self, grid: Mapping[str, object], *, only_fit: bool = False) -> Swept:
+        """A fit and its metrics for every combination of settings (`mofore sweep`); what is there is used.
+
+        Args:
+            grid: settings, each with a list of values, or with the one that it has in all runs.
+            only_fit: take no metrics.
+
+        Returns:
+            The table, as ``table``: ``table.runs``, ``table.seeds``, ``table.as_json()``, ``table.as_csv()``; what
+            ended single runs, by their names, as ``failed``.
+
+        Raises:
+            ConfigError: if a value is not allowed; nothing was run then.
+            UsageError: if there is nothing to sweep, or it would change the features.
+
+        >>> swept = run.sweep({"fit.seed": [0, 1], "fit.lr": 1e-3})
+        >>> [row.name for row in swept.table.runs], swept.table.seeds[0].seeds
+        (['seed=0', 'seed=1'], 2)
+        """
+        from .commands.sweep import sweep
+        from .grid import grid_overrides
+
+        runs = self.grid_runs(grid_overrides(grid))
+        try:
+            return sweep(self.workspace, runs, self._watcher(), only_fit=only_fit)
+        finally:
+            self._forget()
+
+    def grid_runs(self, overrides: Sequence[str]) -> list[GridRun]:
+        """The runs of a sweep over what ``--set`` lists, beside what this object sets."""
+        from .grid import grid_runs, parse_grid
+
+        fixed, axes = parse_grid(overrides)
+        return grid_runs(self.workspace.config, (*self.overrides, *fixed), axes)
 
     def status(self) -> Status:
         """What :meth:`run` would do, and why; looked at anew.
@@ -398,13 +442,15 @@ class Run:
             self.progress.note(text)
 
     def _execute(self, request: Request) -> Outcome:
-        watcher: Watcher = Quiet() if isinstance(self.progress, bool) else self.progress
-        if self.progress is True:
-            watcher = console.Console()
         try:
-            return execute(self.workspace, self.config, request, watcher)
+            return execute(self.workspace, self.config, request, self._watcher())
         finally:
             self._forget()
+
+    def _watcher(self) -> Watcher:
+        if self.progress is True:
+            return console.Console()
+        return Quiet() if self.progress is False else self.progress
 
     def _forget(self) -> None:
         """What was looked at and loaded; what comes next looks anew."""

@@ -148,7 +148,7 @@ def compare(paths: Sequence[Path], rows: Sequence[str] = FIRST_ROWS) -> Comparis
         schema=SCHEMA,
         runs={run.name: _figures(run, rows) for run in runs},
         against=runs[0].name,
-        differences={run.name: {row: _difference(run, runs[0], row) for row in rows} for run in runs[1:]},
+        differences={run.name: {row: difference_of(run, runs[0], row) for row in rows} for run in runs[1:]},
         notes=tuple(note for run in runs[1:] for note in _notes(run, runs[0])),
     )
 
@@ -193,11 +193,12 @@ def _told_apart(runs: Sequence[Run], paths: Sequence[Path]) -> list[Run]:
 
 
 def _figures(run: Run, rows: Sequence[str]) -> RunFigures:
-    figures = {row: _row_figures(run.metrics, row) for row in rows}
+    figures = {row: row_figures(run.metrics, row) for row in rows}
     return RunFigures(rows=figures, split=run.queries.split, queries=len(run.queries.ids), fit=run.metrics.fit)
 
 
-def _row_figures(metrics: Metrics, row: str) -> RowFigures:
+def row_figures(metrics: Metrics, row: str) -> RowFigures:
+    """The headline figures of one embedding."""
     measured, whole = metrics.retrieval[row], metrics.forecast.skill.whole
     return RowFigures(
         r_at_1=measured.recalls.r_at_1,
@@ -210,7 +211,8 @@ def _row_figures(metrics: Metrics, row: str) -> RowFigures:
     )
 
 
-def _difference(run: Run, first: Run, row: str) -> Difference:
+def difference_of(run: Run, first: Run, row: str, first_row: str = "") -> Difference:
+    """One row of a run against that of the first run, or another row of it, over the queries of both."""
     from ...stages.evaluate.resampling import Resampling, paired  # numpy, only here
 
     place = {video: number for number, video in enumerate(first.queries.ids)}
@@ -222,7 +224,7 @@ def _difference(run: Run, first: Run, row: str) -> Difference:
     def tested(of_mine: Sequence[float | None], of_theirs: Sequence[float | None]) -> PairedTest:
         return paired(_values(of_mine, mine), _values(of_theirs, theirs), videos, clustered, scale=100)
 
-    own, other = run.queries.rows[row], first.queries.rows[row]
+    own, other = run.queries.rows[row], first.queries.rows[first_row or row]
     return Difference(
         queries=len(pairs),
         r_at_1=tested(own.hits(), other.hits()),

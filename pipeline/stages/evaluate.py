@@ -28,6 +28,7 @@ def run_evaluate(work: Work) -> Made:
     if work.chosen.action == "partial":
         return Made(f"{METRICS} put back", None)
     from ...stages.evaluate import stage as evaluate
+    from ...stages.evaluate.repeats import Repeats
 
     ids, (split, others) = snapshot.stored_ids(), _splits(snapshot)
     inputs = evaluate.EvaluateInputs(
@@ -38,6 +39,7 @@ def run_evaluate(work: Work) -> Made:
         fit_folder=snapshot.workspace.stage("fit", work.plan["fit"].key),
         embedding=snapshot.config.index,
         provenance=provenance(work),
+        repeats=work.shared.setdefault("repeats", Repeats()),
     )
     _, vectors = evaluate.run(snapshot.config.evaluate, inputs, work.folder, progress=work.progress)
     work.shared["embeddings"] = (snapshot.store_key, ids, vectors)

@@ -33,12 +33,13 @@ from .clustering import clustering
 from .embedding_health import alignment, group_probe, health
 from .forecast_skill import References, fitted_scalars, forecast_metrics, neighbour_similarity, why_empty
 from .harder import HarderInputs, harder
-from .linear_probe import probe
+from .linear_probe import Probed, probe
 from .mveb import mveb
 from .order_sensitivity import order_sensitivity
 from .paper_table import PAPER, different_pairs, distribution, named_pairs, same_class_pairs, similarity_rows
 from .protocol import EvaluationSplit, mean_and_sd
 from .ranking import Ranked, Sides, rank
+from .repeats import Repeats
 from .resampling import Resampling, intervals
 from .retrieval import (
     confusions,
@@ -63,7 +64,8 @@ T = TypeVar("T")
 class Evaluation:
     """All that the metrics are taken from: V videos, their frames, the networks, the split and further ones.
 
-    ``settings`` say how they are measured, ``embedding`` how videos are embedded.
+    ``settings`` say how they are measured, ``embedding`` how videos are embedded. ``repeats`` knows what other
+    evaluations have found, and learns from this one.
     """
 
     videos: tuple[Video, ...]
@@ -75,6 +77,7 @@ class Evaluation:
     split: Split
     others: tuple[Split, ...] = ()
     seen: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # by rows of other fits: what they read
+    repeats: Repeats = field(default_factory=Repeats)
 
     def rows(self, role: str) -> Int64:
         """Positions of the videos of one side of the split."""
@@ -121,7 +124,7 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
     rows = _rows(evaluation, views, spaces)
     vectors = [row for row in rows if not row.mutual]
     protocol = EvaluationSplit.of(evaluation.split, evaluation.videos)
-    ranked = by_row(rows, lambda row: rank(_sides(protocol, row)))
+    ranked = by_row(rows, lambda row: evaluation.repeats.call(rank, _sides(protocol, row)))
     best = best_trivial(rows, ranked)
     shown, sides = {name: ranked[name] for name in SHOWN}, protocol.sides(rows[0].embeddings_VE, centered=False)
     forecast = _forecast(evaluation, views, protocol)
@@ -177,7 +180,8 @@ def _retrieval(
     """Retrieval and classification from test to training videos, with intervals and tests."""
     videos, groups = _resamplings(evaluation.settings, protocol)
     probed = () if protocol.several else PROBED
-    seed, reference, best = evaluation.settings.seed, ranked[REFERENCE], best_trivial(rows, ranked)
+    seed, reference, repeats = evaluation.settings.seed, ranked[REFERENCE], evaluation.repeats
+    best = best_trivial(rows, ranked)
 
     def measure(row: Row) -> RetrievalFigures:
         sides, of_row = _sides(protocol, row), ranked[row.name]
@@ -190,8 +194,8 @@ def _retrieval(
                 r_at_1=intervals(of_row.hits(1), videos, groups, scale=100),
                 mean_ap=intervals(of_row.precision_Q, videos, groups, scale=100),
             ),
-            few_shot={} if protocol.several or row.mutual else few_shot(sides, seed),
-            probe=_probe(sides, seed, videos, groups) if row.name in probed else None,
+            few_shot={} if protocol.several or row.mutual else repeats.call(few_shot, sides, seed),
+            probe=_probe(repeats.call(probe, sides, seed), videos, groups) if row.name in probed else None,
             against_reference=None if row.name == REFERENCE else against(of_row, reference, videos, groups),
             against_best_trivial=None if best in (None, row.name) else against(of_row, ranked[best], videos, groups),
             transductive=row.transductive,
@@ -200,8 +204,7 @@ def _retrieval(
     return by_row(rows, measure)
 
 
-def _probe(sides: Sides, seed: int, videos: Resampling, groups: Resampling | None) -> Probe:
-    found = probe(sides, seed)
+def _probe(found: Probed, videos: Resampling, groups: Resampling | None) -> Probe:
     return Probe(
         accuracy=found.accuracy,
         c=found.c,
@@ -224,7 +227,7 @@ def _clustering(evaluation: Evaluation, row: Row, protocol: EvaluationSplit) -> 
     if protocol.several:
         return Clusters(nmi=None, silhouette=None, clusters=None)
     sides = _sides(protocol, row)
-    return clustering(sides.queries_QE, sides.class_Q, evaluation.settings.seed)
+    return evaluation.repeats.call(clustering, sides.queries_QE, sides.class_Q, evaluation.settings.seed)
 
 
 def _protocols(evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked]) -> Protocols:
@@ -248,7 +251,7 @@ def _one_protocol(
     found = {}
     for row in rows:
         sides = _sides(protocol, row)
-        whole = ranked[row.name] if row.name in ranked else rank(sides)
+        whole = ranked[row.name] if row.name in ranked else evaluation.repeats.call(rank, sides)
         found[row.name] = SplitRow(
             recalls=recalls(whole),
             nearest_of_same_group=same_group_share(whole, sides),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..model.forecaster import Forecaster
 from ..model.saved import load_forecaster
 from ..model.spaces import Space, open_space, refuse_other_features
 from .mveb import check_scikit_learn
+from .repeats import Repeats
 from .report import Evaluation, embedders, evaluate
 
 METRICS, QUERIES = "metrics.json", "queries.json"
@@ -41,6 +42,7 @@ class EvaluateInputs:
         fit_folder: of the fit.
         embedding: settings of the index, which say what is embedded, and how.
         provenance: which store and which fit the metrics are of; they say so.
+        repeats: what other evaluations have found.
     """
 
     videos: tuple[Video, ...]
@@ -50,6 +52,7 @@ class EvaluateInputs:
     fit_folder: Path
     embedding: IndexSettings
     provenance: dict[str, Any]
+    repeats: Repeats = field(default_factory=Repeats)
 
 
 def run(
@@ -78,7 +81,16 @@ def run(
         vectors, views = embedded(embedding, spaces, memory, forecaster, fit)
         seen = {space.name: space.seen for space in spaces if space.name.startswith("fit:")}
         evaluation = Evaluation(
-            inputs.videos, memory, forecaster, fit, settings, embedding, inputs.split, inputs.others, seen
+            inputs.videos,
+            memory,
+            forecaster,
+            fit,
+            settings,
+            embedding,
+            inputs.split,
+            inputs.others,
+            seen,
+            inputs.repeats,
         )
         evaluated = evaluate(evaluation, views, vectors)
         write_json(folder / QUERIES, evaluated.queries.as_json())

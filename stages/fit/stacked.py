@@ -1,9 +1,9 @@
 """Several runs trained as one program over stacked weights, (S, out, in) for S runs.
 
-Runs whose networks have the same shapes take their steps together: a product of each layer is one batched product, and
-the objective is taken of all runs at once. What a run draws, its learning rate, optimiser, teacher, log, looks and
-checkpoints stay its own, so that its files are those of the run alone, and either goes on where the other was cut off.
-Figures differ by the order of float32 sums only.
+Runs whose networks have the same shapes take their steps together: the products of a layer are one batched product,
+and the objective is taken of all runs at once. What a run draws, its learning rate, optimiser, teacher, log, looks and
+checkpoints stay its own, so that its files are those of the run alone, and either can go on where the other was cut
+off. Figures differ by the order of float32 sums only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ...data.schedules import fit_pace
 from ...data.settings import FitSettings
 from ..frames.sampler import Batch
 from ..machine.allocator import keep_freed_memory
+from ..model.forecaster import Predictor
 from ..model.objective import LEAST_NORM
 from .flat_parameters import flat_views
 from .networks import Pass, is_dense, passes
@@ -94,7 +95,7 @@ def train_together(runs: Sequence[Training], names: Sequence[str], progress: Pro
 
 @contextmanager
 def threads_of_a_product(stacks: int) -> Iterator[None]:
-    """Let so many stacks share the threads of torch, one each on a processor; a thread asks when it begins."""
+    """Let so many stacks share torch's threads; each asks how many it has when it begins."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, before // stacks))
     try:
@@ -174,14 +175,16 @@ class StackedNetworks:
         for run, *rows in zip(runs, trained_SP, gradient_SP, teacher_SP, strict=True):
             run.move(*rows)
         first, flat = runs[0].forecaster, runs[0].flat
-        weights: dict[Tensor, Tensor] = dict(zip(flat.every, flat_views(trained_SP, flat.every), strict=True))
-        gradients: dict[Tensor, Tensor] = dict(zip(flat.every, flat_views(gradient_SP, flat.every), strict=True))
-        weights |= zip(flat.teachers, flat_views(teacher_SP, flat.teachers), strict=True)
+        weights, gradients = dict[Tensor, Tensor](), dict[Tensor, Tensor]()
+        weights.update(zip(flat.every, flat_views(trained_SP, flat.every), strict=True))
+        weights.update(zip(flat.teachers, flat_views(teacher_SP, flat.teachers), strict=True))
+        gradients.update(zip(flat.every, flat_views(gradient_SP, flat.every), strict=True))
 
         def stacked(layer: nn.Linear) -> Pass:
-            parts = (layer.weight, layer.bias)
-            return _Linear(*(of.get(part) for of in (weights, gradients) for part in parts))
+            by_weight, by_bias = gradients.get(layer.weight), gradients.get(layer.bias)
+            return _Linear(weights[layer.weight], weights[layer.bias], by_weight, by_bias)
 
+        assert isinstance(first.predictor, Predictor)
         self.student = passes(first.student.projection, stacked)
         self.predictor = passes(first.predictor.layers, stacked)
         self.teacher = passes(first.teacher.projection, stacked)
@@ -202,18 +205,15 @@ class StackedNetworks:
 class _Linear:
     """A linear layer of each run: weights (S, out, in), biases (S, out); no gradients of the teacher's."""
 
-    def __init__(self, *parts: Tensor | None) -> None:
-        self.weight, self.bias, self.by_weight, self.by_bias = parts
+    def __init__(self, weight: Tensor, bias: Tensor, by_weight: Tensor | None, by_bias: Tensor | None) -> None:
+        self.weight, self.bias, self.by_weight, self.by_bias = weight, bias, by_weight, by_bias
         self.x = torch.empty(0)
 
     def forward(self, x: Tensor) -> Tensor:
-        assert self.weight is not None
-        assert self.bias is not None
         self.x = x
         return torch.baddbmm(self.bias[:, None], x, self.weight.transpose(1, 2))
 
     def backward(self, by_y: Tensor, *, through: bool) -> Tensor | None:
-        assert self.weight is not None
         assert self.by_weight is not None
         assert self.by_bias is not None
         self.by_weight.copy_(torch.bmm(by_y.transpose(1, 2), self.x))

@@ -31,7 +31,7 @@ from ..model.forecaster import Forecaster, make_forecaster
 from ..model.loop import LOG
 from ..model.saved import DESCRIPTION, MODEL
 from ..objectives.catalog import make_objective
-from .stacked import Named, stack_key, together, train_together
+from .stacked import stack_key, together, train_together
 from .training import BEST, VALIDATIONS, Training
 from .validation import Validator
 
@@ -167,10 +167,11 @@ def run_several(
     """
     failed, trainings = dict[str, StageError](), dict[str, Training]()
     like: Training | None = None
+    once = _Once(progress)
     for name, job in jobs.items():
         progress.pulse()
         try:
-            trainings[name] = _prepared(job, ProcessGroup(), Named(progress, name), like)
+            trainings[name] = _prepared(job, ProcessGroup(), once, like)
         except StageError as error:
             failed[name] = error
             continue

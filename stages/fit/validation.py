@@ -7,7 +7,7 @@ said (``seen``). Labels never come here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -75,7 +75,8 @@ class SeenFrames(FrameTensors):
     def some_of(cls, memory: FrameTensors, video_B: Tensor, taken: dict[bytes, Clips]) -> SeenFrames:
         """Some of the videos."""
         chosen = memory.some(video_B)
-        return cls(**{f.name: getattr(chosen, f.name) for f in fields(chosen)}, taken=taken)
+        per_video = (chosen.first_V, chosen.frames_V, chosen.duration_V)
+        return cls(chosen.frames, chosen.times_s_N, *per_video, chosen.key_N, taken=taken)
 
     def means(self, video_B: Tensor, rows_BL: Tensor, *, dense: bool) -> Clips:
         """As of any frames; read once."""
