@@ -212,7 +212,7 @@ def tables(table: SweepTable) -> list[TableText]:
     rows = [_cells(row) for row in table.runs]
     found = [
         (
-            "Runs, % (differences in points, paired by query, with 95 % intervals, over recordings where known; *: there is one)",
+            "Runs, % (differences in points, paired by query; 95 %: over recordings where known; *: better or worse)",
             heads,
             rows,
         )

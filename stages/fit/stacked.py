@@ -8,6 +8,7 @@ off. Figures differ by the order of float32 sums only.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,7 +87,8 @@ def train_together(runs: Sequence[Training], names: Sequence[str], progress: Pro
             threads_of_a_product(cores),
             ThreadPoolExecutor(cores) as pool,
         ):
-            for training in [pool.submit(stack.train, progress) for stack in stacks]:
+            stopped = threading.Event()
+            for training in [pool.submit(stack.train, progress, stopped) for stack in stacks]:
                 training.result()
     finally:
         progress.finish()
@@ -119,8 +121,15 @@ class Stack:
         self.runs, self.names, self.failed = tuple(runs), tuple(names), dict[str, StageError]()
         self.networks, self.objective = StackedNetworks(runs), StackedObjective([run.settings for run in runs])
 
-    def train(self, progress: Progress) -> None:
-        """Take the steps that are left of all runs."""
+    def train(self, progress: Progress, stopped: threading.Event) -> None:
+        """Take the steps that are left of all runs, unless what ends this stack or another one has ``stopped`` them."""
+        try:
+            self._train(progress, stopped)
+        except BaseException:
+            stopped.set()
+            raise
+
+    def _train(self, progress: Progress, stopped: threading.Event) -> None:
         told = [Named(progress, name) for name in self.names]
         with ExitStack() as opened, torch.no_grad():
             for run, notes in zip(self.runs, told, strict=True):
@@ -129,6 +138,8 @@ class Stack:
             for run in self.runs:
                 run.loop.saved = begun
             for batches in self._batches():
+                if stopped.is_set():
+                    return
                 progress.pulse()
                 self._took(self.take_step(batches), told)
                 progress.advance(len(self.runs))

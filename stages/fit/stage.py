@@ -188,6 +188,19 @@ def run_several(
     return failed
 
 
+class _Once(Silent):
+    """Of what several runs have to say the notes, each said once."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.said = progress, set[str]()
+
+    def note(self, message: str) -> None:
+        """A line, unless it was said."""
+        if message not in self.said:
+            self.said.add(message)
+            self.progress.note(message)
+
+
 def _prepared(job: FitJob, process_group: ProcessGroup, progress: Progress, like: Training | None = None) -> Training:
     """A run that is ready to take its steps; ``like`` is another one on the same frames."""
     settings = job.settings
