@@ -189,8 +189,9 @@ class FitSettings(Settings):
 
     preset: str = setting(
         "default",
-        "named set of values; keys that you give win: default (what measures best), paper (as published)",
-        choices=("default", "paper"),
+        "named set of values; keys that you give win: default (what retrieves best), paper (as published), forecast "
+        "(what forecasts raw features best), motion (classes that differ in their motion alone)",
+        choices=("default", "paper", "forecast", "motion"),
         identity=False,
     )
     objective: str = setting(
@@ -251,13 +252,21 @@ class FitSettings(Settings):
     )
     projection: str = setting(
         "mlp",
-        "layers after the aggregator: linear, mlp, or residual (begins as the identity) (open in the paper)",
-        choices=("linear", "mlp", "residual"),
+        "layers after the aggregator: linear, mlp, residual (begins as the identity), or none (open in the paper)",
+        choices=("linear", "mlp", "residual", "none"),
     )
     predictor: str = setting(
         "mlp",
-        "eqs. (7), (8): mlp (the paper's, does not see g), gap (sees g), horizons (several futures at once), none",
-        choices=("mlp", "gap", "horizons", "none"),
+        "eqs. (7), (8): mlp (the paper's, does not see g), gap (sees g), horizons (several futures at once), history "
+        "(sees g and the video so far), none",
+        choices=("mlp", "gap", "horizons", "history", "none"),
+    )
+    history: int = setting(
+        16,
+        "frames that predictor = history sees of what came before the clip, evenly spread over it",
+        low=1,
+        high=4096,
+        later=True,
     )
     predictor_skip: bool = setting(
         False, "add what the predictor learns to the embedding, so that it begins as persistence (ours)"
@@ -370,6 +379,13 @@ class FitSettings(Settings):
             )
         if self.inputs == "differenced" and self.clip_length < 2:
             raise ConfigError('fit.inputs = "differenced": fit.clip_length of at least 2 is needed')
+        if self.sees_history and (self.aggregator != "mean" or self.target != "future"):
+            raise ConfigError(
+                'fit.predictor = "history" looks at single frames, and back from the context: fit.aggregator = "mean" '
+                'and fit.target = "future" are needed with it'
+            )
+        if self.projection == self.predictor == "none":
+            raise ConfigError('fit.projection = "none" with fit.predictor = "none": nothing would be trained')
         if self.batch_size % self.pairs_per_video or self.batch_size == self.pairs_per_video:
             raise ConfigError(
                 f"fit.batch_size = {self.batch_size}: a multiple of fit.pairs_per_video = {self.pairs_per_video}, at "
@@ -385,6 +401,11 @@ class FitSettings(Settings):
     def dense(self) -> bool:
         """Whether a clip has every frame from its first to its last."""
         return self.unit == "frames" and self.clip_stride == 1
+
+    @property
+    def sees_history(self) -> bool:
+        """Whether forecasts are made from all of the video so far, and of unit vectors."""
+        return self.predictor == "history"
 
     @property
     def gap_least(self) -> float:
@@ -599,8 +620,31 @@ PRESETS: dict[str, dict[str, Any]] = {
         "temperature": 0.2,
         "neighbours": 40,
     },
+    "forecast": {
+        "batch_size": 64,
+        "steps": 400,
+        "lr": 1e-2,
+        "lr_schedule": "cosine",
+        "projection": "none",
+        "embedding_width": 0,
+        "predictor": "history",
+        "forecast_normalize": False,
+        "contrast_weight": 0.0,
+    },
+    "motion": {
+        "batch_size": 64,
+        "steps": 600,
+        "lr": 3e-4,
+        "momentum": 0.99,
+        "inputs": "centered",
+        "aggregator": "gru",
+        "negatives": "lookalike",
+        "hidden_width": 256,
+        "embedding_width": 256,
+    },
 }
 """What each ``fit.preset`` sets; the field defaults are the paper's, so `paper` sets nothing.
 
-`default` is what measured best on real features; docs/findings.md has the tables.
+`default` is what retrieved best on real features, `forecast` what forecast them best (its embedding is the raw
+features'); docs/findings.md has the tables.
 """

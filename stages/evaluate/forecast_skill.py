@@ -36,7 +36,7 @@ from ...data.figures import (
 from ...data.settings import FitSettings
 from ...data.short_videos import ShortVideos
 from ..frames.memory import FrameTensors
-from ..model.embedding import embed_clips, embed_views
+from ..model.embedding import embed_clips, embed_views, outputs
 from ..model.forecaster import ForecastEmbedder, Forecaster
 from .resampling import Resampling, paired
 from .trivial_forecasts import Scalars, Seen
@@ -132,7 +132,8 @@ def forecast_metrics(
             continue
         items.append(item_B)
         clips = _Clips(memory, item_B, settings)
-        forecast_BE = clips.embedded(ForecastEmbedder(forecaster, float(pairs.gap_B[0])), pairs.context)
+        foreseen = ForecastEmbedder(forecaster, float(pairs.gap_B[0]))
+        forecast_BE = clips.embedded(foreseen, pairs.context, as_said=settings.sees_history)
         last_BE, target_BE = (clips.embedded(forecaster.teacher, of) for of in (pairs.context, pairs.future))
         errors = {
             "forecast": Errors.of(forecast_BE, target_BE),
@@ -209,9 +210,10 @@ class _Clips:
     item_B: Tensor
     settings: FitSettings
 
-    def embedded(self, network: nn.Module, windows: Windows) -> Tensor:
-        """Unit embeddings (B, E)."""
-        return embed_clips(network, self.memory, self.item_B, windows, self.settings)
+    def embedded(self, network: nn.Module, windows: Windows, *, as_said: bool = False) -> Tensor:
+        """Unit embeddings (B, E); or ``as_said``, by a network that forecasts unit vectors by their (shorter) mean."""
+        embed = outputs if as_said else embed_clips
+        return embed(network, self.memory, self.item_B, windows, self.settings)
 
 
 def derangement(rows_BE: Tensor, each: int) -> Tensor:

@@ -1,7 +1,7 @@
 """A step as one CUDA graph: at batch 8 the launches of its sixty kernels would take longer than the kernels.
 
-Only steps whose every launch is the same can be replayed: one process, a constant weight decay, and no queue, whose
-filled part grows. Built for a GPU and not measured on one yet.
+Only steps whose every launch is the same can be replayed: one process, a constant weight decay, no queue, whose
+filled part grows, and clips without a history. Built for a GPU and not measured on one yet.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Scalars:
 
 def can_be_graphed(settings: FitSettings, device: torch.device, processes: int) -> bool:
     """Whether every step of a run launches the same kernels."""
-    steady = settings.weight_decay_schedule == "constant" and not settings.queue
+    steady = settings.weight_decay_schedule == "constant" and not settings.queue and not settings.sees_history
     return device.type == "cuda" and processes == 1 and steady
 
 

@@ -31,7 +31,8 @@ class FlatParameters:
         added = [] if heads is None else [each for each in heads.parameters() if each.requires_grad]
         self.every = [*self.students, *forecaster.predictor.parameters(), *added]
         trained = _flattened(self.every)
-        self.move(trained, torch.zeros_like(trained), _flattened(self.teachers))
+        teacher = _flattened(self.teachers) if self.teachers else torch.empty_like(trained[:0])  # projection = none
+        self.move(trained, torch.zeros_like(trained), teacher)
 
     def move(self, trained: Tensor, gradient: Tensor, teacher: Tensor) -> None:
         """Take flat memory that holds the values, in place of what was there."""

@@ -8,7 +8,7 @@ step depends on, so a run that was killed goes on as if it had not been. Labels 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from ...data.short_videos import ShortVideos
 from ..distributed.launch import Alone, Team
 from ..distributed.process_group import ProcessGroup
 from ..frames.memory import FrameTensors
-from ..frames.sampler import Sampler, make_sampler
+from ..frames.sampler import Batch, Sampler, make_sampler
 from ..machine.device import pick_device
 from ..model.forecaster import Forecaster, make_forecaster
 from ..model.loop import LOG
@@ -35,6 +35,7 @@ from .stacked import stack_key, together, train_together
 from .training import BEST, VALIDATIONS, Training
 from .validation import Validator
 
+RECALLED, MOST_RECALLED = 3, 4096  # pairs of a video, and in all, whose residuals a predictor of the history keeps
 OUTPUTS = (MODEL, DESCRIPTION, LOG, VALIDATIONS)
 
 
@@ -223,10 +224,19 @@ def _result(job: FitJob, training: Training, steps_run: int) -> FitResult:
     if settings.keep == "best" and training.best is not None:
         training.use_best()
         kept = int(training.best["step"])
+    if settings.sees_history and training.process_group.writes:
+        further = _further(training.sampler, settings.steps)
+        training.forecaster.recall((batch.context, batch.target, batch.gap_BH) for batch in further)
     trained = len(training.sampler.usable_V)
     held = training.validator.held_out
     unused = len(training.sampler.memory.frames_V) - trained - held
     return FitResult(settings.steps, steps_run, trained, held, unused, kept, training.last)
+
+
+def _further(sampler: Sampler, step: int) -> Iterator[Batch]:
+    """Batches after the last step's: :data:`RECALLED` pairs of each video, so many as one system can be solved for."""
+    pairs = min(RECALLED * len(sampler.usable_V), MOST_RECALLED)
+    return sampler.batches(step, step + max(1, pairs // sampler.contexts_per_batch))
 
 
 def _refuse_uneven(job: FitJob, size: int) -> None:

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from ...cache.store import FrameTable
 from ...data.clips import Windows, holds_pair, sample_positions
+from ...data.settings import FitSettings
 from .rows import FrameRows, Item
+from .seen import Seen, seen_rows
 
 SLACK_S = 0.002  # containers round times to their ticks, of 1/600 s at the coarsest
 SUM_BYTES = 4 << 20  # of frames in float64 at a time: what a core's cache holds
@@ -27,9 +29,11 @@ class Clips:
 
     features: Tensor  # (B, L, D) float32; or (B, D), the clips' means, where the aggregator asks for no more
     times_s_BL: Tensor | None = None  # seconds from the first frame of each clip; None for means
+    seen: Seen | None = None  # all that was seen of their videos by the end of each, where the predictor asks for it
 
     def __getitem__(self, index: slice) -> Clips:
-        return Clips(self.features[index], None if self.times_s_BL is None else self.times_s_BL[index])
+        times_s_BL = None if self.times_s_BL is None else self.times_s_BL[index]
+        return Clips(self.features[index], times_s_BL, None if self.seen is None else self.seen[index])
 
     def __len__(self) -> int:
         return len(self.features)
@@ -131,6 +135,12 @@ class FrameTensors:
             new_BL[:, 1:] = rows_BL[:, 1:] > rows_BL[:, :-1]
             sums_BD, count_B = _sums(self._gathered(rows_BL), new_BL), new_BL.sum(dim=1)
         return Clips(sums_BD.mul_(count_B.double().reciprocal()[:, None]).float())
+
+    def seen(self, video_B: Tensor, context_BL: Tensor, settings: FitSettings) -> Seen:
+        """What is seen by the end of contexts (rows): their own frames, and ``fit.history`` from before them."""
+        rows_BT, weight_BT = seen_rows(self.first_V[video_B], context_BL, settings.history)
+        when_BT = rows_BT if settings.unit == "frames" else self.times_s_N[rows_BT]
+        return Seen(self._gathered(rows_BT).float(), (when_BT[:, -1:] - when_BT).float(), weight_BT)
 
     def ahead(self, clips: Iterator[Item]) -> Iterator[Item]:
         """The same, but where frames are in files, the next is always being read while one is in use."""

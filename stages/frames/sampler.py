@@ -154,7 +154,7 @@ class Round:
     def _gathered(self, sampler: Sampler, rows: Tensor, size: int) -> Iterator[Batch]:
         horizons = self.gap_PH.shape[1]
         rows = rows.to(self.video_P.device)
-        context = _take(sampler, self.video_P[rows], self.context_PL[rows])
+        context = _take(sampler, self.video_P[rows], self.context_PL[rows], context=True)
         target = _take(sampler, self.target_video_PH[rows].flatten(), self.target_PHL[rows].flatten(0, 1))
         gap_BH = self.gap_PH[rows]
         alone = sampler.settings.pairs_per_video == 1 and horizons == 1
@@ -253,15 +253,20 @@ def _after(future_PL: Tensor, context_PL: Tensor, last_P: Tensor) -> Tensor:
     return future_PL.maximum(earliest_P1)
 
 
-def _take(sampler: Sampler, video_B: Tensor, rows_BL: Tensor) -> Clips:
-    if sampler.means_wanted:
-        return sampler.memory.means(video_B, rows_BL, dense=sampler.settings.dense)
-    return sampler.memory.clips(rows_BL)
+def _take(sampler: Sampler, video_B: Tensor, rows_BL: Tensor, *, context: bool = False) -> Clips:
+    if not sampler.means_wanted:
+        return sampler.memory.clips(rows_BL)
+    means = sampler.memory.means(video_B, rows_BL, dense=sampler.settings.dense)
+    if context and sampler.settings.sees_history:
+        return replace(means, seen=sampler.memory.seen(video_B, rows_BL, sampler.settings))
+    return means
 
 
 def _gather_pairs(sampler: Sampler, horizons: int) -> int:
     """Pairs whose clips fit into :data:`GATHER_BYTES`."""
     frames = 1 if sampler.means_wanted and sampler.memory.prefix_MD is not None else sampler.settings.clip_length
+    if sampler.settings.sees_history:
+        frames += sampler.settings.history + sampler.settings.clip_length
     return max(1, GATHER_BYTES // (4 * frames * (1 + horizons) * sampler.memory.width))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,7 +31,15 @@ def take_clips(
     return memory.clips(rows_BL)
 
 
-@torch.inference_mode()
+def take_contexts(memory: FrameTensors, video_B: Tensor, windows: Windows, settings: FitSettings) -> Clips:
+    """Clips that something is forecast from: with all that was seen by their end, where the predictor asks for it."""
+    clips = take_clips(memory, video_B, windows, settings)
+    if not settings.sees_history:
+        return clips
+    rows_BL = memory.rows(video_B, windows, settings.clip_length)
+    return replace(clips, seen=memory.seen(video_B, rows_BL, settings))
+
+
 def embed_clips(
     embedder: nn.Module,
     memory: FrameTensors,
@@ -42,11 +50,28 @@ def embed_clips(
     means: bool = False,
 ) -> Tensor:
     """Unit embeddings (B, E) of any number of clips, in blocks of bounded memory; ``means`` as :func:`take_clips`."""
-    block = max(1, BLOCK_BYTES // (4 * settings.clip_length * memory.width))
-    clips = (
-        take_clips(memory, video_B[rows], windows[rows], settings, means=means) for rows in blocks(len(video_B), block)
-    )
-    return functional.normalize(torch.cat([embedder(part) for part in memory.ahead(clips)]), dim=1)
+    return functional.normalize(outputs(embedder, memory, video_B, windows, settings, means=means), dim=1)
+
+
+@torch.inference_mode()
+def outputs(
+    embedder: nn.Module,
+    memory: FrameTensors,
+    video_B: Tensor,
+    windows: Windows,
+    settings: FitSettings,
+    *,
+    means: bool = False,
+) -> Tensor:
+    """The same as the embedder says them, not normalised."""
+    seen = settings.history if settings.sees_history else 0
+    block = max(1, BLOCK_BYTES // (4 * (settings.clip_length + seen) * memory.width))
+    parts = ((video_B[rows], windows[rows]) for rows in blocks(len(video_B), block))
+    if isinstance(embedder, ForecastEmbedder):
+        clips = (take_contexts(memory, *part, settings) for part in parts)
+    else:
+        clips = (take_clips(memory, *part, settings, means=means) for part in parts)
+    return torch.cat([embedder(part) for part in memory.ahead(clips)])
 
 
 def embed_views(embedder: nn.Module, memory: FrameTensors, settings: FitSettings, *, views: int) -> Tensor:
@@ -84,7 +109,8 @@ def embed_videos(
     """Evenly spread windows of each video through every embedder: frames are read once, in blocks of bounded memory."""
     video_B, windows = spread_views(memory.extent_V(settings.unit), span=settings.span, views=views)
     size = views * max(1, BLOCK_BYTES // (4 * settings.clip_length * memory.width * views))  # whole videos
-    clips = (take_clips(memory, video_B[rows], windows[rows], settings) for rows in blocks(len(video_B), size))
+    take = take_contexts if any(isinstance(of, ForecastEmbedder) for of in embedders.values()) else take_clips
+    clips = (take(memory, video_B[rows], windows[rows], settings) for rows in blocks(len(video_B), size))
     parts: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in embedders}
     for part in memory.ahead(clips):
         for name, embedder in embedders.items():

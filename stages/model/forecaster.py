@@ -8,13 +8,17 @@ average; a trainable projection follows the aggregator, and the teacher averages
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ...data.errors import StageError
 from ...data.settings import FitSettings
 from ..frames.memory import Clips
 from .aggregators import make_aggregator, time_positions
+from .history import HistoryPredictor, Seen
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 GAP_FEATURES = 16  # width of what a gap-conditioned predictor sees of the gap
@@ -38,7 +42,7 @@ class Embedder(nn.Module):
     """Aggregator, then a projection: clips -> embeddings (B, E), eq. (5); not normalised.
 
     Raises:
-        StageError: if ``projection = "residual"`` and the embedding is not as wide as what it is to begin as.
+        StageError: if ``projection`` is residual or none and the embedding is not as wide as what it is to begin as.
     """
 
     def __init__(self, width: int, settings: FitSettings) -> None:
@@ -70,9 +74,11 @@ class Embedder(nn.Module):
             return _mlp(pooled, self.width, settings)
         if self.width != pooled:
             raise StageError(
-                f'fit.projection = "residual" begins as the identity on {pooled} dimensions, but fit.embedding_width = '
-                f"{self.width}: set it to {pooled} or 0"
+                f'fit.projection = "{settings.projection}" begins as the identity on {pooled} dimensions, but '
+                f"fit.embedding_width = {self.width}: set it to {pooled} or 0"
             )
+        if settings.projection == "none":
+            return nn.Sequential()
         return Residual(_mlp(pooled, self.width, settings))
 
 
@@ -135,11 +141,12 @@ class NoPredictor(Predictor):
         self.layers = nn.Sequential()
 
 
-PREDICTORS: dict[str, type[Predictor | GapPredictor | HorizonPredictor]] = {
+PREDICTORS: dict[str, type[Predictor | GapPredictor | HorizonPredictor | HistoryPredictor]] = {
     "mlp": Predictor,
     "none": NoPredictor,
     "gap": GapPredictor,
     "horizons": HorizonPredictor,
+    "history": HistoryPredictor,
 }
 
 
@@ -164,14 +171,29 @@ class Forecaster(nn.Module):
 
     def forecast(self, context: Clips, gap_BH: Tensor) -> Tensor:
         """Predicted future embeddings (B x H, E) of context clips, eqs. (7), (8)."""
-        forecast_RE: Tensor = self.predictor(self.student(context), gap_BH)
+        given = (self._seen(context),) if isinstance(self.predictor, HistoryPredictor) else ()
+        forecast_RE: Tensor = self.predictor(self.student(context), *given, gap_BH)
         return forecast_RE
+
+    def _seen(self, context: Clips) -> Seen | None:
+        """Embeddings, ages and weights of what was seen by the end of contexts."""
+        seen = context.seen
+        return None if seen is None else (self.student.projection(seen.frames_BTD), seen.age_BT, seen.weight_BT)
+
+    @torch.no_grad()
+    def recall(self, batches: Iterable[tuple[Clips, Clips, Tensor]]) -> None:
+        """Let a predictor that sees the history learn in closed form from pairs: contexts, futures and gaps (B, 1)."""
+        assert isinstance(self.predictor, HistoryPredictor)
+        made = [(self.student(c), self._seen(c), gap_B1, self.target(future)) for c, future, gap_B1 in batches]
+        contexts, seen, gaps, targets = zip(*made, strict=True)
+        frames_BTE, age_BT, weight_BT = (torch.cat(parts) for parts in zip(*seen, strict=True))
+        self.predictor.recall(torch.cat(contexts), (frames_BTE, age_BT, weight_BT), torch.cat(gaps), torch.cat(targets))
 
     @torch.no_grad()
     def target(self, future: Clips) -> Tensor:
-        """The teacher's embeddings of future clips."""
+        """The teacher's embeddings of future clips; unit vectors where the predictor forecasts such."""
         target_RE: Tensor = self.teacher(future)
-        return target_RE
+        return functional.normalize(target_RE, dim=1) if isinstance(self.predictor, HistoryPredictor) else target_RE
 
 
 class ForecastEmbedder(nn.Module):
