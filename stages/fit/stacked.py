@@ -48,7 +48,7 @@ def stack_key(training: Training) -> tuple[object, ...] | None:
     settings, device = training.settings, training.flat.trained.device
     if not can_be_stacked(settings) or training.process_group.size > 1:
         return None
-    shared = tuple(getattr(settings, f.name) for f in fields(FitSettings) if f.name not in OWN)
+    shared = tuple(str(getattr(settings, f.name)) for f in fields(FitSettings) if f.name not in OWN)
     return (*shared, training.step, training.sampler.contexts_per_batch, len(training.flat.trained), str(device))
 
 

@@ -5,6 +5,8 @@ import pytest
 from mofore.cache.fingerprint import stat_of
 from mofore.data.catalog import Catalog, describe, files_below, scan
 from mofore.data.errors import CatalogError
+from mofore.data.settings import DataSettings
+from mofore.data.splits import make_split
 from mofore.data.types import Video
 
 
@@ -152,12 +154,10 @@ def test_the_time_of_a_folder_of_images_is_its_last_change(tmp_path: Path) -> No
 
 
 def test_official_lists_name_folders_of_images_too(tmp_path: Path) -> None:
-    from mofore.data.splits import official_split
-
     touch(tmp_path, *[f"data/YoYo/v_YoYo_g{g}_c01/{n}.jpg" for g in ("01", "08") for n in (1, 2)])
     (tmp_path / "trainlist01.txt").write_text("YoYo/v_YoYo_g08_c01.avi 101\r\n")
     (tmp_path / "testlist01.txt").write_text("YoYo/v_YoYo_g01_c01.avi\r\n")
-    split = official_split(scan(tmp_path / "data").videos, tmp_path, 1)
+    split = make_split(scan(tmp_path / "data").videos, DataSettings(split="official1"), tmp_path)
     assert (split.train, split.test) == ({"YoYo/v_YoYo_g08_c01"}, {"YoYo/v_YoYo_g01_c01"})
 
 
