@@ -147,13 +147,11 @@ class Names:
         self._segments: dict[str, list[str]] = defaultdict(list)
         for video_id in self.by_id:
             file, seconds = _taken_apart(video_id)
-            for name in _names(file):
+            last = file.rsplit("/", 1)[-1]
+            for name in {last, last.rsplit(".", 1)[0], *([file] if seconds else [])}:
                 self.by_name[name + seconds].append(video_id)
                 if seconds:
                     self._segments[name].append(video_id)
-            if seconds:
-                self.by_name[file + seconds].append(video_id)
-                self._segments[file].append(video_id)
 
     def find(self, name: str) -> int | None:
         """Position of the video that is called so.
@@ -204,8 +202,8 @@ def read_query(text: str, names: Names, *, span: Span | None = None, template: s
     if segments := names.segments(text):
         more = ", ..." if len(segments) > MOST_SEGMENTS else ""
         raise UsageError(
-            f"{text!r} is not in the index as such, but its {_segments(len(segments))}: give one of "
-            f"{', '.join(segments[:MOST_SEGMENTS])}{more}"
+            f"{text!r} is not in the index as such, but its {counted(len(segments), 'segment is', 'segments are')}: "
+            f"give one of {', '.join(segments[:MOST_SEGMENTS])}{more}"
         )
     near = names.near(text)
     hint = f"did you mean {' or '.join(near)}?" if near else "a text begins with text:"
@@ -262,10 +260,6 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _segments(count: int) -> str:
-    return counted(count, "segment is", "segments are")
-
-
 def _taken_apart(video_id: str) -> tuple[str, str]:
     """What precedes the seconds of a segment, and these as ids have them; ("...", "") where there are none."""
     found = SECONDS.fullmatch(video_id)
@@ -275,8 +269,3 @@ def _taken_apart(video_id: str) -> tuple[str, str]:
         return found["file"], Span(float(found["start"] or 0), float(found["end"] or math.inf)).fragment
     except (ValueError, UsageError):
         return video_id, ""
-
-
-def _names(file: str) -> set[str]:
-    name = file.rsplit("/", 1)[-1]
-    return {name, name.rsplit(".", 1)[0]}
