@@ -5,7 +5,7 @@ numbers are fitted on pairs of the training videos, anew for each gap.
 
 - damped persistence: the future is like the context, drawn towards the mean by one factor;
 - four scalars: this clip, the mean of all that is seen of the video (three clips, spread from its start to this one),
-  the trend within the clip (its second half less its first) and the clip before (at the start of a video: this one).
+  the trend (the clip's last frame less the clip) and the clip before (at the start of a video: this one).
   They see more than the learnt forecast, which has the context alone.
 """
 
@@ -32,7 +32,7 @@ class Seen:
     Attributes:
         this_BE: the context clip.
         all_BE: mean of all that is seen.
-        trend_BE: second half of the context less the first; no deviation, but a difference.
+        trend_BE: the last frame of the context, shown for a whole clip, less the context: a difference, no deviation.
         before_BE: the clip before.
     """
 
@@ -48,7 +48,9 @@ class Seen:
         """Embed it: unit vectors, not yet less the climatology."""
         start_B, span_B = context.start_B, context.span_B
         whole = not start_B.is_floating_point()
-        half_B = (span_B // 2).clamp(min=1) if whole else span_B / 2
+        length = settings.clip_length
+        frame_B = torch.ones_like(span_B) if whole else span_B / length
+        last_B = start_B + ((length - 1) * span_B // length if whole else span_B - frame_B)
 
         def embedded(begin_B: Tensor, length_B: Tensor = span_B) -> Tensor:
             return embed_clips(teacher, memory, item_B, Windows(begin_B, length_B), settings)
@@ -58,7 +60,7 @@ class Seen:
         return cls(
             this_BE,
             (this_BE + first_BE + middle_BE) / 3,
-            embedded(start_B + span_B - half_B, half_B) - embedded(start_B, half_B),
+            embedded(last_B, frame_B) - this_BE,
             embedded((start_B - span_B).clamp(min=0)),
         )
 

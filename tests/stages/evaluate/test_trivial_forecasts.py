@@ -1,5 +1,7 @@
 """Fitted forecasts against numpy's least squares, and what they see against means of frames."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -62,7 +64,7 @@ def test_what_is_seen_lies_before_the_future() -> None:
 
     assert torch.allclose(seen.this_BE[0], clip(10, 4), atol=1e-5)
     assert torch.allclose(seen.all_BE[0], (clip(0, 4) + clip(5, 4) + clip(10, 4)) / 3, atol=1e-5)
-    assert torch.allclose(seen.trend_BE[0], clip(12, 2) - clip(10, 2), atol=1e-5)
+    assert torch.allclose(seen.trend_BE[0], clip(13, 1) - clip(10, 4), atol=1e-5)
     assert torch.allclose(seen.before_BE[0], clip(6, 4), atol=1e-5)
 
 
@@ -97,3 +99,15 @@ def test_a_recordings_mean_is_of_its_other_videos() -> None:
     found = recording_means(mean_VE, torch.tensor([0, 1, 0, 2, 0]), climate_E)
     assert torch.allclose(found[0], (mean_VE[2] + mean_VE[4]) / 2, atol=1e-6)
     assert torch.equal(found[[1, 3]], torch.zeros(2, 6)), "alone: the climatology"
+
+
+def test_in_seconds_the_same_frames_are_seen() -> None:
+    """25 frames a second: the clip at 0.4 s lasts 0.16 s."""
+    frames = Windows(torch.tensor([10]), torch.tensor([4]))
+    seconds = Windows(torch.tensor([0.4], dtype=torch.float64), torch.tensor([0.16], dtype=torch.float64))
+    by_frames = Seen.of(MeanOfFrames(), memory(), torch.tensor([1]), frames, SETTINGS)
+    by_seconds = Seen.of(
+        MeanOfFrames(), memory(), torch.tensor([1]), seconds, replace(SETTINGS, unit="seconds", clip_stride=0.04)
+    )
+    for name in ("this_BE", "all_BE", "trend_BE", "before_BE"):
+        assert torch.allclose(getattr(by_seconds, name), getattr(by_frames, name), atol=1e-6), name
