@@ -25,7 +25,7 @@ from mofore.data.progress import Silent
 from mofore.data.settings import PRESETS, DataSettings, EvaluateSettings, FitSettings, IndexSettings
 from mofore.data.splits import make_split
 from mofore.data.types import FileState, Split, Video
-from mofore.stages.evaluate import report
+from mofore.stages.evaluate import report, verdicts
 from mofore.stages.evaluate import stage as evaluate
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.loading import load_frames
@@ -38,19 +38,21 @@ PARTS = {
     index: ("build", "measure"),
     evaluate: ("embed_videos", "mean_pool", "evaluate"),
     report: (
+        "sd_pool",
         "rows_to_compare",
         "rank",
         "probe",
         "few_shot",
         "clustering",
         "intervals",
-        "paired",
         "health",
         "group_probe",
         "order_sensitivity",
+        "fitted_scalars",
         "forecast_metrics",
         "neighbour_similarity",
     ),
+    verdicts: ("paired",),
 }
 
 
