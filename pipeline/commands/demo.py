@@ -21,7 +21,7 @@ What this shows: the whole road works on this machine, from video files to metri
 does nothing. What it doesn't: how good MoFore is. The backbone is random, and the classes are motions drawn
 with the same appearances, six of them each other's reversal in time. The temporal mean of the paper's
 aggregator cannot see the order of frames, so R@1 far above chance ({chance:.0f} %) is not to be expected of any row.
-Compare the rows: what `mofore` does not add to `raw_mean_pool` and `untrained` was not learnt."""
+Compare the rows: what `mofore` does not add to `raw_mean_pool`, `untrained` and `neighbour_lda` was not learnt."""
 
 
 def run_demo(root: Path, watcher: console.Console) -> Outcome:

@@ -45,7 +45,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Untrained:
+class RowSources:
     """What rows without training are made of, for V videos.
 
     Attributes:
@@ -61,7 +61,7 @@ class Untrained:
 
 def rows_to_compare(
     spaces: Mapping[str, Float32],
-    given: Untrained,
+    given: RowSources,
     gallery: Int64,
     settings: IndexSettings,
     seed: int,

@@ -27,7 +27,7 @@ from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
 from ..model.embedding import FramesMean, Views, embedder_of, sd_pool
 from ..model.forecaster import Forecaster
-from .baselines import Row, Untrained, rows_to_compare, untrained, with_mutual_proximity
+from .baselines import Row, RowSources, rows_to_compare, untrained, with_mutual_proximity
 from .classification import few_shot, knn_accuracy
 from .clustering import clustering
 from .embedding_health import alignment, group_probe, health
@@ -52,7 +52,7 @@ from .retrieval import (
 from .trivial_forecasts import recording_means
 from .verdicts import PERSISTENCE, against, best_trivial
 
-REFERENCE = "raw_mean_pool"  # what every row is tested against
+REFERENCE = "raw_mean_pool"  # what every row is tested against, beside the best trivial one
 SHOWN = ("mofore", REFERENCE)  # of what is told by class and by distance
 PROBED = ("mofore", "predict", PERSISTENCE, REFERENCE, "untrained")
 OF_ONE_CLASS = ("few_shot", "probe", "confusions", "clustering", "group_probe")  # need one class a video
@@ -130,7 +130,7 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
     forecast = _forecast(evaluation, views, protocol)
     metrics = Metrics(
         schema=SCHEMA,
-        retrieval=_retrieval(evaluation, rows, ranked, protocol),
+        retrieval=_retrieval(evaluation, rows, ranked, protocol, best),
         per_class=per_class(shown, sides, protocol.classes),
         confusions={}
         if protocol.several
@@ -151,7 +151,7 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
 
 
 def _rows(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping[str, Float32]) -> list[Row]:
-    given = Untrained(
+    given = RowSources(
         persistence_VE=views[PERSISTENCE].pooled() if PERSISTENCE in views else spaces["mofore"],
         untrained_VE=views["untrained"].pooled(),
         sd_VD=sd_pool(evaluation.memory),
@@ -175,13 +175,16 @@ def by_row(rows: Sequence[Row], measure: Callable[[Row], T]) -> dict[str, T]:
 
 
 def _retrieval(
-    evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked], protocol: EvaluationSplit
+    evaluation: Evaluation,
+    rows: Sequence[Row],
+    ranked: Mapping[str, Ranked],
+    protocol: EvaluationSplit,
+    best: str | None,
 ) -> dict[str, RetrievalFigures]:
     """Retrieval and classification from test to training videos, with intervals and tests."""
     videos, groups = _resamplings(evaluation.settings, protocol)
     probed = () if protocol.several else PROBED
     seed, reference, repeats = evaluation.settings.seed, ranked[REFERENCE], evaluation.repeats
-    best = best_trivial(rows, ranked)
 
     def measure(row: Row) -> RetrievalFigures:
         sides, of_row = _sides(protocol, row), ranked[row.name]
