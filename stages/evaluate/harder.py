@@ -71,23 +71,23 @@ class HarderInputs:
         return Resampling(settings.resamples, settings.seed), groups
 
 
-def harder(views: HarderInputs) -> Harder | None:
+def harder(inputs: HarderInputs) -> Harder | None:
     """All that is asked for; None if nothing is.
 
     Raises:
         ConfigError: if a chiral pair names a class that is not there.
     """
-    settings = views.settings
-    pairs = [chiral_pair(text, views.protocol.classes) for text in settings.chiral_pairs]
+    settings = inputs.settings
+    pairs = [chiral_pair(text, inputs.protocol.classes) for text in settings.chiral_pairs]
     if not settings.harder and not pairs:
         return None
-    raw_VPD = raw_parts(views.memory)
-    one_class = not views.protocol.several
+    raw_VPD = raw_parts(inputs.memory)
+    one_class = not inputs.protocol.several
     return Harder(
-        attentive_probe=_attentive(views, raw_VPD) if settings.harder and one_class else {},
-        arrow_of_time=_arrow_of_time(views) if settings.harder else {},
-        reversal=_reversal(views) if settings.harder else {},
-        chirality=_chirality(views, raw_VPD, pairs) if one_class else {},
+        attentive_probe=_attentive(inputs, raw_VPD) if settings.harder and one_class else {},
+        arrow_of_time=_arrow_of_time(inputs) if settings.harder else {},
+        reversal=_reversal(inputs) if settings.harder else {},
+        chirality=_chirality(inputs, raw_VPD, pairs) if one_class else {},
     )
 
 
@@ -102,19 +102,19 @@ def raw_parts(memory: FrameTensors) -> Float32:
     return unit_BD.view(len(memory.frames_V), PARTS, -1).cpu().numpy()
 
 
-def _attentive(views: HarderInputs, raw_VPD: Float32) -> dict[str, AttentiveProbe]:
-    protocol = views.protocol
+def _attentive(inputs: HarderInputs, raw_VPD: Float32) -> dict[str, AttentiveProbe]:
+    protocol = inputs.protocol
     rows, found = (protocol.queries, protocol.gallery), {}
     chance = _majority(protocol.class_V[protocol.gallery], protocol.class_V[protocol.queries])
-    videos, groups = views.resamplings(protocol.queries)
-    for name, embedder in [*views.embedders.items(), (RAW, None)]:
+    videos, groups = inputs.resamplings(protocol.queries)
+    for name, embedder in [*inputs.embedders.items(), (RAW, None)]:
         parts_VPE = raw_VPD
         if embedder is not None:
-            parts_VPE = embed_views(embedder, views.memory, views.fit, views=PARTS).cpu().numpy()
-        probed = attentive_probe(parts_VPE, protocol.sides(parts_VPE[:, 0], centered=False), rows, views.settings.seed)
+            parts_VPE = embed_views(embedder, inputs.memory, inputs.fit, views=PARTS).cpu().numpy()
+        probed = attentive_probe(parts_VPE, protocol.sides(parts_VPE[:, 0], centered=False), rows, inputs.settings.seed)
         if probed is not None:
             found[name] = AttentiveProbe(
-                score=views.score(probed.right_Q, protocol.queries, chance),
+                score=inputs.score(probed.right_Q, protocol.queries, chance),
                 mean=100.0 * float(probed.mean_right_Q.mean()),
                 against_mean=paired(probed.right_Q, probed.mean_right_Q, videos, groups, scale=100),
                 c=probed.c,
@@ -122,50 +122,50 @@ def _attentive(views: HarderInputs, raw_VPD: Float32) -> dict[str, AttentiveProb
     return found
 
 
-def _both_ways(views: HarderInputs, rows: Int64) -> Iterator[tuple[str, BothWays]]:
+def _both_ways(inputs: HarderInputs, rows: Int64) -> Iterator[tuple[str, BothWays]]:
     """Windows of some videos forwards and backwards, by each embedder and by two that cost no training."""
-    memory = views.memory.some(torch.from_numpy(rows))
-    for name, embedder in {**views.embedders, RAW: FramesMean(), DIFFERENCE: FramesDifference()}.items():
-        yield name, BothWays.of(embedder, memory, views.fit)
+    memory = inputs.memory.some(torch.from_numpy(rows))
+    for name, embedder in {**inputs.embedders, RAW: FramesMean(), DIFFERENCE: FramesDifference()}.items():
+        yield name, BothWays.of(embedder, memory, inputs.fit)
 
 
-def _arrow_of_time(views: HarderInputs) -> dict[str, Score]:
+def _arrow_of_time(inputs: HarderInputs) -> dict[str, Score]:
     """Fitted on the training videos of recordings that are not tested."""
-    train, test = views.sides
-    group_V = np.arange(len(views.videos)) if views.protocol.group_V is None else views.protocol.group_V
+    train, test = inputs.sides
+    group_V = np.arange(len(inputs.videos)) if inputs.protocol.group_V is None else inputs.protocol.group_V
     train = train[~np.isin(group_V[train], group_V[test])]
     if not len(test) or not len(train):
         return {}
     both = np.concatenate([train, test])
     fitted, tested = np.arange(len(train)), np.arange(len(train), len(both))
     return {
-        name: views.score(
-            arrow_of_time(ways[fitted], ways[tested], group_V[train], views.settings.seed), test, chance=50.0
+        name: inputs.score(
+            arrow_of_time(ways[fitted], ways[tested], group_V[train], inputs.settings.seed), test, chance=50.0
         )
-        for name, ways in _both_ways(views, both)
+        for name, ways in _both_ways(inputs, both)
     }
 
 
-def _reversal(views: HarderInputs) -> dict[str, Score]:
+def _reversal(inputs: HarderInputs) -> dict[str, Score]:
     """Of the test videos (of all, where there are none) that hold two windows without a common frame."""
-    train, test = views.sides
+    train, test = inputs.sides
     rows = test if len(test) else train
-    extent_V = views.memory.extent_V(views.fit.unit).cpu().numpy()
-    rows = rows[extent_V[rows] >= 2 * views.fit.span]
+    extent_V = inputs.memory.extent_V(inputs.fit.unit).cpu().numpy()
+    rows = rows[extent_V[rows] >= 2 * inputs.fit.span]
     if not len(rows):
         return {}
-    return {name: views.score(reversal(ways), rows, chance=50.0) for name, ways in _both_ways(views, rows)}
+    return {name: inputs.score(reversal(ways), rows, chance=50.0) for name, ways in _both_ways(inputs, rows)}
 
 
-def _chirality(views: HarderInputs, raw_VPD: Float32, pairs: Sequence[tuple[str, str]]) -> dict[str, Chirality]:
+def _chirality(inputs: HarderInputs, raw_VPD: Float32, pairs: Sequence[tuple[str, str]]) -> dict[str, Chirality]:
     """A linear probe of each pair of classes, fitted on the gallery's videos of the two."""
     if not pairs:
         return {}
     half = PARTS // 2
     difference_VD = l2_normalize(raw_VPD[:, half:].mean(axis=1) - raw_VPD[:, :half].mean(axis=1))
     found = {}
-    for name, embeddings_VE in {**views.embeddings, DIFFERENCE: difference_VD}.items():
-        scores = {f"{one} {OPPOSITE} {other}": _one_pair(views, embeddings_VE, one, other) for one, other in pairs}
+    for name, embeddings_VE in {**inputs.embeddings, DIFFERENCE: difference_VD}.items():
+        scores = {f"{one} {OPPOSITE} {other}": _one_pair(inputs, embeddings_VE, one, other) for one, other in pairs}
         known = {pair: score for pair, score in scores.items() if score is not None}
         if known:
             accuracy, chance = (
@@ -175,16 +175,16 @@ def _chirality(views: HarderInputs, raw_VPD: Float32, pairs: Sequence[tuple[str,
     return found
 
 
-def _one_pair(views: HarderInputs, embeddings_VE: Float32, one: str, other: str) -> Score | None:
+def _one_pair(inputs: HarderInputs, embeddings_VE: Float32, one: str, other: str) -> Score | None:
     """None where a class is missing on a side."""
-    protocol = views.protocol
+    protocol = inputs.protocol
     codes = [protocol.classes.index(name) for name in (one, other)]
     queries, gallery = (rows[np.isin(protocol.class_V[rows], codes)] for rows in (protocol.queries, protocol.gallery))
     if any(len(np.unique(protocol.class_V[rows])) < 2 for rows in (queries, gallery)):
         return None
     sides = replace(protocol, queries=queries, gallery=gallery, train=gallery).sides(embeddings_VE, centered=True)
     chance = 100.0 * float(np.bincount(sides.class_Q).max()) / len(queries)
-    return views.score(probe(sides, views.settings.seed).right_Q, queries, chance)
+    return inputs.score(probe(sides, inputs.settings.seed).right_Q, queries, chance)
 
 
 def _majority(class_N: Int64, class_Q: Int64) -> float:
