@@ -6,7 +6,7 @@ import platform
 
 import torch
 
-from . import big_store, evaluation, extraction, forecasting, index_scale, planning, shared_machine
+from . import big_store, evaluation, extraction, forecasting, index_scale, planning, shared_machine, sweep
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     planning.main()
     index_scale.main()
     forecasting.main()
-    shared_machine.main()
+from . import big_store, evaluation, extraction, forecasting, index_scale, planning, shared_machine, sweep
     big_store.main()
     evaluation.main()
     extraction.main()
