@@ -73,7 +73,7 @@ class Snapshot:
     failed: dict[str, Failure] = field(default_factory=dict)
     todo: list[Todo] = field(default_factory=list)
     described: str = field(default="", repr=False)  # what :func:`described_videos` found, once it was asked for
-    others: tuple[Split, ...] | None = field(default=None, repr=False)  # :meth:`other_splits`, likewise
+    others: list[Split] = field(default_factory=list, repr=False)  # :meth:`other_splits`, likewise
 
     def videos(self, ids: Iterable[str]) -> tuple[Video, ...]:
         """Those of the catalog's videos that ``ids`` names, in the catalog's order."""
@@ -122,11 +122,11 @@ class Snapshot:
 
     def other_splits(self) -> tuple[Split, ...]:
         """The splits that can be made beside the settings' own."""
-        if self.others is None:
+        if not self.others:
             catalog = self.catalog
             found = all_splits(catalog.videos, self.config.data, self.lists, catalog.divisions, catalog.subsets)
-            self.others = tuple(split for split in found if split.name != self.split.name)
-        return self.others
+            self.others.extend(split for split in found if split.name != self.split.name)
+        return tuple(self.others)
 
     def refuse_unseen(self, count: int) -> None:
         """Refuse to read pixels while the videos are not there.

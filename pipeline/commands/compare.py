@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...cache.fingerprint import KEY_LENGTH
+from ...cache.fingerprint import KEY_LENGTH, file_state
 from ...cache.ledger import Ledger
 from ...data.errors import StaleError, StoreError, UsageError
 from ...data.figures import Interval, PairedTest
@@ -114,7 +114,7 @@ def open_run(path: Path) -> Run:
         StaleError: if nothing was measured there, or by an older mofore.
         StoreError: if a file is missing or damaged.
     """
-    folder = path if (path / "queries.json").exists() else _latest_metrics(path)
+    folder = path if (path / "queries.json").exists() else _shown_metrics(path)
     try:
         metrics = Metrics.from_json(json.loads((folder / "metrics.json").read_text()))
         queries = Queries.from_json(json.loads((folder / "queries.json").read_text()))
@@ -171,10 +171,14 @@ def tables(found: Comparison) -> list[TableText]:
     return [("Runs, %", columns, figures), tested]
 
 
-def _latest_metrics(path: Path) -> Path:
-    """Folder of the metrics that were taken last; earlier versions had them beside the index."""
+def _shown_metrics(path: Path) -> Path:
+    """Folder of the metrics that ``metrics.json`` shows, or that were taken last; in earlier versions the index's."""
     workspace = Workspace.open(path)
     ledger = Ledger.open(workspace.ledger)
+    shown = file_state(workspace.metrics).sha256 if workspace.metrics.exists() else None
+    for taken in reversed(ledger.stages.get("evaluate", {}).values()):
+        if shown in (state.sha256 for state in taken.outputs.values()):
+            return workspace.stage("evaluate", taken.fingerprint[:KEY_LENGTH])
     for stage in ("evaluate", "index"):
         if latest := ledger.latest(stage):
             return workspace.stage(stage, latest.fingerprint[:KEY_LENGTH])

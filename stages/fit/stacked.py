@@ -119,7 +119,10 @@ class Stack:
 
     def __init__(self, runs: Sequence[Training], names: Sequence[str]) -> None:
         self.runs, self.names, self.failed = tuple(runs), tuple(names), dict[str, StageError]()
-        self.networks, self.objective = StackedNetworks(runs), StackedObjective([run.settings for run in runs])
+        self.networks, self.objective = (
+            StackedNetworks(runs),
+            StackedObjective([run.settings for run in runs], runs[0].flat.trained.device),
+        )
 
     def train(self, progress: Progress, stopped: threading.Event) -> None:
         """Take the steps that are left of all runs, unless what ends this stack or another one has ``stopped`` them."""
@@ -239,18 +242,17 @@ class StackedObjective:
     into its left factor (R, R), which is smaller than the product.
     """
 
-    def __init__(self, settings: Sequence[FitSettings]) -> None:
+    def __init__(self, settings: Sequence[FitSettings], device: torch.device) -> None:
         first = settings[0]
         self.normalize, self.symmetric = first.forecast_normalize, first.contrast_symmetric
         self.mean_over_width = first.forecast_reduction == "mean"
-        self.weights = [run.contrast_weight for run in settings]
-        self.temperatures = [run.temperature for run in settings]
+        self.weight_S = torch.tensor([run.contrast_weight for run in settings], device=device)
+        self.temperature_S11 = torch.tensor([run.temperature for run in settings], device=device)[:, None, None]
 
     def __call__(self, forecast_SRE: Tensor, target_SRE: Tensor, group_SR: Tensor | None) -> tuple[Tensor, Tensor]:
         """The gradient (S, R, E) by the forecasts, and figures (S, 4): loss, eq. (9), eq. (11), mean cosine."""
         rows, scale = forecast_SRE.shape[1], 1.0 / (forecast_SRE.shape[2] if self.mean_over_width else 1)
-        weight_S = forecast_SRE.new_tensor(self.weights)
-        temperature_S11 = forecast_SRE.new_tensor(self.temperatures)[:, None, None]
+        weight_S, temperature_S11 = self.weight_S, self.temperature_S11
         length_SR1 = forecast_SRE.norm(dim=2, keepdim=True).clamp_min_(LEAST_NORM)
         unit_SRE = forecast_SRE / length_SR1
         target_unit_SRE = target_SRE / target_SRE.norm(dim=2, keepdim=True).clamp_min_(LEAST_NORM)

@@ -12,6 +12,7 @@ import mofore as package
 from mofore.data.errors import ConfigError
 from mofore.pipeline.cli import cli
 from mofore.pipeline.commands import sweep as sweeping
+from mofore.pipeline.commands.compare import open_run
 from mofore.stages.fit import stage as fit
 
 Command = Callable[..., Result]
@@ -125,6 +126,7 @@ def test_a_sweep_uses_a_fit_of_another_command_and_leaves_its_metrics_shown(work
     assert mofore("sweep", "-w", work, "--set", "fit.seed=0,1").exit_code == 0
     assert made(work) == {stage: count + 1 for stage, count in before.items()}
     assert (work / "metrics.json").read_bytes() == shown
+    assert open_run(work).metrics.fit == json.loads(shown)["provenance"]["fit"], "what `mofore compare` reads"
 
 
 def test_a_sweep_over_how_videos_are_embedded_trains_once(work: Path, mofore: Command) -> None:

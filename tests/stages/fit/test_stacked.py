@@ -142,7 +142,7 @@ def test_the_stacked_objective_is_the_objective_of_each_run(given: dict[str, Any
     torch.manual_seed(0)
     forecast_SRE, target_SRE = torch.randn(2, 3, 8, 5)
     group_SR = torch.tensor([[0, 0, 1, 1, 2, 2, 3, 3]]).expand(3, -1) if grouped else None
-    gradient_SRE, figures_S4 = StackedObjective(runs)(forecast_SRE.clone(), target_SRE.clone(), group_SR)
+    gradient_SRE, figures_S4 = StackedObjective(runs, MEMORY.device)(forecast_SRE.clone(), target_SRE.clone(), group_SR)
     for number, settings in enumerate(runs):
         group_R = None if group_SR is None else group_SR[number]
         gradient_RE, figures_4, _ = Objective.of(settings)(forecast_SRE[number], target_SRE[number], group_R)
