@@ -4,6 +4,7 @@ python -m benchmarks.findings features FEATURES.h5
 python -m benchmarks.findings clips WORK/features/ENCODER
 python -m benchmarks.findings best FEATURES.h5
 python -m benchmarks.findings motion WEIGHTS.safetensors
+python -m benchmarks.findings skill FILE_OR_STORE
 """
 
 from __future__ import annotations
@@ -103,13 +104,18 @@ def table(data: FeatureSet, rows: Mapping[str, dict[str, Any]], seeds: Sequence[
 def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["features", "clips", "best", "motion"])
+    parser.add_argument("what", choices=["features", "clips", "best", "motion", "skill"])
     parser.add_argument("path", type=Path)
     asked = parser.parse_args()
     if asked.what == "motion":
         from . import motion_trials
 
         motion_trials.main(asked.path)
+        return
+    if asked.what == "skill":
+        from . import skill_trials
+
+        skill_trials.main(asked.path)
         return
     if asked.what == "best":
         from . import best_step

@@ -23,6 +23,7 @@ def test_only_steps_that_are_all_alike_are_graphed() -> None:
     assert not can_be_graphed(settings, CPU, 1)
     assert not can_be_graphed(settings, GPU, 2)
     assert not can_be_graphed(replace(settings, queue=8), GPU, 1)
+    assert not can_be_graphed(replace(settings, predictor="history"), GPU, 1)
     assert not can_be_graphed(replace(settings, weight_decay_schedule="cosine"), GPU, 1)
 
 

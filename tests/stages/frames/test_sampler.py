@@ -164,3 +164,17 @@ def test_look_alikes_share_a_batch() -> None:
         kinds = [len(batch.context.features[:, 0].argmax(dim=1).unique()) for batch in drawn]
         mixed.append(sum(kinds) / len(kinds))
     assert mixed[1] < 0.7 * mixed[0]
+
+
+def test_a_predictor_of_the_history_sees_nothing_after_its_context() -> None:
+    settings = replace(SETTINGS, aggregator="mean", predictor="history", history=5)
+    for batch in batches(settings):
+        seen = batch.context.seen
+        assert seen is not None
+        assert batch.target.seen is None
+        video, frame = seen.frames_BTD.unbind(dim=2)
+        assert (video == batch.context.features[:, :1]).all()
+        assert (frame.diff(dim=1) >= 0).all()
+        assert (frame[:, -1] < batch.target.features[:, 1]).all()
+        assert torch.equal(seen.age_BT, frame[:, -1:] - frame)
+        assert torch.allclose(seen.weight_BT.sum(dim=1), frame[:, -1] + 1)
