@@ -15,7 +15,8 @@ def main() -> None:
     planning.main()
     index_scale.main()
     forecasting.main()
-from . import big_store, evaluation, extraction, forecasting, index_scale, planning, shared_machine, sweep
+    shared_machine.main()
+    sweep.main()
     big_store.main()
     evaluation.main()
     extraction.main()
