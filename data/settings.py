@@ -239,6 +239,23 @@ class FitSettings(Settings):
         choices=("batch", "lookalike"),
     )
 
+    input_map: str = setting(
+        "none",
+        "map of pooled features before the projection: none, or neighbour_lda (discriminants of the training videos' "
+        "graph of look-alikes, found without labels and kept fixed; neighbours are then taken in it)",
+        choices=("none", "neighbour_lda"),
+    )
+    input_dropout: float = setting(
+        0.0,
+        "share of the mapped features that the student does not see, drawn anew for each context",
+        low=0.0,
+        high=0.95,
+    )
+    video_pooling: str = setting(
+        "views",
+        "a video's embedding: views (mean over index.views clips, the paper's), or whole (of all frames at once)",
+        choices=("views", "whole"),
+    )
     inputs: str = setting(
         "plain",
         "frame features as they are (plain), less the clip's mean (centered), or differenced in time (differenced)",
@@ -377,6 +394,7 @@ class FitSettings(Settings):
                 f'fit.inputs = {self.inputs!r} with fit.aggregator = "mean": the mean of what is left tells nothing of '
                 'the clip; take conv, gru or transformer, or inputs = "plain"'
             )
+        self._check_pooled()
         if self.inputs == "differenced" and self.clip_length < 2:
             raise ConfigError('fit.inputs = "differenced": fit.clip_length of at least 2 is needed')
         if self.sees_history and (self.aggregator != "mean" or self.target != "future"):
@@ -391,6 +409,27 @@ class FitSettings(Settings):
                 f"fit.batch_size = {self.batch_size}: a multiple of fit.pairs_per_video = {self.pairs_per_video}, at "
                 "least twice that, is needed"
             )
+
+    def _check_pooled(self) -> None:
+        """What needs features that are pooled without order, and what needs a map."""
+        pooled = self.aggregator in POOLED and self.inputs == "plain"
+        for name, value in (("input_map", "neighbour_lda"), ("video_pooling", "whole")):
+            if getattr(self, name) == value and not pooled:
+                off = next(f.default for f in fields(self) if f.name == name)
+                given = f'fit.aggregator = "{self.aggregator}"' + ("" if self.inputs == "plain" else " of such inputs")
+                raise ConfigError(
+                    f'fit.{name} = "{value}" with {given}: it takes mean or mean_sd of plain inputs; add --set '
+                    f"fit.{name}={off}"
+                )
+        if self.input_dropout and self.input_map == "none":
+            raise ConfigError(
+                f'fit.input_dropout = {self.input_dropout:g} with fit.input_map = "none": it is of mapped features; '
+                "set it to 0, or fit.input_map=neighbour_lda"
+            )
+
+    def mapped_width(self, features: int) -> int:
+        """Width of the output of ``input_map``, for frame features of that width."""
+        return min(MAPPED_WIDTH, POOLED[self.aggregator] * features)
 
     @property
     def span(self) -> float:
@@ -572,6 +611,8 @@ class EvaluateSettings(Settings):
     chiral_pairs: tuple[str, ...] = setting((), 'temporally opposite classes to be told apart: ["open <> close", ...]')
 
 
+POOLED = {"mean": 1, "mean_sd": 2}  # aggregators without order or parameters: widths of a feature that they give
+MAPPED_WIDTH = 64  # of fit.input_map, at most: more directions changed nothing (docs/findings.md)
 SPACES = ("mofore", "frames", "predict")
 LEVELS = ("video", "clip")
 FACTORY = re.compile(r"(IDMap|OPQ|PCA|PCAR|L2norm|RR|ITQ|IVF|IMI|HNSW|NSG|Flat|SQ|PQ|LSH|Pad)[A-Za-z0-9_,()]*")
@@ -608,15 +649,20 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "default": {
         "batch_size": 256,
-        "steps": 600,
-        "lr": 1e-3,
+        "steps": 300,
+        "lr": 3e-4,
         "lr_schedule": "cosine",
         "momentum": 0.99,
         "projection": "residual",
         "embedding_width": 0,
         "predictor_skip": True,
-        "hidden_width": 64,
-        "contrast_weight": 0.3,
+        "hidden_width": 512,
+        "activation": "gelu",
+        "aggregator": "mean_sd",
+        "input_map": "neighbour_lda",
+        "input_dropout": 0.3,
+        "video_pooling": "whole",
+        "contrast_weight": 10.0,
         "temperature": 0.2,
         "neighbours": 40,
     },

@@ -177,7 +177,7 @@ def _shown_metrics(path: Path) -> Path:
     ledger = Ledger.open(workspace.ledger)
     shown = file_state(workspace.metrics).sha256 if workspace.metrics.exists() else None
     for taken in reversed(ledger.stages.get("evaluate", {}).values()):
-        if shown in (state.sha256 for state in taken.outputs.values()):
+        if shown is not None and any(state.sha256 == shown for state in taken.outputs.values()):
             return workspace.stage("evaluate", taken.fingerprint[:KEY_LENGTH])
     for stage in ("evaluate", "index"):
         if latest := ledger.latest(stage):

@@ -11,7 +11,7 @@ from torch import nn
 from ...data.arrays import Float32, Int64
 from ...data.settings import FitSettings, IndexSettings
 from ..model.embedding import embedder_of, random_projection
-from ..model.forecaster import make_forecaster
+from ..model.forecaster import Forecaster, make_forecaster
 from ..vectors.neighbour_lda import NeighbourLda, neighbour_count
 from ..vectors.normalize import center, l2_normalize
 from .expansion import expanded
@@ -150,9 +150,12 @@ def _centered(vectors_VD: Float32, gallery: Int64) -> Float32:
     return center(vectors_VD, vectors_VD[gallery].mean(axis=0)) if len(gallery) else vectors_VD
 
 
-def untrained(width: int, fit: FitSettings, embed_from: str) -> nn.Module:
-    """The network that a fit on features of that width begins with."""
-    return embedder_of(make_forecaster(width, fit).eval(), embed_from, fit)
+def untrained(trained: Forecaster, fit: FitSettings, embed_from: str) -> nn.Module:
+    """The network that the fit of ``trained`` began with, its fitted map included."""
+    first = make_forecaster(trained.features, fit).eval()
+    if trained.teacher.input_map is not None:
+        first.use_map(trained.teacher.input_map)
+    return embedder_of(first, embed_from, fit)
 
 
 def pca_whitened(embeddings_VD: Float32, gallery: Int64) -> tuple[Float32, int]:

@@ -102,12 +102,12 @@ class Evaluated:
     queries: Queries
 
 
-def embedders(forecaster: Forecaster, fit: FitSettings, settings: IndexSettings, width: int) -> dict[str, nn.Module]:
+def embedders(forecaster: Forecaster, fit: FitSettings, settings: IndexSettings) -> dict[str, nn.Module]:
     """What all videos are embedded by for the metrics, by the names of their rows."""
     source = settings.embed_from
     return {
         "mofore": embedder_of(forecaster, source, fit),
-        "untrained": untrained(width, fit, source),
+        "untrained": untrained(forecaster, fit, source),
         REFERENCE: FramesMean(),
         **({} if source == "teacher" else {PERSISTENCE: forecaster.teacher}),
     }
@@ -343,7 +343,7 @@ def _order(evaluation: Evaluation) -> dict[str, OrderSensitivity]:
     """What happens to embeddings when the frames of a clip change places, trained and untrained."""
     settings, fit = evaluation.settings, evaluation.fit
     _, memory = evaluation.side(evaluation.evaluated)
-    networks = embedders(evaluation.forecaster, fit, evaluation.embedding, memory.width)
+    networks = embedders(evaluation.forecaster, fit, evaluation.embedding)
     return {name: order_sensitivity(networks[name], memory, fit, settings.seed) for name in ("mofore", "untrained")}
 
 
@@ -357,7 +357,7 @@ def _mveb(evaluation: Evaluation, rows: Sequence[Row], protocol: EvaluationSplit
 
 
 def _harder(evaluation: Evaluation, rows: Sequence[Row], protocol: EvaluationSplit) -> Harder | None:
-    networks = embedders(evaluation.forecaster, evaluation.fit, evaluation.embedding, evaluation.memory.width)
+    networks = embedders(evaluation.forecaster, evaluation.fit, evaluation.embedding)
     compared = ("mofore", "untrained")
     return harder(
         HarderInputs(

@@ -106,7 +106,7 @@ def embedded(
     settings: IndexSettings, spaces: list[Space], memory: FrameTensors, forecaster: Forecaster, fit: FitSettings
 ) -> tuple[dict[str, Float32], dict[str, Views]]:
     """Unit vectors (V, E) of every space, and the views that metrics are taken from; frames are read once for all."""
-    networks = embedders(forecaster, fit, settings, memory.width)
+    networks = embedders(forecaster, fit, settings)
     own = {space.name: space.embedder for space in spaces if space.embedder is not None and space.fit == fit}
     views = embed_videos({**own, **networks}, memory, fit, views=settings.views)
     vectors = {"frames": mean_pool(memory), "mofore": views["mofore"].pooled()}

@@ -91,7 +91,8 @@ class GraphedStep:
 
 def _cloned(batch: Batch) -> Batch:
     group_R = None if batch.group_R is None else batch.group_R.clone()
-    return Batch(_cloned_clips(batch.context), _cloned_clips(batch.target), batch.gap_BH.clone(), group_R)
+    kept_BE = None if batch.kept_BE is None else batch.kept_BE.clone()
+    return Batch(_cloned_clips(batch.context), _cloned_clips(batch.target), batch.gap_BH.clone(), group_R, kept_BE)
 
 
 def _cloned_clips(clips: Clips) -> Clips:
@@ -105,4 +106,4 @@ def _copy(to: Batch, batch: Batch) -> None:
 
 def _tensors(batch: Batch) -> list[Tensor]:
     every = (batch.context.features, batch.context.times_s_BL, batch.target.features, batch.target.times_s_BL)
-    return [tensor for tensor in (*every, batch.gap_BH, batch.group_R) if tensor is not None]
+    return [tensor for tensor in (*every, batch.gap_BH, batch.group_R, batch.kept_BE) if tensor is not None]

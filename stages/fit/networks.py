@@ -107,7 +107,7 @@ def make_networks(forecaster: Forecaster, flat: FlatParameters, settings: FitSet
 
 def is_dense(settings: FitSettings) -> bool:
     """Whether the networks are a chain of matrix products."""
-    return settings.aggregator == "mean" and settings.predictor in ("mlp", "none")
+    return settings.aggregator == "mean" and settings.input_map == "none" and settings.predictor in ("mlp", "none")
 
 
 class AutogradNetworks:
@@ -120,7 +120,7 @@ class AutogradNetworks:
     def forecast(self, batch: Batch) -> Tensor:
         """Forecasts, with their graph kept."""
         with torch.enable_grad():
-            self._forecast_RE = self.forecaster.forecast(batch.context, batch.gap_BH)
+            self._forecast_RE = self.forecaster.forecast(batch.context, batch.gap_BH, batch.kept_BE)
         return self._forecast_RE.detach()
 
     def target(self, batch: Batch) -> Tensor:

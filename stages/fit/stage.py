@@ -28,6 +28,7 @@ from ..frames.memory import FrameTensors
 from ..frames.sampler import Batch, Sampler, make_sampler
 from ..machine.device import pick_device
 from ..model.forecaster import Forecaster, make_forecaster
+from ..model.input_map import fit_input_map, neighbours_in
 from ..model.loop import LOG
 from ..model.saved import DESCRIPTION, MODEL
 from ..objectives.catalog import make_objective
@@ -212,6 +213,10 @@ def _prepared(job: FitJob, process_group: ProcessGroup, progress: Progress, like
     forecaster = make_forecaster(memory.width, settings).to(memory.device)
     validator = Validator(settings, memory, held_V, trained_V, job.table.ids, like.validator if like else None)
     known = like.sampler.neighbours if like else None
+    if settings.input_map != "none":
+        input_map = process_group.first(lambda: fit_input_map(settings, memory, trained_V))
+        forecaster.use_map(input_map)
+        known = process_group.first(lambda: neighbours_in(input_map, settings, memory, trained_V))
     sampler = make_sampler(settings, memory, trained_V, process_group=process_group, known=known)
     training = Training(settings, sampler, forecaster, validator, job.folder, process_group)
     training.resume(progress)

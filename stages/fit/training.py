@@ -220,6 +220,7 @@ class Training:
             "adam.second": self.learner.adam.second,
             "adam.steps": self.learner.adam.steps,
             **self.learner.state(),
+            **dict(self.forecaster.named_buffers()),  # maps that were fitted
         }
 
 

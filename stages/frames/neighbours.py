@@ -20,7 +20,7 @@ class Neighbours:
 
     Attributes:
         usable_V: positions in the memory.
-        pooled_VD: unit vectors: centred mean-pooled features.
+        pooled_VD: unit vectors: centred mean-pooled features, or what else neighbours were found in.
         nearest_VK: the K nearest other usable videos of each, as positions in ``usable_V``.
         wanted: how many were asked for.
     """
@@ -38,6 +38,12 @@ class Neighbours:
         count = min(neighbours, max(1, len(usable_V) // LEAST_FAR))
         parts = [_nearest(pooled_VD, begin, count) for begin in range(0, len(usable_V), BLOCK)]
         return cls(usable_V.cpu(), pooled_VD.cpu(), torch.cat(parts).cpu(), neighbours)
+
+    @classmethod
+    def given(cls, usable_V: Tensor, pooled_VD: Tensor, nearest_VK: Tensor, wanted: int) -> Neighbours:
+        """Neighbours that were found elsewhere, in any space; ``wanted`` is how many were asked for."""
+        unit_VD = functional.normalize(pooled_VD - pooled_VD.mean(dim=0), dim=1)
+        return cls(usable_V.cpu(), unit_VD.cpu(), nearest_VK.cpu(), wanted)
 
     def neighbour_of(self, video_P: Tensor, share: float, generator: torch.Generator) -> Tensor:
         """For a ``share`` of the videos one of their nearest, each alike likely; for the rest the video itself."""

@@ -35,12 +35,14 @@ class Batch:
         gap_BH: gaps in ``fit.unit``, float32.
         group_R: of each of the B x H rows the video, where rows of one video must not be each other's negatives;
             None where all are of different videos.
+        kept_BE: what each context keeps of its mapped features, 1 / (1 - p) or 0; None where nothing is dropped.
     """
 
     context: Clips
     target: Clips
     gap_BH: Tensor
     group_R: Tensor | None
+    kept_BE: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class Round:
         target_video_PH: the targets' videos.
         target_PHL: rows of the target clips.
         gap_PH: gaps, float32.
+        kept_PE: of :class:`Batch`.
     """
 
     video_P: Tensor
@@ -140,6 +143,7 @@ class Round:
     target_video_PH: Tensor
     target_PHL: Tensor
     gap_PH: Tensor
+    kept_PE: Tensor | None = None
 
     def gathers(self, sampler: Sampler, first: int, last: int, share: slice) -> Iterator[list[Batch]]:
         """The round's batches ``first`` to ``last``, as many together as are gathered at once."""
@@ -156,12 +160,18 @@ class Round:
         rows = rows.to(self.video_P.device)
         context = _take(sampler, self.video_P[rows], self.context_PL[rows], context=True)
         target = _take(sampler, self.target_video_PH[rows].flatten(), self.target_PHL[rows].flatten(0, 1))
-        gap_BH = self.gap_PH[rows]
+        gap_BH, kept_BE = self.gap_PH[rows], None if self.kept_PE is None else self.kept_PE[rows]
         alone = sampler.settings.pairs_per_video == 1 and horizons == 1
         group_R = None if alone else self.video_P[rows].repeat_interleave(horizons)
         for begin in range(0, len(rows), size):
             here, there = slice(begin, begin + size), slice(begin * horizons, (begin + size) * horizons)
-            yield Batch(context[here], target[there], gap_BH[here], None if group_R is None else group_R[there])
+            yield Batch(
+                context[here],
+                target[there],
+                gap_BH[here],
+                None if group_R is None else group_R[there],
+                None if kept_BE is None else kept_BE[here],
+            )
 
 
 class _Draw:
@@ -195,7 +205,17 @@ class _Draw:
         device = self.memory.device
         target_video_PH = target_video_P[:, None].expand(target_PHL.shape[:2])
         made = (self.video_P, context_PL, target_video_PH, target_PHL, gap_PH.float())
-        return Round(*(tensor.to(device) for tensor in made))
+        kept_PE = self._kept(len(self.video_P))
+        drawn = Round(*(tensor.to(device) for tensor in made))
+        return drawn if kept_PE is None else replace(drawn, kept_PE=kept_PE.to(device))
+
+    def _kept(self, pairs: int) -> Tensor | None:
+        """Inverted dropout (Srivastava et al. 2014), drawn with the pairs, so that a resumed run draws the same."""
+        dropped = self.settings.input_dropout
+        if not dropped:
+            return None
+        width = self.settings.mapped_width(self.memory.width)
+        return (torch.rand(pairs, width, generator=self.generator) >= dropped).float() / (1.0 - dropped)
 
     def _target_videos(self) -> Tensor:
         """Whose future is the target of each context."""
@@ -290,7 +310,7 @@ def make_sampler(
         memory: the frames; sums that they have already are used.
         trained_V: positions of the videos to draw from.
         process_group: the processes that share the run.
-        known: look-alikes that were found for another run of the same frames; taken where they are the same.
+        known: look-alikes that were found already; taken where they are of the same videos.
     """
     process_group, neighbours = process_group or ProcessGroup(), None
     if settings.neighbours or settings.negatives == "lookalike":

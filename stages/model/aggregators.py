@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...data.settings import FitSettings
 
+LEAST_VARIANCE = 1e-6  # added, so that the root has a gradient
 HEADS = 4
 LAYERS = 2
 KERNEL = 3
@@ -52,7 +53,7 @@ class MeanSd(Aggregator):
     def forward(self, clips_BLD: Tensor, times_s_BL: Tensor) -> Tensor:
         """Average, and spread, over L."""
         variance_BD = clips_BLD.var(dim=1, correction=0)
-        return torch.cat([clips_BLD.mean(dim=1), (variance_BD + 1e-6).sqrt()], dim=1)
+        return torch.cat([clips_BLD.mean(dim=1), (variance_BD + LEAST_VARIANCE).sqrt()], dim=1)
 
 
 class AttentionPool(Aggregator):

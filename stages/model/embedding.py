@@ -17,8 +17,10 @@ from ...data.settings import FitSettings
 from ..frames.memory import Clips, FrameTensors
 from ..vectors.normalize import l2_normalize
 from .forecaster import ForecastEmbedder, Forecaster
+from .input_map import pool_whole
 
 BLOCK_BYTES = 64 << 20  # of gathered frames at a time
+BLOCK_VIDEOS = 1024  # of pooled ones
 
 
 def take_clips(
@@ -116,7 +118,16 @@ def embed_videos(
         for name, embedder in embedders.items():
             unit_VKE = functional.normalize(embedder(part), dim=1).view(len(part) // views, views, -1)
             parts[name].append((unit_VKE.mean(dim=1), unit_VKE[:, 0].clone(), unit_VKE[:, -1].clone()))
-    return {name: _joined(found, views) for name, found in parts.items()}
+    made = {name: _joined(found, views) for name, found in parts.items()}
+    if settings.video_pooling == "whole":
+        pooled = Clips(pool_whole(memory, settings))
+        return {name: replace(made[name], mean_VE=_unit(embedders[name], pooled)) for name in made}
+    return made
+
+
+def _unit(embedder: nn.Module, pooled: Clips) -> Tensor:
+    parts = [embedder(Clips(pooled.features[rows])) for rows in blocks(len(pooled), BLOCK_VIDEOS)]
+    return functional.normalize(torch.cat(parts), dim=1)
 
 
 class FramesMean(nn.Module):

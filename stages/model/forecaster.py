@@ -19,6 +19,7 @@ from ...data.settings import FitSettings
 from ..frames.memory import Clips
 from .aggregators import make_aggregator, time_positions
 from .history import HistoryPredictor, Seen
+from .input_map import InputMap
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 GAP_FEATURES = 16  # width of what a gap-conditioned predictor sees of the gap
@@ -49,12 +50,20 @@ class Embedder(nn.Module):
         super().__init__()
         self.inputs = settings.inputs
         self.aggregator = make_aggregator(width, settings)
-        self.width = settings.embedding_width or self.aggregator.width
+        self.input_map: InputMap | None = None
+        if settings.input_map != "none":
+            self.input_map = InputMap(width, self.aggregator.width // width, settings.mapped_width(width))
+        self.seen = self.input_map.width if self.input_map else self.aggregator.width
+        self.width = settings.embedding_width or self.seen
         self.projection = self._projection(settings)
 
-    def forward(self, clips: Clips) -> Tensor:
-        """Embed clips; clips given as means are projected alone."""
+    def forward(self, clips: Clips, kept_BE: Tensor | None = None) -> Tensor:
+        """Embed clips; those given pooled are mapped and projected alone. ``kept_BE`` is of :class:`Batch`."""
         pooled_BD = clips.features if clips.times_s_BL is None else self._aggregated(clips.features, clips.times_s_BL)
+        if self.input_map is not None:
+            pooled_BD = self.input_map(pooled_BD)
+        if kept_BE is not None:
+            pooled_BD = pooled_BD * kept_BE
         embeddings_BE: Tensor = self.projection(pooled_BD)
         return embeddings_BE
 
@@ -67,7 +76,7 @@ class Embedder(nn.Module):
         return pooled_BD
 
     def _projection(self, settings: FitSettings) -> nn.Module:
-        pooled = self.aggregator.width
+        pooled = self.seen
         if settings.projection == "linear":
             return nn.Linear(pooled, self.width)
         if settings.projection == "mlp":
@@ -169,10 +178,16 @@ class Forecaster(nn.Module):
         """E, the width of embeddings and forecasts."""
         return self.student.width
 
-    def forecast(self, context: Clips, gap_BH: Tensor) -> Tensor:
-        """Predicted future embeddings (B x H, E) of context clips, eqs. (7), (8)."""
+    def use_map(self, input_map: InputMap) -> None:
+        """Give student and teacher a fitted map."""
+        for embedder in (self.student, self.teacher):
+            assert embedder.input_map is not None
+            embedder.input_map.load_state_dict(input_map.state_dict())
+
+    def forecast(self, context: Clips, gap_BH: Tensor, kept_BE: Tensor | None = None) -> Tensor:
+        """Predicted future embeddings (B x H, E) of context clips, eqs. (7), (8); ``kept_BE`` is of :class:`Batch`."""
         given = (self._seen(context),) if isinstance(self.predictor, HistoryPredictor) else ()
-        forecast_RE: Tensor = self.predictor(self.student(context), *given, gap_BH)
+        forecast_RE: Tensor = self.predictor(self.student(context, kept_BE), *given, gap_BH)
         return forecast_RE
 
     def _seen(self, context: Clips) -> Seen | None:

@@ -8,6 +8,7 @@ projections, which minimise the same S_n against another constraint.)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -47,7 +48,7 @@ class NeighbourLda:
     eigenvalues_E: Float32
 
     @classmethod
-    def fit(cls, gallery_ND: Float32, k: int | None = None) -> Self:
+    def fit(cls, gallery_ND: Float32, k: int | None = None, *, rounds: int = 2, scaled: bool = False) -> Self:
         """Fit on the rows of a gallery, twice: neighbours are found again in the first solution.
 
         Rows are best centred and made unit (:func:`.normalize.center`), since neighbours are nearest by cosine. Time
@@ -56,6 +57,8 @@ class NeighbourLda:
         Args:
             gallery_ND: at least two rows.
             k: neighbours of a row, fewer than N; None for :func:`neighbour_count`.
+            rounds: solutions; neighbours of each are found in the one before.
+            scaled: whether neighbours are found by :func:`nearest_others` with ``scaled``, against hubs.
 
         Raises:
             ValueError: if there are fewer than two rows, or not more rows than neighbours.
@@ -70,12 +73,13 @@ class NeighbourLda:
         least = float(total_RR.trace()) * LEAST_SCATTER + 1e-30
 
         def solved(similar_NE: Tensor) -> tuple[Tensor, Tensor]:
-            within_RR = _neighbour_scatter(centered_NR, nearest_others(similar_NE, count))
+            within_RR = _neighbour_scatter(centered_NR, nearest_others(similar_NE, count, scaled=scaled))
             within_RR.diagonal().add_(ridge * within_RR.trace().clamp(min=least))
             return _discriminants(total_RR, within_RR)
 
-        _, first_RE = solved(given_ND)
-        value_E, weighted_RE = solved(centered_NR @ first_RE[:, :GRAPH_DIRECTIONS].float())
+        value_E, weighted_RE = solved(given_ND)
+        for _ in range(rounds - 1):
+            value_E, weighted_RE = solved(centered_NR @ weighted_RE[:, :GRAPH_DIRECTIONS].float())
         directions_DE = weighted_RE if basis_DR is None else basis_DR @ weighted_RE
         return cls(mean_D.astype(np.float32), directions_DE.float().numpy(), value_E.float().numpy())
 
@@ -84,16 +88,28 @@ class NeighbourLda:
         return np.asarray((rows_ND - self.mean_D) @ self.directions_DE, np.float32)
 
 
-def nearest_others(rows_NE: Tensor, k: int) -> Tensor:
-    """The ``k`` nearest other rows (N, k) of each by cosine, nearest first."""
+def nearest_others(rows_NE: Tensor, k: int, *, scaled: bool = False) -> Tensor:
+    """The ``k`` nearest other rows (N, k) of each by cosine, nearest first.
+
+    With ``scaled`` by 2 cos(x, y) - r(x) - r(y), r the mean cosine of a row and its k nearest: cross-domain similarity
+    local scaling (Conneau et al. 2018, eq. 3), by which rows that are near to everything are no longer everybody's.
+    """
     unit_NE = torch.nn.functional.normalize(rows_NE, dim=1)
-    parts = []
+    if not scaled:
+        return torch.cat([part.indices for part in _most_similar(unit_NE, k, None)])
+    crowding_N = torch.cat([part.values.mean(dim=1) for part in _most_similar(unit_NE, k, None)])
+    return torch.cat([part.indices for part in _most_similar(unit_NE, k, crowding_N)])
+
+
+def _most_similar(unit_NE: Tensor, k: int, crowding_N: Tensor | None) -> Iterator[torch.return_types.topk]:
+    """The k largest cosines of blocks of rows to the others; less half the others' crowding where it is given."""
     for block in blocks(len(unit_NE), BLOCK_ROWS):
         similarity_BN = unit_NE[block] @ unit_NE.T
+        if crowding_N is not None:
+            similarity_BN -= crowding_N / 2
         row_B = torch.arange(len(similarity_BN))
         similarity_BN[row_B, block.start + row_B] = -torch.inf
-        parts.append(similarity_BN.topk(k, dim=1).indices)
-    return torch.cat(parts)
+        yield similarity_BN.topk(k, dim=1)
 
 
 def _in_its_span(rows_ND: Tensor) -> tuple[Tensor, Tensor | None]:
