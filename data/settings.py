@@ -189,9 +189,10 @@ class FitSettings(Settings):
 
     preset: str = setting(
         "default",
-        "named set of values; keys that you give win: default (what retrieves best), paper (as published), forecast "
-        "(what forecasts raw features best), motion (classes that differ in their motion alone)",
-        choices=("default", "paper", "forecast", "motion"),
+        "named set of values; keys that you give win: default (what retrieves best), paper (as published), plain "
+        "(means of clips; other objectives begin with it), forecast (what forecasts raw features best), motion "
+        "(classes that differ in their motion alone)",
+        choices=("default", "paper", "plain", "forecast", "motion"),
         identity=False,
     )
     objective: str = setting(
@@ -244,17 +245,20 @@ class FitSettings(Settings):
         "map of pooled features before the projection: none, or neighbour_lda (discriminants of the training videos' "
         "graph of look-alikes, found without labels and kept fixed; neighbours are then taken in it)",
         choices=("none", "neighbour_lda"),
+        later=True,
     )
     input_dropout: float = setting(
         0.0,
         "share of the mapped features that the student does not see, drawn anew for each context",
         low=0.0,
         high=0.95,
+        later=True,
     )
     video_pooling: str = setting(
         "views",
         "a video's embedding: views (mean over index.views clips, the paper's), or whole (of all frames at once)",
         choices=("views", "whole"),
+        later=True,
     )
     inputs: str = setting(
         "plain",
@@ -663,6 +667,20 @@ PRESETS: dict[str, dict[str, Any]] = {
         "input_dropout": 0.3,
         "video_pooling": "whole",
         "contrast_weight": 10.0,
+        "temperature": 0.2,
+        "neighbours": 40,
+    },
+    "plain": {
+        "batch_size": 256,
+        "steps": 600,
+        "lr": 1e-3,
+        "lr_schedule": "cosine",
+        "momentum": 0.99,
+        "projection": "residual",
+        "embedding_width": 0,
+        "predictor_skip": True,
+        "hidden_width": 64,
+        "contrast_weight": 0.3,
         "temperature": 0.2,
         "neighbours": 40,
     },

@@ -185,12 +185,15 @@ def given_settings(values: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, s
 
 def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """What ``fit.preset`` and ``fit.objective`` of a section set; nothing for unknown ones, which are refused later."""
-    values, objective = PRESETS.get(str(given.get("preset", FitSettings.preset)), {}), given.get("objective")
-    if objective in (None, FitSettings.objective):
-        return values
+    objective, preset = str(given.get("objective", FitSettings.objective)), str(given.get("preset", FitSettings.preset))
+    if objective == FitSettings.objective:
+        return PRESETS.get(preset, {})
     from ..stages.objectives.catalog import objective_class
 
-    return {**values, **objective_class(str(objective)).defaults}
+    kind = objective_class(objective)
+    if not kind.written_out and "preset" not in given:
+        preset = "plain"
+    return {"preset": preset, **PRESETS.get(preset, {}), **kind.defaults}
 
 
 def parse_override(text: str) -> tuple[str, str, Any]:

@@ -64,7 +64,7 @@ class Learnt:
 
 def settings_of(name: str, **changes: Any) -> FitSettings:
     """Settings of a small run of an objective."""
-    own = {**PRESETS["default"], **SMALL, **objective_class(name).defaults, **changes, "objective": name}
+    own = {**PRESETS["plain"], **SMALL, **objective_class(name).defaults, **changes, "objective": name}
     options = own.pop("options", {})
     return FitSettings(**own, options=all_options(name, options))
 
