@@ -30,7 +30,7 @@ class ByolHeads(nn.Module):
 
 
 class Byol(Objective):
-    """A clip predicts the moving-average projection of another one of its video. No negatives."""
+    """A clip predicts another's moving-average projection."""
 
     family = "contrast"
     source = "BYOL, Grill et al. 2020, arXiv 2006.07733, eqs. 1, 2 and section 3.1"

@@ -104,7 +104,7 @@ class Objective(ABC):
 
     Class attributes, which ``mofore objectives`` shows:
 
-        family: control, contrast, forecast, set, tempo, order, or sequence.
+        family: forecast, control, contrast, set, tempo, order, cycle, or sequence.
         source: paper, with equation or section where it has numbers.
         differences: from the source, in a sentence; empty if there are none.
         defaults: of ``fit``, where they differ from the preset's; what users set counts more.

@@ -29,7 +29,7 @@ class DinoOptions(Options):
 
 
 class Prototypes(nn.Module):
-    """A projector and the cosines of its output to the prototypes (appendix C of the source)."""
+    """A projector and the cosines of its output to the prototypes (section 3.1 of the source)."""
 
     def __init__(self, width: int, hidden: int, prototypes: int) -> None:
         super().__init__()
@@ -53,7 +53,10 @@ class DinoHeads(Averaged):
 
 
 class Dino(Objective):
-    """Short clips say of which prototypes a long clip is, by a sharpened, centred teacher."""
+    """Short clips name the prototypes that a long one shows.
+
+    What it shows is what a moving average of the student says, centred and sharpened.
+    """
 
     family = "contrast"
     source = "DINO, Caron et al. 2021, arXiv 2104.14294, eqs. 1-4 and algorithm 1"
@@ -89,7 +92,7 @@ class Dino(Objective):
     def seen(self, step: Step) -> Tensor:
         """The teacher's logits (B, 2, C) of the long clips."""
         seen_RC: Tensor = cast(DinoHeads, step.heads).teacher(step.teacher()[:, :GLOBAL].flatten(0, 1))
-        return seen_RC.unflatten(0, (-1, GLOBAL))
+        return seen_RC.view(-1, GLOBAL, seen_RC.shape[1])
 
     def after(self, step: Step) -> None:
         """Move the teacher's head and the centre, eq. (4)."""

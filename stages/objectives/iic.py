@@ -26,7 +26,7 @@ class IicOptions(Options):
 
 
 class Iic(Objective):
-    """Find the video's other clip, and not the same clip with its time broken."""
+    """Find the video's other clip, not one's own, shuffled."""
 
     family = "order"
     source = "IIC, Tao et al. 2020, arXiv 2008.02531, section 3: inter- and intra-negatives"

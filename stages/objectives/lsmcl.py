@@ -21,7 +21,7 @@ class LsmclOptions(Options):
 
 
 class Lsmcl(Objective):
-    """A short clip predicts the moving-average embedding of a longer one, among those of others."""
+    """A short clip predicts the key of a longer one."""
 
     family = "set"
     source = "LSTCL, Wang et al. 2022, arXiv 2106.09212: the loss of MoCo v3 from a short to a long view"

@@ -34,7 +34,7 @@ class MocoHeads(nn.Module):
 
 
 class Moco(Objective):
-    """A clip finds another one of its video among keys of earlier steps, by a moving average."""
+    """A clip finds another of its video in a queue of keys."""
 
     family = "contrast"
     source = "MoCo, He et al. 2020, arXiv 1911.05722, eqs. 1, 2 and algorithm 1; projector of v2, arXiv 2003.04297"

@@ -34,7 +34,10 @@ class NnclrHeads(nn.Module):
 
 
 class Nnclr(Objective):
-    """A clip predicts the nearest neighbour, among earlier clips, of another one of its video."""
+    """A clip predicts the neighbour of another of its video.
+
+    That is, of all clips of earlier steps the one whose projection is nearest.
+    """
 
     family = "contrast"
     source = "NNCLR, Dwibedi et al. 2021, arXiv 2104.14548, section 3"
@@ -58,8 +61,8 @@ class Nnclr(Objective):
         told_BKP = through(heads.predictor, z_BKP)
         near_BKP = nearest(z_BKP.detach(), heads.queue.key_QE)
         tau = self.settings.temperature
-        loss = sum(info_nce(near_BKP[:, k], told_BKP[:, 1 - k], tau)[0] for k in range(2)) / 2
-        return torch.as_tensor(loss), matched(told_BKP[:, 0], z_BKP[:, 1])
+        losses = [info_nce(near_BKP[:, k], told_BKP[:, 1 - k], tau)[0] for k in range(2)]
+        return torch.stack(losses).mean(), matched(told_BKP[:, 0], z_BKP[:, 1])
 
     def after(self, step: Step) -> None:
         """Keep the first clips' projections."""

@@ -24,7 +24,10 @@ class RhoMocoOptions(MocoOptions):
 
 
 class RhoMoco(Moco):
-    """Several clips anywhere in a video find each other's keys: MoFore without direction or gap."""
+    """Several clips of a video find each other's keys (MoCo).
+
+    MoFore without direction or gap.
+    """
 
     family = "control"
     source = "Feichtenhofer et al. 2021, arXiv 2104.14558, section 3; loss of MoCo, arXiv 1911.05722, eq. 1"

@@ -12,7 +12,7 @@ from .losses import skill
 
 
 class Salt(Objective):
-    """Forecast the mean frozen feature of a future clip, which no teacher's average moves."""
+    """Forecast the frozen features of a future clip."""
 
     family = "control"
     source = "SALT, Li et al. 2025, arXiv 2509.24317: stage 2, L1 to the latents of a frozen teacher"

@@ -29,9 +29,10 @@ class PieceDecoder(nn.Module):
 
     def __init__(self, width: int, hidden: int, features: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(width + TIME, hidden), nn.GELU(), nn.Linear(hidden, features))
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        last = nn.Linear(hidden, features)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(nn.Linear(width + TIME, hidden), nn.GELU(), last)
 
     def forward(self, z_BE: Tensor, when_BL: Tensor) -> Tensor:
         """Features (B, L, D) at times from the set's first piece on, as shares of the video."""
@@ -41,7 +42,10 @@ class PieceDecoder(nn.Module):
 
 
 class Scale(Objective):
-    """Half of a video's pieces, of known times, tell what the other half is, singly and as a set."""
+    """Half of a video's pieces tell the other, hidden half.
+
+    Piece by piece, from their times, and as a set among the sets of other videos.
+    """
 
     family = "set"
     source = "SCALE, Sameni et al. 2022, arXiv 2211.17042: masked clip features, and contrast of sets"

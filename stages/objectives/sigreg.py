@@ -25,7 +25,10 @@ class SigregOptions(Options):
 
 
 class Sigreg(Objective):
-    """Forecast the next embedding; embeddings shall look Gaussian. No teacher, no negatives."""
+    """Forecast the next embedding, kept Gaussian by a test.
+
+    Nothing else keeps embeddings from collapsing: no teacher, no stopped gradient, no negatives.
+    """
 
     family = "forecast"
     source = (

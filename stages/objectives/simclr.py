@@ -21,7 +21,7 @@ class SimclrOptions(Options):
 
 
 class Simclr(Objective):
-    """Two clips of a video find each other among all clips of the batch."""
+    """Two clips of a video find each other in the batch."""
 
     family = "contrast"
     source = "SimCLR, Chen et al. 2020, arXiv 2002.05709, eq. 1 and algorithm 1"

@@ -49,10 +49,13 @@ def sinkhorn(cosine_RC: Tensor, epsilon: float, iterations: int) -> Tensor:
 
 
 class Swav(Objective):
-    """A clip tells the cluster of another one of its video, where clusters are equally large."""
+    """A clip names the cluster of another clip of its video.
+
+    Clusters are made equally large, so that not all is one.
+    """
 
     family = "contrast"
-    source = "SwAV, Caron et al. 2020, arXiv 2006.09882, eqs. 1-5; queue of section 4.1"
+    source = "SwAV, Caron et al. 2020, arXiv 2006.09882, eqs. 1-5, with its queue for small batches"
     differences = (
         "two clips at random times are the views, without smaller ones; fewer prototypes; a queue from the start"
     )
@@ -69,7 +72,7 @@ class Swav(Objective):
         return SwavHeads(projection, self.own.projector, self.own)
 
     def loss(self, step: Step) -> tuple[Tensor, ...]:
-        """Eq. (2), swapped; the pretext is to name the prototype of the other clip."""
+        """Eqs. (1), (2); the pretext is to name the prototype of the other clip."""
         heads = cast(SwavHeads, step.heads)
         cosine_BKC = through(heads.projection, step.student()) @ heads.prototype_CP.T
         log_BKC = functional.log_softmax(cosine_BKC / self.settings.temperature, dim=2)

@@ -16,7 +16,7 @@ from .projection import projector
 
 @dataclass(frozen=True, kw_only=True)
 class VicregOptions(Options):
-    """Weights of the three terms (section 4.2 of the source), and the expander."""
+    """Weights of the three terms (section 4 of the source), and the expander."""
 
     invariance: float = setting(25.0, "weight of the squared difference of two clips, lambda", low=0.0)
     variance: float = setting(25.0, "weight of the hinge on standard deviations, mu", low=0.0)
@@ -25,7 +25,10 @@ class VicregOptions(Options):
 
 
 class Vicreg(Objective):
-    """Two clips of a video agree; each dimension varies, and no two say the same. No negatives."""
+    """Two clips agree; dimensions vary and do not covary.
+
+    So nothing collapses, without negatives, teacher or predictor.
+    """
 
     family = "contrast"
     source = "VICReg, Bardes et al. 2022, arXiv 2105.04906, eqs. 1-6"
