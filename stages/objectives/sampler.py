@@ -57,7 +57,9 @@ class ClipSampler:
         number, video_B, rows_RL = rows_BKL.shape[1], video_B.to(memory.device), rows_BKL.flatten(0, 1)
         rows_RL = rows_RL.to(memory.device)
         if self.videos.means_wanted and not self.objective.sees_frames:
-            clips = memory.means(video_B.repeat_interleave(number), rows_RL, dense=self.videos.settings.dense)
+            rows_RL = rows_RL.sort(dim=1).values
+            dense = self.videos.settings.dense and bool((rows_RL.diff(dim=1) <= 1).all())  # clips may be stretched
+            clips = memory.means(video_B.repeat_interleave(number), rows_RL, dense=dense)
             return ClipBatch(clips, number, video_B, labels)
         clips = memory.clips(rows_RL)
         assert clips.times_s_BL is not None

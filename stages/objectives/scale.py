@@ -15,6 +15,7 @@ from .draw import Draw, Drawn
 from .losses import matched, nt_xent
 
 TIME = 32  # numbers that say when in the video a piece is
+SPREAD_S = 8.0  # a video's length among the periods of time positions, whatever it is in seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class PieceDecoder(nn.Module):
 
     def forward(self, z_BE: Tensor, when_BL: Tensor) -> Tensor:
         """Features (B, L, D) at times from the set's first piece on, as shares of the video."""
-        place_BLT = time_positions(when_BL * 8.0, TIME)
+        place_BLT = time_positions(SPREAD_S * when_BL, TIME)
         told_BLD: Tensor = self.layers(torch.cat([z_BE[:, None].expand(-1, when_BL.shape[1], -1), place_BLT], dim=2))
         return told_BLD
 
