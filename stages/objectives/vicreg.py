@@ -47,13 +47,15 @@ class Vicreg(Objective):
 
     def loss(self, step: Step) -> tuple[Tensor, ...]:
         """Eq. (6); the pretext is to find the video's other clip in the batch."""
-        z_BKE, own = step.student(), self.own
-        one_BP, other_BP = (step.heads(z_BKE[:, k]) for k in range(2))
-        agree = functional.mse_loss(one_BP, other_BP)
+        one_BP, other_BP = (step.heads(z_BE) for z_BE in step.student().unbind(dim=1))
+        return *self.terms(one_BP, other_BP), matched(one_BP, other_BP)
+
+    def terms(self, one_BP: Tensor, other_BP: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Eq. (6), and its invariance, variance and covariance."""
+        own, agree = self.own, functional.mse_loss(one_BP, other_BP)
         vary = variance(one_BP) + variance(other_BP)
         covary = covariance(one_BP) + covariance(other_BP)
-        loss = own.invariance * agree + own.variance * vary + own.covariance * covary
-        return loss, agree, vary, covary, matched(one_BP, other_BP)
+        return own.invariance * agree + own.variance * vary + own.covariance * covary, agree, vary, covary
 
     def chance(self, step: Step) -> float:
         """One video in so many."""

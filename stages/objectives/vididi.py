@@ -2,68 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from ...data.section import setting
 from ..frames.memory import Clips
-from .contract import Objective, Options, Step
-from .draw import Draw, Drawn
-from .losses import covariance, matched, variance
-from .projection import projector
+from .contract import Step
+from .losses import matched
+from .vicreg import Vicreg
 
 PAIRS = ((0, 0), (0, 1), (1, 1), (1, 2))  # orders of the two views, which take turns
 
 
-@dataclass(frozen=True, kw_only=True)
-class VididiOptions(Options):
-    """Weights of VICReg's three terms, and its expander."""
-
-    invariance: float = setting(25.0, "weight of the squared difference of two views", low=0.0)
-    variance: float = setting(25.0, "weight of the hinge on standard deviations", low=0.0)
-    covariance: float = setting(1.0, "weight of the squared covariances", low=0.0)
-    expander: int = setting(256, "width of the three layers of the expander", low=2)
-
-
-class Vididi(Objective):
+class Vididi(Vicreg):
     """Two clips of a video agree, each as it is, or as its first or second difference in time."""
 
     family = "forecast"
     source = "ViDiDi, Chen et al. 2024, arXiv 2409.02371; loss of VICReg, arXiv 2105.04906, eq. 6"
     differences = (
-        "differences of cached features, brought to the spread of the features; the turns that pairs of orders take "
-        "are ours; a narrower expander"
+        "differences of cached features, as large as the clips' deviations from their means; the turns that pairs of "
+        "orders take are ours; clips less their mean; a narrower expander"
     )
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0, "aggregator": "conv"}
-    options = VididiOptions
-    figures = ("loss", "invariance", "variance", "covariance", "pretext")
+    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0, "aggregator": "conv", "inputs": "centered"}
     sees_frames, least_frames = True, 4
 
-    def draw(self, draw: Draw) -> Drawn:
-        """Two clips anywhere."""
-        return Drawn(draw.two())
-
-    def heads(self, width: int, features: int) -> nn.Module:
-        """The expander, one for all orders."""
-        return projector(width, self.own.expander, self.own.expander, layers=3)
-
     def loss(self, step: Step) -> tuple[Tensor, ...]:
-        """VICReg of the pair of orders whose turn it is; the pretext: by its features, find a video's difference."""
-        one_BP, other_BP = self._views(step, PAIRS[step.number % len(PAIRS)])
-        agree = functional.mse_loss(one_BP, other_BP)
-        vary = variance(one_BP) + variance(other_BP)
-        covary = covariance(one_BP) + covariance(other_BP)
-        loss = self.own.invariance * agree + self.own.variance * vary + self.own.covariance * covary
+        """VICReg of the pair of orders whose turn it is; the pretext: by a clip, find the other's first difference."""
+        terms = self.terms(*self._views(step, PAIRS[step.number % len(PAIRS)]))
         with torch.no_grad():
-            found = matched(*self._views(step, (0, 1)))
-        return loss, agree, vary, covary, found
-
-    def chance(self, step: Step) -> float:
-        """One video in so many."""
-        return 1.0 / len(step.batch)
+            return *terms, matched(*self._views(step, (0, 1)))
 
     def _views(self, step: Step, orders: tuple[int, int]) -> tuple[Tensor, Tensor]:
         one, other = (differenced(step.batch.clip(number), order) for number, order in enumerate(orders))
@@ -71,7 +37,7 @@ class Vididi(Objective):
 
 
 def differenced(clips: Clips, order: int) -> Clips:
-    """Differences in time of that order, as large as the clips' own deviations from their means."""
+    """Differences in time of that order, as large as the clips' deviations from their means."""
     if not order:
         return clips
     moved_BLD = clips.features.diff(n=order, dim=1)

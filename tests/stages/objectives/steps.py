@@ -16,7 +16,7 @@ from .trained import motions, settings_of, training_of
 
 def step_of(name: str, folder: Path, steps: int = 2, **changes: Any) -> tuple[Any, Step]:
     """An objective that has taken ``steps``, and its next step."""
-    training = training_of(settings_of(name, batch_size=8, **changes), motions(range(1, 2)), folder)
+    training = training_of(settings_of(name, **{"batch_size": 8, **changes}), motions(range(1, 2)), folder)
     learner, batches = training.learner, training._batches()
     assert isinstance(learner, ObjectiveLearner)
     with torch.no_grad():

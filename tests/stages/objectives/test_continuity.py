@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import torch
 
 from mofore.stages.frames.memory import FrameTensors
@@ -5,7 +7,8 @@ from mofore.stages.frames.sampler import Sampler
 from mofore.stages.objectives.catalog import make_objective
 from mofore.stages.objectives.sampler import ClipSampler
 
-from .trained import first_step, learnt, motions, settings_of
+from .steps import step_of
+from .trained import learnt, motions, settings_of
 
 
 def test_cuts_are_found() -> None:
@@ -25,8 +28,8 @@ def test_a_cut_is_where_the_label_says() -> None:
     assert bool((steps_PL[missing_P].sum(dim=1) == 5 + 6).all())
 
 
-def test_the_loss_asks_for_the_place_of_clips_with_a_cut_alone() -> None:
-    objective, step = first_step("continuity", batch_size=16)
+def test_the_loss_asks_for_the_place_of_clips_with_a_cut_alone(tmp_path: Path) -> None:
+    objective, step = step_of("continuity", tmp_path, batch_size=16)
     loss, _, _ = objective.loss(step)
     logits_BC, labels = step.heads(step.student()[:, 0]), step.batch.labels
     cut = labels["missing"].bool()

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import torch
 
-from .trained import first_step, learnt
+from .steps import step_of
+from .trained import learnt
 
 
 def test_coming_frames_are_told_from_all_others() -> None:
@@ -9,8 +12,8 @@ def test_coming_frames_are_told_from_all_others() -> None:
     assert found.before < 4 * found.chance
 
 
-def test_the_loss_is_info_nce_over_all_frames_of_the_batch() -> None:
-    objective, step = first_step("cpc", options={"horizons": 3, "code": 8})
+def test_the_loss_is_info_nce_over_all_frames_of_the_batch(tmp_path: Path) -> None:
+    objective, step = step_of("cpc", tmp_path, options={"horizons": 3, "code": 8})
     loss, pretext, when = objective.loss(step)
     context_BE = step.networks.student(step.batch.clip(0))
     coming_BHD = step.batch.frames[:, 1, :3]
@@ -28,9 +31,9 @@ def test_the_loss_is_info_nce_over_all_frames_of_the_batch() -> None:
     torch.testing.assert_close(when, torch.tensor(right_when).float().mean())
 
 
-def test_the_second_clip_follows_the_first_at_once() -> None:
-    _, step = first_step("cpc")
-    assert step.batch.frames.shape == (6, 2, 6, 64)
+def test_the_second_clip_follows_the_first_at_once(tmp_path: Path) -> None:
+    _, step = step_of("cpc", tmp_path)
+    assert step.batch.frames.shape == (8, 2, 6, 64)
     both = step.batch.frames.flatten(1, 2)
     apart_BL = both.diff(dim=1).norm(dim=2)
     assert float(apart_BL[:, 5].mean()) < 2 * float(apart_BL.mean())  # no jump from the one to the other

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import torch
 
 from mofore.stages.objectives.flow import carried
 from mofore.stages.objectives.losses import energy_score
 
-from .trained import first_step, learnt
+from .steps import step_of
+from .trained import learnt
 
 
 def test_futures_are_drawn_better_than_those_of_other_videos() -> None:
@@ -20,18 +23,18 @@ def test_the_straight_flow_carries_all_noise_to_its_end() -> None:
         torch.testing.assert_close(made_BLD, end_BLD, rtol=1e-4, atol=1e-5)
 
 
-def test_the_loss_is_that_of_flow_matching() -> None:
-    objective, step = first_step("flow")
+def test_the_loss_is_that_of_flow_matching(tmp_path: Path) -> None:
+    objective, step = step_of("flow", tmp_path)
     state = step.generator.get_state()
     loss = objective.loss(step)[0]
     step.generator.set_state(state)
     seen_BLD, coming_BLD = step.batch.frames.unbind(1)
     wanted_BLD = coming_BLD - seen_BLD.mean(dim=1, keepdim=True)
     wanted_BLD = wanted_BLD / wanted_BLD.square().mean().sqrt()
-    noise_BLD, time_B = step.noise(6, 6, 64), torch.rand(6, generator=step.generator)
+    noise_BLD, time_B = step.noise(8, 6, 64), torch.rand(8, generator=step.generator)
     z_BE = step.networks.student(step.batch.clip(0))
     errors = []
-    for b in range(6):
+    for b in range(8):
         noised_1LD = (1 - time_B[b]) * noise_BLD[b : b + 1] + time_B[b] * wanted_BLD[b : b + 1]
         velocity_1LD = step.heads(noised_1LD, time_B[b : b + 1], z_BE[b : b + 1])
         errors.append((velocity_1LD[0] - (wanted_BLD[b] - noise_BLD[b])).square().mean())

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import torch
 
 from mofore.stages.objectives.lift import straight
 
-from .trained import first_step, learnt
+from .steps import step_of
+from .trained import learnt
 
 
 def test_frames_are_given_back_by_a_straight_line() -> None:
@@ -20,8 +23,8 @@ def test_the_line_begins_at_the_static_half_and_ends_at_the_sum() -> None:
     torch.testing.assert_close(line_BLW[:, 4], static_BW + dynamic_BW)
 
 
-def test_the_loss_is_the_squared_error_and_a_tenth_of_the_cosine() -> None:
-    objective, step = first_step("lift")
+def test_the_loss_is_the_squared_error_and_a_tenth_of_the_cosine(tmp_path: Path) -> None:
+    objective, step = step_of("lift", tmp_path)
     loss, error, cosine, _, _ = objective.loss(step)
     z_BE, frames_BLD = step.student()[:, 0], step.batch.frames[:, 0]
     half = z_BE.shape[1] // 2

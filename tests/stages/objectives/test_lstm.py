@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import torch
 
-from .trained import first_step, learnt
+from .steps import step_of
+from .trained import learnt
 
 
 def test_clips_are_played_back_and_foretold() -> None:
@@ -9,8 +12,8 @@ def test_clips_are_played_back_and_foretold() -> None:
     assert found.before < 0.05
 
 
-def test_the_loss_is_the_mean_squared_error_of_the_reversed_clip_and_of_its_future() -> None:
-    objective, step = first_step("lstm")
+def test_the_loss_is_the_mean_squared_error_of_the_reversed_clip_and_of_its_future(tmp_path: Path) -> None:
+    objective, step = step_of("lstm", tmp_path)
     loss, reconstruction, prediction, _ = objective.loss(step)
     z_BE = step.networks.student(step.batch.clip(0))
     seen_BLD, coming_BLD = step.batch.frames.unbind(1)

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import torch
 
-from .trained import first_step, learnt
+from .steps import step_of
+from .trained import learnt
 
 
 def test_like_pace_is_nearer() -> None:
@@ -9,8 +12,8 @@ def test_like_pace_is_nearer() -> None:
     assert found.after > found.before + 0.06
 
 
-def test_the_loss_is_that_of_rspnet() -> None:
-    objective, step = first_step("relative_speed", options={"margin": 0.3, "instance": 0.5}, temperature=0.2)
+def test_the_loss_is_that_of_rspnet(tmp_path: Path) -> None:
+    objective, step = step_of("relative_speed", tmp_path, options={"margin": 0.3, "instance": 0.5}, temperature=0.2)
     loss, ranking, instance, _ = objective.loss(step)
     pace_B3W, look_B3W = (torch.nn.functional.normalize(head(step.student()), dim=2) for head in step.heads)
     like_B = (pace_B3W[:, 0] * pace_B3W[:, 1]).sum(dim=1)

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import torch
 
-from .trained import first_step, learnt
+from .steps import step_of
+from .trained import learnt
 
 
 def test_slow_and_fast_clips_of_a_video_find_each_other() -> None:
@@ -9,8 +12,8 @@ def test_slow_and_fast_clips_of_a_video_find_each_other() -> None:
     assert found.before < 3 * found.chance
 
 
-def test_the_loss_is_info_nce_both_ways() -> None:
-    objective, step = first_step("slow_fast", temperature=0.3)
+def test_the_loss_is_info_nce_both_ways(tmp_path: Path) -> None:
+    objective, step = step_of("slow_fast", tmp_path, temperature=0.3)
     loss, _ = objective.loss(step)
     dense_BW, sparse_BW = (
         torch.nn.functional.normalize(head(z_BE), dim=1)

@@ -21,8 +21,7 @@ from mofore.stages.fit.validation import Validator
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.frames.sampler import Sampler, make_sampler
 from mofore.stages.model.forecaster import make_forecaster
-from mofore.stages.objectives.catalog import all_options, make_objective, objective_class
-from mofore.stages.objectives.contract import Objective, Step
+from mofore.stages.objectives.catalog import all_options, objective_class
 from mofore.stages.objectives.sampler import ClipSampler
 
 LOOKS, UNSEEN, CLIPS, FRAMES, WIDTH = 8, 2, 2, 48, 64
@@ -105,13 +104,3 @@ def measured(training: Training, memory: FrameTensors, batches: int = 8) -> tupl
         found.append(float(learner.objective.loss(step)[place]))
         chances.append(learner.objective.chance(step))
     return sum(found) / len(found), sum(chances) / len(chances)
-
-
-def first_step(name: str, **changes: Any) -> tuple[Objective, Step]:
-    """An untrained objective, and its first step on a few videos."""
-    settings = settings_of(name, **{"batch_size": 6, **changes})
-    memory = FrameTensors.of(motions(range(1, 2)), torch.device("cpu"))
-    objective = make_objective(settings)
-    learner = ObjectiveLearner(make_forecaster(memory.width, settings), objective, settings)
-    sampler = ClipSampler(Sampler(settings, memory, torch.arange(len(memory.frames_V))), objective)
-    return objective, learner.at(next(iter(sampler.batches(0, 1))))
