@@ -22,7 +22,10 @@ class BidirectionalOptions(Options):
 
 
 class Bidirectional(Objective):
-    """The present clip finds (past, future) among those of other videos, and among all of them swapped."""
+    """Find a clip's past and future, not these swapped.
+
+    The present clip is to find its pair among those of other videos, and among all of them swapped.
+    """
 
     family = "forecast"
     source = "Behrmann et al. 2021, arXiv 2011.06037, section 3"

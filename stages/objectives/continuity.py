@@ -12,7 +12,10 @@ from .losses import classified
 
 
 class Continuity(Objective):
-    """A clip, from half of which a section was cut out: was it, and between which two frames?"""
+    """Was a section cut out of a clip, and where?
+
+    Half of the clips have one missing, as long as the clip.
+    """
 
     family = "order"
     source = "CPNet, Liang et al. 2021, arXiv 2112.05883, section 3"

@@ -39,7 +39,10 @@ class CpcHead(nn.Module):
 
 
 class Cpc(Objective):
-    """The frames that follow a clip, each told from all frames of its video and of the others of the batch."""
+    """Tell each coming frame from all other frames.
+
+    The others are of the same video, seen or coming, and of the other videos of the batch.
+    """
 
     family = "forecast"
     source = "CPC, van den Oord et al. 2018, arXiv 1807.03748, eqs. 3 and 4"

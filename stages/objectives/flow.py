@@ -49,7 +49,10 @@ class Velocity(nn.Module):
 
 
 class Flow(Objective):
-    """The velocity from noise to the frames that follow a clip; many futures can be drawn of one embedding."""
+    """Carry noise to the frames that follow a clip.
+
+    A velocity is learnt; many futures can be drawn of one embedding.
+    """
 
     family = "forecast"
     source = "VEDIT, Lin et al. 2024, arXiv 2410.03478; loss of flow matching, Lipman et al. 2022, arXiv 2210.02747"

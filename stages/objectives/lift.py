@@ -23,7 +23,10 @@ class LiftOptions(Options):
 
 
 class Lift(Objective):
-    """Frame t is decoded from z_s + t / (L - 1) z_d, the two halves of the embedding."""
+    """Give frames back along a line, z_s + t / (L - 1) z_d.
+
+    The static half z_s and the dynamic half z_d of the embedding are its descriptor.
+    """
 
     family = "set"
     source = "LiFT, Bagad and Zisserman 2025, arXiv 2509.08502, section 4"
@@ -54,8 +57,10 @@ class Lift(Objective):
         The pretext is the skill against the batch's mean frame, "motion" that against each clip's own mean frame.
         """
         frames_BLD = step.batch.frames[:, 0]
-        static_BW, dynamic_BW = step.student()[:, 0].tensor_split(2, dim=1)
-        line_BLW = straight(static_BW, dynamic_BW[:, : static_BW.shape[1]], frames_BLD.shape[1])
+        z_BE = step.student()[:, 0]
+        half = z_BE.shape[1] // 2
+        static_BW, dynamic_BW = z_BE[:, :half], z_BE[:, half : 2 * half]
+        line_BLW = straight(static_BW, dynamic_BW, frames_BLD.shape[1])
         error = (step.heads(line_BLW) - frames_BLD).square().mean()
         cosine = functional.cosine_similarity(static_BW, dynamic_BW, dim=1).abs().mean()
         motion, spread = (

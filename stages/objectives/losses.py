@@ -93,4 +93,6 @@ def energy_score(made_BSF: Tensor, wanted_BF: Tensor) -> Tensor:
     """
     samples = made_BSF.shape[1]
     apart_B = torch.cdist(made_BSF, made_BSF).sum(dim=(1, 2)) / (samples * (samples - 1))
-    return ((made_BSF - wanted_BF[:, None]).norm(dim=2).mean(dim=1) - apart_B / 2).mean()
+    error_B = torch.linalg.vector_norm(made_BSF - wanted_BF[:, None], dim=2).mean(dim=1)
+    score: Tensor = (error_B - apart_B / 2).mean()
+    return score

@@ -39,7 +39,10 @@ class Decoder(nn.Module):
 
 
 class Lstm(Objective):
-    """From the embedding of a clip two decoders make the clip in reverse, and the clip that follows."""
+    """Play a clip backwards, and go on with it.
+
+    Two decoders make the clip in reverse, and the clip that follows, from the embedding alone.
+    """
 
     family = "forecast"
     source = "Srivastava et al. 2015, arXiv 1502.04681, section 2 (the composite model, on percepts)"

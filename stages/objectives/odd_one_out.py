@@ -23,7 +23,7 @@ class OddOneOutOptions(Options):
 
 
 class OddOneOut(Objective):
-    """Six clips of a video, the frames of one of them shuffled: which one?"""
+    """Which of six clips has its frames shuffled?"""
 
     family = "order"
     source = "O3N, Fernando et al. 2017, arXiv 1611.06646, section 3 (fusion by concatenation)"

@@ -43,7 +43,7 @@ class SortingHead(nn.Module):
 
 
 class Order(Objective):
-    """Four short clips of a video in shuffled order: which of the 12 orders, up to reversal, is it?"""
+    """Sort four short clips in time, up to reversal."""
 
     family = "order"
     source = "OPN, Lee et al. 2017, arXiv 1708.01246, section 3"

@@ -13,7 +13,7 @@ RATES = (1, 2, 4, 8)  # strides, in those of a clip
 
 
 class PlaybackRate(Objective):
-    """A clip sampled at stride 1, 2, 4 or 8: which of these is it?"""
+    """Is a clip sampled at stride 1, 2, 4 or 8?"""
 
     family = "tempo"
     source = "PRP, Yao et al. 2020, arXiv 2006.11476, section 3 (its discriminative branch)"

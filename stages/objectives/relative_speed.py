@@ -25,7 +25,10 @@ class RelativeSpeedOptions(Options):
 
 
 class RelativeSpeed(Objective):
-    """Of three clips of a video, which two are played at the same pace? And whose video is it?"""
+    """Which two of three clips are at the same pace?
+
+    And, whatever the pace, of which video are they?
+    """
 
     family = "tempo"
     source = "RSPNet, Chen et al. 2020, arXiv 2011.07949, section 3 (RSP and A-VID)"

@@ -22,7 +22,10 @@ class SlowFastOptions(Options):
 
 
 class SlowFast(Objective):
-    """InfoNCE between a densely and a sparsely sampled clip of one video, both ways."""
+    """Dense and sparse clips of a video find each other.
+
+    InfoNCE both ways among the videos of the batch.
+    """
 
     family = "tempo"
     source = "VTHCL, Yang et al. 2020, arXiv 2006.15489, section 3"

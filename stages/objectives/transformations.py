@@ -14,7 +14,7 @@ STRETCH = 4.0  # skips are taken from a window so many clips long, or the whole 
 
 
 class Transformations(Objective):
-    """A clip as it was, played forwards and back, or with frames skipped at random or evenly: which?"""
+    """Whole, forth and back, random skips or even skips?"""
 
     family = "tempo"
     source = "Jenni et al. 2020, arXiv 2007.10730, section 3"

@@ -14,7 +14,10 @@ PAIRS = ((0, 0), (0, 1), (1, 1), (1, 2))  # orders of the two views, which take 
 
 
 class Vididi(Vicreg):
-    """Two clips of a video agree, each as it is, or as its first or second difference in time."""
+    """Clips agree with each other's differences in time.
+
+    Each of two clips is seen as it is, or as its first or second difference.
+    """
 
     family = "forecast"
     source = "ViDiDi, Chen et al. 2024, arXiv 2409.02371; loss of VICReg, arXiv 2105.04906, eq. 6"
