@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.section import setting
-from ..model.aggregators import time_positions
+from ..model.aggregators import HEADS, time_positions
 from .contract import Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import energy_score, skill
@@ -21,7 +22,7 @@ FOLLOWED = 4  # videos of a batch whose futures are drawn for the figures: drawi
 class FlowOptions(Options):
     """Options of the transformer, and of the futures that are drawn."""
 
-    hidden: int = setting(64, "width of the transformer; a multiple of 4", low=4)
+    hidden: int = setting(64, "width of the transformer", low=4)
     layers: int = setting(2, "layers of the transformer", low=1)
     samples: int = setting(4, "futures drawn of a video for the figures", low=2)
     steps: int = setting(4, "Euler steps from noise to a future", low=1)
@@ -34,7 +35,8 @@ class Velocity(nn.Module):
         super().__init__()
         hidden = options.hidden
         self.into, self.context = nn.Linear(features, hidden), nn.Linear(width, hidden)
-        layer = nn.TransformerEncoderLayer(hidden, 4, 2 * hidden, 0.0, "gelu", batch_first=True, norm_first=True)
+        heads = math.gcd(hidden, HEADS)
+        layer = nn.TransformerEncoderLayer(hidden, heads, 2 * hidden, 0.0, "gelu", batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, options.layers, enable_nested_tensor=False)
         self.out = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, features))
 
