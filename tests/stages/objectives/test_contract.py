@@ -13,7 +13,7 @@ from mofore.pipeline.config import make_config
 from mofore.stages.fit import stage as fit
 from mofore.stages.fit.stage import run
 from mofore.stages.model.saved import load_forecaster
-from mofore.stages.objectives.catalog import objective_class, objective_names
+from mofore.stages.objectives.catalog import make_objective, objective_class, objective_names
 
 from ..fit.test_stage import KilledAt
 from .trained import motions, settings_of
@@ -78,3 +78,8 @@ def test_several_processes_are_refused() -> None:
     job = fit.FitJob(settings_of("rho_byol"), motions(range(1, 2)), Path())
     with pytest.raises(StageError, match=r"rho_byol.* one process: fit\.processes = 1"):
         fit._refuse_uneven(job, 2)
+
+
+def test_clips_that_are_too_short_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"fit\.clip_length = 2: the objective continuity needs .* at least 3 frames"):
+        make_objective(settings_of("continuity", clip_length=2))
