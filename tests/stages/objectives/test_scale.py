@@ -7,9 +7,9 @@ from .trained import learnt
 
 
 def test_hidden_pieces_are_told_better_than_by_the_mean_of_those_seen() -> None:
-    found = learnt("scale", hidden_width=64, lr=0.006, steps=80, batch_size=64)
+    found = learnt("scale", hidden_width=64, lr=0.006, steps=130, lr_schedule="constant")
     assert found.before == 0.0  # it begins as that mean
-    assert found.after > 0.03
+    assert found.after > 0.06
 
 
 def test_the_halves_share_no_piece_and_make_the_video(tmp_path: Path) -> None:
