@@ -1,6 +1,9 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
+from mofore.stages.objectives.contract import Step
 
 from .packages import lightly_loss
 from .steps import loss_of, step_of
@@ -15,7 +18,8 @@ def test_clips_name_the_prototype_that_the_teacher_names() -> None:
     assert found.after > found.before + 0.15
 
 
-def logits(step):  # noqa: ANN001, ANN201 - a helper of two tests
+def logits(step: Step) -> tuple[Tensor, Tensor]:
+    """Of the student (6, B, C) and the teacher (2, B, C)."""
     with torch.no_grad():
         said_KBC = step.heads.student(step.student().flatten(0, 1)).unflatten(0, (8, -1)).transpose(0, 1)
         seen_TBC = step.heads.teacher(step.teacher()[:, :2].flatten(0, 1)).unflatten(0, (8, 2)).transpose(0, 1)
