@@ -72,7 +72,7 @@ class HistoryPredictor(nn.Module):
     def _parts(self, context_BE: Tensor, seen: Seen | None) -> Tensor:
         """What is weighted, (B, 1 + R, E): the unit context, and how the averages differ from it."""
         length_B1 = context_BE.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        context_B1E = (context_BE / length_B1)[:, None]
+        context_B1E: Tensor = (context_BE / length_B1)[:, None]
         if seen is None:
             return context_B1E
         seen_BTE, age_BT, weight_BT = seen
