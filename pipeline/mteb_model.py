@@ -5,19 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from datasets import Video
 from mteb.models.model_meta import ModelMeta, ScoringFunction
 from mteb.similarity_functions import cos_sim, pairwise_cos_sim
 
+from ..data.arrays import Float32
 from ..data.errors import UsageError
 from ..data.names import VideoNames
 
-if TYPE_CHECKING:
-    from ..data.arrays import Float32
-    from .run_folder import Run
+
+class EmbeddedRun(Protocol):
+    """What is asked of a :class:`mofore.Run`."""
+
+    @property
+    def path(self) -> Path:
+        """The work folder."""
+
+    @property
+    def session(self) -> Any:
+        """The opened index."""
+
+    def embeddings(self, space: str) -> Any:
+        """Ids and vectors of the index."""
+
+    def embed(self, query: str | Path, /, *, space: str) -> Float32:
+        """The unit vector (E,) of a file."""
 
 
 class MtebModel:
@@ -29,7 +44,7 @@ class MtebModel:
         mteb_model_meta: name and revision (the key of the index), by which `mteb` keeps results apart.
     """
 
-    def __init__(self, run: Run, space: str, *, stored: bool) -> None:
+    def __init__(self, run: EmbeddedRun, space: str, *, stored: bool) -> None:
         self.run, self.space = run, space
         found = run.embeddings(space)
         self._stored: Mapping[str, Float32] = dict(zip(found.ids, found.vectors, strict=True)) if stored else {}
