@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ...data.settings import FitSettings
+from ...data.settings import POOLED, FitSettings
 from ..distributed.process_group import ProcessGroup
 from ..frames.sampler import Batch
 from ..model.forecaster import Forecaster, Predictor, Residual
@@ -106,8 +106,8 @@ def make_networks(forecaster: Forecaster, flat: FlatParameters, settings: FitSet
 
 
 def is_dense(settings: FitSettings) -> bool:
-    """Whether the networks are a chain of matrix products."""
-    return settings.aggregator == "mean" and settings.input_map == "none" and settings.predictor in ("mlp", "none")
+    """Whether what is trained is a chain of matrix products, after pooling without parameters and a fixed map."""
+    return settings.aggregator in POOLED and settings.inputs == "plain" and settings.predictor in ("mlp", "none")
 
 
 class AutogradNetworks:
@@ -136,21 +136,23 @@ class AutogradNetworks:
 
 
 class DenseNetworks:
-    """Mean pool, dense projection, dense predictor."""
+    """Pooling, dense projection, dense predictor."""
 
     def __init__(self, forecaster: Forecaster) -> None:
         assert isinstance(forecaster.predictor, Predictor)
+        self.forecaster = forecaster
         self.student = passes(forecaster.student.projection)
         self.predictor = passes(forecaster.predictor.layers)
         self.teacher = passes(forecaster.teacher.projection)
 
     def forecast(self, batch: Batch) -> Tensor:
         """Forecasts (B x H, E); what the backward pass needs is kept."""
-        return self.predictor.forward(self.student.forward(batch.context.features))
+        pooled_BD = self.forecaster.student.pooled(batch.context, batch.kept_BE)
+        return self.predictor.forward(self.student.forward(pooled_BD))
 
     def target(self, batch: Batch) -> Tensor:
         """The teacher's embeddings (B x H, E) of the targets."""
-        return self.teacher.forward(batch.target.features)
+        return self.teacher.forward(self.forecaster.teacher.pooled(batch.target))
 
     def backward(self, gradient_RE: Tensor) -> None:
         """Through the layers in turn."""

@@ -34,7 +34,17 @@ MOST = 16  # runs of a stack: their activations stay in a processor's last cache
 OWN = frozenset(
     {
         *("seed", "clip_length", "clip_stride", "unit", "gap_min", "gap_max", "gap_distribution", "target"),
-        *("neighbours", "neighbour_share", "negatives", "holdout", "validations", "keep", "alarm", "tensorboard"),
+        *(
+            "neighbours",
+            "neighbour_share",
+            "negatives",
+            "input_dropout",
+            "holdout",
+            "validations",
+            "keep",
+            "alarm",
+            "tensorboard",
+        ),
         *("contrast_weight", "temperature", "optimizer", "lr", "lr_schedule", "warmup_steps"),
         *("weight_decay", "weight_decay_schedule", "weight_decay_end", "momentum", "momentum_schedule"),
         *("checkpoint_seconds", "keep_checkpoints", "memory_gb", "preset"),
@@ -188,6 +198,7 @@ class StackedNetworks:
         gradient_SP = torch.zeros_like(trained_SP)
         for run, *rows in zip(runs, trained_SP, gradient_SP, teacher_SP, strict=True):
             run.move(*rows)
+        self.forecasters = [run.forecaster for run in runs]
         first, flat = runs[0].forecaster, runs[0].flat
         weights, gradients = dict[Tensor, Tensor](), dict[Tensor, Tensor]()
         weights.update(zip(flat.every, flat_views(trained_SP, flat.every), strict=True))
@@ -205,8 +216,9 @@ class StackedNetworks:
 
     def forward(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
         """Forecasts and targets (S, R, E); what the backward pass needs is kept."""
-        context_SRD = torch.stack([batch.context.features for batch in batches])
-        target_SRD = torch.stack([batch.target.features for batch in batches])
+        runs = list(zip(self.forecasters, batches, strict=True))
+        context_SRD = torch.stack([of.student.pooled(batch.context, batch.kept_BE) for of, batch in runs])
+        target_SRD = torch.stack([of.teacher.pooled(batch.target) for of, batch in runs])
         return self.predictor.forward(self.student.forward(context_SRD)), self.teacher.forward(target_SRD)
 
     def backward(self, gradient_SRE: Tensor) -> None:

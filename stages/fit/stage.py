@@ -213,7 +213,10 @@ def _prepared(job: FitJob, process_group: ProcessGroup, progress: Progress, like
     forecaster = make_forecaster(memory.width, settings).to(memory.device)
     validator = Validator(settings, memory, held_V, trained_V, job.table.ids, like.validator if like else None)
     known = like.sampler.neighbours if like else None
-    if settings.input_map != "none":
+    if settings.input_map != "none" and like is not None and _has_that_map(like, settings, trained_V):
+        assert like.forecaster.teacher.input_map is not None
+        forecaster.use_map(like.forecaster.teacher.input_map)
+    elif settings.input_map != "none":
         input_map = process_group.first(lambda: fit_input_map(settings, memory, trained_V))
         forecaster.use_map(input_map)
         known = process_group.first(lambda: neighbours_in(input_map, settings, memory, trained_V))
@@ -221,6 +224,13 @@ def _prepared(job: FitJob, process_group: ProcessGroup, progress: Progress, like
     training = Training(settings, sampler, forecaster, validator, job.folder, process_group)
     training.resume(progress)
     return training
+
+
+def _has_that_map(run: Training, settings: FitSettings, trained_V: Tensor) -> bool:
+    """Whether a run on the same frames has the map, and the neighbours in it, that these settings ask for."""
+    decide = ("input_map", "aggregator", "neighbours", "negatives")
+    alike = all(getattr(run.settings, name) == getattr(settings, name) for name in decide)
+    return alike and torch.equal(run.sampler.usable_V, trained_V)
 
 
 def _result(job: FitJob, training: Training, steps_run: int) -> FitResult:

@@ -59,13 +59,15 @@ class Embedder(nn.Module):
 
     def forward(self, clips: Clips, kept_BE: Tensor | None = None) -> Tensor:
         """Embed clips; those given pooled are mapped and projected alone. ``kept_BE`` is of :class:`Batch`."""
+        embeddings_BE: Tensor = self.projection(self.pooled(clips, kept_BE))
+        return embeddings_BE
+
+    def pooled(self, clips: Clips, kept_BE: Tensor | None = None) -> Tensor:
+        """What the projection sees (B, ``seen``): clips aggregated, mapped, and dropped of what is not kept."""
         pooled_BD = clips.features if clips.times_s_BL is None else self._aggregated(clips.features, clips.times_s_BL)
         if self.input_map is not None:
             pooled_BD = self.input_map(pooled_BD)
-        if kept_BE is not None:
-            pooled_BD = pooled_BD * kept_BE
-        embeddings_BE: Tensor = self.projection(pooled_BD)
-        return embeddings_BE
+        return pooled_BD if kept_BE is None else pooled_BD * kept_BE
 
     def _aggregated(self, clips_BLD: Tensor, times_s_BL: Tensor) -> Tensor:
         if self.inputs == "centered":

@@ -51,6 +51,29 @@ def test_written_out_gradients_equal_autograds(projection: str, activation: str,
     assert gradients[0].abs().max() > 0.01
 
 
+def test_gradients_behind_a_fixed_map_equal_autograds() -> None:
+    settings = FitSettings(
+        aggregator="mean_sd", input_map="neighbour_lda", input_dropout=0.5, projection="residual", embedding_width=0
+    )
+    forecaster = make_forecaster(6, settings)
+    flat = FlatParameters(forecaster)
+    torch.manual_seed(2)
+    flat.trained.add_(0.1 * torch.randn_like(flat.trained))
+    clips, times = torch.randn(2, 5, 4, 6), torch.arange(4.0).expand(5, 4)
+    kept_BE = (torch.rand(5, 12) > 0.5) * 2.0
+    seen = Batch(Clips(clips[0], times), Clips(clips[1], times), torch.zeros(5, 1), None, kept_BE)
+    gradients = []
+    for networks in (make_networks(forecaster, flat, settings), AutogradNetworks(forecaster, flat)):
+        with torch.no_grad():
+            forecast = networks.forecast(seen)
+        torch.testing.assert_close(networks.target(seen), forecaster.teacher(seen.target))
+        networks.backward(forecast.cos())
+        gradients.append(flat.gradient.clone())
+    assert isinstance(make_networks(forecaster, flat, settings), DenseNetworks)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-5)
+    assert gradients[0].abs().max() > 0.01
+
+
 def test_other_networks_go_by_autograd() -> None:
     for settings in (FitSettings(aggregator="gru"), FitSettings(predictor="gap")):
         forecaster = make_forecaster(6, settings)

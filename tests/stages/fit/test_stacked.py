@@ -95,6 +95,28 @@ def test_stacked_runs_are_those_runs_alone(tmp_path: Path) -> None:
     )
 
 
+def test_runs_behind_a_map_share_it_and_are_those_runs_alone(tmp_path: Path) -> None:
+    mapped = replace(
+        SETTINGS,
+        aggregator="mean_sd",
+        input_map="neighbour_lda",
+        input_dropout=0.2,
+        projection="residual",
+        embedding_width=0,
+        neighbours=4,
+        video_pooling="whole",
+    )
+    runs = {"zero": mapped, "one": replace(mapped, seed=1), "held": replace(mapped, holdout=0.2)}
+    assert len({stack_key(training(settings, tmp_path)) for settings in runs.values()}) == 1
+    assert several(tmp_path / "stacked", runs) == list(runs)
+    for name, settings in runs.items():
+        fit.run(settings, TABLE, tmp_path / "alone" / name, progress=Silent())
+        alone, stacked = (load_forecaster(tmp_path / how / name)[0].state_dict() for how in ("alone", "stacked"))
+        assert torch.equal(alone["teacher.input_map.directions_PE"], stacked["teacher.input_map.directions_PE"])
+        for key in alone:
+            torch.testing.assert_close(alone[key], stacked[key], rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("projection", ["linear", "mlp", "residual"])
 @pytest.mark.parametrize("predictor", ["mlp", "skip", "none"])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
