@@ -129,10 +129,8 @@ class Stack:
 
     def __init__(self, runs: Sequence[Training], names: Sequence[str]) -> None:
         self.runs, self.names, self.failed = tuple(runs), tuple(names), dict[str, StageError]()
-        self.networks, self.objective = (
-            StackedNetworks(runs),
-            StackedObjective([run.settings for run in runs], runs[0].flat.trained.device),
-        )
+        self.networks = StackedNetworks(runs)
+        self.objective = StackedObjective([run.settings for run in runs], runs[0].flat.trained.device)
 
     def train(self, progress: Progress, stopped: threading.Event) -> None:
         """Take the steps that are left of all runs, unless what ends this stack or another one has ``stopped`` them."""

@@ -1,7 +1,7 @@
 """Runs that train as one program over stacked weights, held against the same runs alone."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,6 +197,26 @@ def test_a_run_begun_alone_goes_on_in_a_stack_of_those_at_its_step(tmp_path: Pat
     assert sorted(several(tmp_path, runs)) == sorted(runs)
     fit.run(runs["seed 1"], TABLE, tmp_path / "alone", progress=Silent())
     assert likeness(tmp_path / "alone", tmp_path / "seed 1") > 0.99999
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_each_core_has_a_stack_and_all_stop_together(tmp_path: Path) -> None:
+    runs = {f"seed {seed}": replace(SETTINGS, seed=seed, checkpoint_seconds=0.0) for seed in range(3)}
+    with pytest.raises(KeyboardInterrupt):
+        several(tmp_path, runs, StoppedAt(60))
+    assert torch.get_num_threads() == 2
+    assert sorted(several(tmp_path, runs)) == sorted(runs)
+    for name, settings in runs.items():
+        fit.run(settings, TABLE, tmp_path / "alone" / name, progress=Silent())
+        assert likeness(tmp_path / "alone" / name, tmp_path / name) > 0.99999
 
 
 def test_a_run_that_fails_ends_alone(tmp_path: Path) -> None:
