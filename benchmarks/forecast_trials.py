@@ -20,7 +20,7 @@ from mofore.stages.evaluate.forecast_skill import References, climatology, forec
 from mofore.stages.evaluate.retrieval import retrieval_metrics
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.memory import FrameTensors
-from mofore.stages.model.embedding import embed_views, embedder_of, mean_pool, pool_views
+from mofore.stages.model.embedding import embed_videos, embedder_of, mean_pool
 from mofore.stages.model.forecaster import Forecaster
 from mofore.stages.model.saved import load_forecaster
 from mofore.stages.vectors.normalize import center
@@ -94,8 +94,8 @@ def embedding(
     forecaster: Forecaster, memory: FrameTensors, settings: FitSettings, embed_from: str
 ) -> np.ndarray[Any, Any]:
     """One unit vector a video."""
-    views_VKE = embed_views(embedder_of(forecaster, embed_from, settings), memory, settings, views=VIEWS)
-    return pool_views(views_VKE)
+    embedder = embedder_of(forecaster, embed_from, settings)
+    return embed_videos({embed_from: embedder}, memory, settings, views=VIEWS)[embed_from].pooled()
 
 
 def retrieval(data: FeatureSet, vectors_VE: np.ndarray[Any, Any]) -> dict[str, float | None]:

@@ -220,7 +220,7 @@ class Training:
             "adam.second": self.learner.adam.second,
             "adam.steps": self.learner.adam.steps,
             **self.learner.state(),
-            **dict(self.forecaster.named_buffers()),  # maps that were fitted
+            **{name: buffer for name, buffer in self.forecaster.named_buffers() if "input_map" in name},
         }
 
 

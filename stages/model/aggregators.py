@@ -52,8 +52,9 @@ class MeanSd(Aggregator):
 
     def forward(self, clips_BLD: Tensor, times_s_BL: Tensor) -> Tensor:
         """Average, and spread, over L."""
-        variance_BD = clips_BLD.var(dim=1, correction=0)
-        return torch.cat([clips_BLD.mean(dim=1), (variance_BD + LEAST_VARIANCE).sqrt()], dim=1)
+        mean_BD = clips_BLD.mean(dim=1)
+        variance_BD = (clips_BLD - mean_BD[:, None]).square().mean(dim=1)  # torch.var over L takes 20 times as long
+        return torch.cat([mean_BD, (variance_BD + LEAST_VARIANCE).sqrt()], dim=1)
 
 
 class AttentionPool(Aggregator):

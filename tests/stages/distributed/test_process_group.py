@@ -44,6 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "queue": {"queue": 20, "contrast_symmetric": True, "batch_size": 4, "pairs_per_video": 2},
     "transformer": {"aggregator": "transformer", "predictor": "gap", "lr": 1e-3},
     "horizons": {"predictor": "horizons", "horizons": 2, "neighbours": 2, "optimizer": "adamw", "weight_decay": 0.1},
+    "map": {"aggregator": "mean_sd", "input_map": "neighbour_lda", "input_dropout": 0.3, "neighbours": 2},
     "best": {"keep": "best", "holdout": 0.2, "negatives": "lookalike", "gap_distribution": "curriculum"},
 }
 # Sums in another order differ by 1e-7 of their size; 60 steps at this lr make 1e-6 of it at most (seen).

@@ -100,6 +100,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "transformer": {"aggregator": "transformer", "inputs": "differenced", "predictor": "gap", "steps": 60},
     "horizons": {"predictor": "horizons", "horizons": 2, "neighbours": 2, "optimizer": "adamw", "weight_decay": 0.1},
     "history": {**PRESETS["forecast"], "steps": 60, "batch_size": 4},
+    "map": {
+        "aggregator": "mean_sd",
+        "input_map": "neighbour_lda",
+        "input_dropout": 0.3,
+        "neighbours": 2,
+        "projection": "residual",
+        "embedding_width": 0,
+        "predictor_skip": True,
+        "video_pooling": "whole",
+        "steps": 60,
+    },
     "best": {"keep": "best", "holdout": 0.2, "lr": 0.3, "negatives": "lookalike", "gap_distribution": "curriculum"},
 }
 

@@ -178,3 +178,19 @@ def test_a_predictor_of_the_history_sees_nothing_after_its_context() -> None:
         assert (frame[:, -1] < batch.target.features[:, 1]).all()
         assert torch.equal(seen.age_BT, frame[:, -1:] - frame)
         assert torch.allclose(seen.weight_BT.sum(dim=1), frame[:, -1] + 1)
+
+
+def test_what_is_dropped_is_drawn_with_the_pairs_at_its_rate() -> None:
+    settings = replace(SETTINGS, aggregator="mean_sd", input_map="neighbour_lda", input_dropout=0.25, batch_size=6)
+    whole = batches(settings, 200)
+    kept = torch.stack([batch.kept_BE for batch in whole if batch.kept_BE is not None])
+    assert kept.shape == (200, 6, settings.mapped_width(2))
+    assert kept.unique().tolist() == [0.0, pytest.approx(4 / 3)]
+    assert (kept == 0).float().mean().item() == pytest.approx(0.25, abs=0.03), "4,800 draws: three sd are 0.02"
+    (later,) = sampler(settings).batches(17, 18, share=slice(2, 5))
+    assert later.kept_BE is not None
+    assert torch.equal(later.kept_BE, kept[17, 2:5])
+
+
+def test_nothing_is_dropped_unless_that_is_asked_for() -> None:
+    assert all(batch.kept_BE is None for batch in batches(SETTINGS))

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mofore.data.arrays import Float32, Float64
-from mofore.stages.vectors.neighbour_lda import NeighbourLda, neighbour_count
+from mofore.stages.vectors.neighbour_lda import NeighbourLda, nearest_others, neighbour_count
 from mofore.stages.vectors.normalize import l2_normalize
 
 
@@ -83,3 +84,30 @@ def test_equal_vectors_and_few_rows_have_an_outcome() -> None:
 
 def test_neighbours_are_one_in_thirty_and_at_most_forty() -> None:
     assert [neighbour_count(rows) for rows in (2, 59, 60, 1341, 9537)] == [1, 1, 2, 40, 40]
+
+
+def test_scaled_neighbours_are_the_formula_written_out() -> None:
+    rows_ND, k = grouped(5, 8, 12), 4
+    cosine_NN = l2_normalize(rows_ND) @ l2_normalize(rows_ND).T
+    np.fill_diagonal(cosine_NN, -np.inf)
+    crowding_N = np.sort(cosine_NN, axis=1)[:, -k:].mean(axis=1)
+    scaled_NN = 2 * cosine_NN - crowding_N[:, None] - crowding_N
+    found_NK = nearest_others(torch.from_numpy(rows_ND), k, scaled=True).numpy()
+    assert (found_NK == np.argsort(-scaled_NN, axis=1)[:, :k]).all()
+
+
+def test_scaled_neighbours_are_less_often_hubs() -> None:
+    rng = np.random.default_rng(0)
+    rows_ND = (rng.standard_normal((300, 30)) + 0.5).astype(np.float32)  # a common mean makes hubs
+    most = [
+        int(torch.bincount(nearest_others(torch.from_numpy(rows_ND), 10, scaled=scaled).flatten()).max())
+        for scaled in (False, True)
+    ]
+    assert most[1] < 0.7 * most[0]
+
+
+def test_further_rounds_find_neighbours_again() -> None:
+    rows_ND = grouped(6, 15, 10)
+    twice, thrice = (NeighbourLda.fit(rows_ND, 4, rounds=rounds) for rounds in (2, 3))
+    assert np.array_equal(NeighbourLda.fit(rows_ND, 4).directions_DE, twice.directions_DE)
+    assert thrice.eigenvalues_E[0] > twice.eigenvalues_E[0], "neighbours of a better space are closer in it"
