@@ -133,6 +133,11 @@ def _source(
     read: Reader,
 ) -> PixelSource:
     """The pairs of a fit of these settings, but for its number of steps, batch size and seed."""
+    if fit.sees_history:
+        raise StageError(
+            'fit.predictor = "history": end-to-end fine-tuning reads the pixels of clips alone, not of all that came '
+            'before them; fit with another predictor (fit.preset = "default") first'
+        )
     try:
         sampled = replace(fit, steps=settings.steps, batch_size=settings.batch_size, seed=settings.seed)
     except ConfigError as error:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mofore.cache.checkpoint import load_checkpoint
+from mofore.cache.checkpoint import load_checkpoint, save_checkpoint
 from mofore.cache.ledger import Ledger
 from mofore.cache.store import FeatureStore, FrameTable
 from mofore.data.catalog import scan
@@ -21,7 +21,7 @@ from mofore.data.pictures import rgb
 from mofore.data.progress import Silent
 from mofore.data.sampling import Picked, Sampling
 from mofore.data.schedules import finetune_pace
-from mofore.data.settings import ExtractSettings, FinetuneSettings, FitSettings
+from mofore.data.settings import PRESETS, ExtractSettings, FinetuneSettings, FitSettings
 from mofore.stages.backbone.blocks import blocks_of, last_blocks
 from mofore.stages.backbone.encoder import load_encoder, open_clip
 from mofore.stages.decode.source import Reading
@@ -31,6 +31,8 @@ from mofore.stages.finetune.pixel_batches import PixelSource
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.frames.sampler import make_sampler
+from mofore.stages.model.forecaster import make_forecaster
+from mofore.stages.model.saved import MODEL
 
 from ...small_clip import small_pretraining
 from ..fit.test_stage import KilledAt
@@ -228,6 +230,15 @@ def test_features_of_other_pixels_are_refused(made: Made, tmp_path: Path) -> Non
     moved = replace(table, features_ND=np.ascontiguousarray(table.features_ND[:, ::-1]))
     with pytest.raises(StageError, match="other features of these pixels than those stored"):
         finetune.run(SETTINGS, replace(made.inputs, table=moved), tmp_path, progress=Silent())
+
+
+def test_a_fit_whose_predictor_sees_the_history_is_refused(made: Made, tmp_path: Path) -> None:
+    width = made.inputs.table.features_ND.shape[1]
+    settings = FitSettings(**PRESETS["forecast"])
+    meta = {"settings": settings.identity(), "width": width}
+    save_checkpoint(tmp_path / MODEL, make_forecaster(width, settings).state_dict(), meta)
+    with pytest.raises(StageError, match=r"not of all that came before them; fit with another predictor"):
+        finetune.run(SETTINGS, replace(made.inputs, fit_folder=tmp_path), tmp_path / "out", progress=Silent())
 
 
 @pytest.mark.parametrize(
