@@ -24,7 +24,7 @@ class CycleOptions(Options):
 
 
 class Cycle(Objective):
-    """From a frame to its video and back: it must come home."""
+    """From a frame to its video, and home again."""
 
     family = "cycle"
     source = "Cycle-contrast, Kong et al. 2020, arXiv 2010.14810, section 3"

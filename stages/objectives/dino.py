@@ -53,7 +53,7 @@ class DinoHeads(Averaged):
 
 
 class Dino(Objective):
-    """Short clips name the prototypes that a long one shows.
+    """Short clips name the prototypes of a long one.
 
     What it shows is what a moving average of the student says, centred and sharpened.
     """

@@ -14,7 +14,10 @@ from .losses import accuracy, info_nce
 
 
 class Mofore(Objective):
-    """L = ||zhat_t - z_t||^2 + lambda InfoNCE(zhat_t, z_t) between unit vectors."""
+    """Forecast the teacher's embedding of a future clip.
+
+    L = ||zhat_t - z_t||^2 + lambda InfoNCE(zhat_t, z_t), eq. (12), between unit vectors.
+    """
 
     family = "forecast"
     source = "MoFore, arXiv 2606.14765, eqs. (2)-(12)"

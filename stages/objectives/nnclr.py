@@ -34,7 +34,7 @@ class NnclrHeads(nn.Module):
 
 
 class Nnclr(Objective):
-    """A clip predicts the neighbour of another of its video.
+    """A clip predicts the neighbour of another clip.
 
     That is, of all clips of earlier steps the one whose projection is nearest.
     """

@@ -6,7 +6,7 @@ from .mofore import Mofore
 
 
 class RandomClip(Mofore):
-    """MoFore from a clip to another anywhere in the video."""
+    """MoFore from a clip to any other of its video."""
 
     family = "control"
     source = "control of MoFore: whether order in time matters at all"

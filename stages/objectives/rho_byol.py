@@ -11,7 +11,10 @@ from .losses import accuracy, cosine_distance
 
 
 class RhoByol(Objective):
-    """Two clips anywhere in a video, each forecast from the other: MoFore without direction, gap or negatives."""
+    """Two clips anywhere in a video forecast each other.
+
+    That is MoFore without direction, gap and negatives.
+    """
 
     family = "control"
     source = "Feichtenhofer et al. 2021, arXiv 2104.14558, section 3 (rho = 2); loss of BYOL, arXiv 2006.07733, eq. 2"

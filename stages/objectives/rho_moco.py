@@ -24,7 +24,7 @@ class RhoMocoOptions(MocoOptions):
 
 
 class RhoMoco(Moco):
-    """Several clips of a video find each other's keys (MoCo).
+    """Several clips of a video find each other's keys.
 
     MoFore without direction or gap.
     """

@@ -6,7 +6,7 @@ from .mofore import Mofore
 
 
 class Shuffled(Mofore):
-    """MoFore from a clip to the future of another video of the batch."""
+    """MoFore from a clip to the future of another video."""
 
     family = "control"
     source = "control of MoFore: what remains when there is nothing to forecast"

@@ -49,7 +49,7 @@ def sinkhorn(cosine_RC: Tensor, epsilon: float, iterations: int) -> Tensor:
 
 
 class Swav(Objective):
-    """A clip names the cluster of another clip of its video.
+    """A clip names the cluster of another clip.
 
     Clusters are made equally large, so that not all is one.
     """
