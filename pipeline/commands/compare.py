@@ -175,7 +175,7 @@ def _shown_metrics(path: Path) -> Path:
     """Folder of the metrics that ``metrics.json`` shows, or that were taken last; in earlier versions the index's."""
     workspace = Workspace.open(path)
     ledger = Ledger.open(workspace.ledger)
-    shown = file_state(workspace.metrics).sha256 if workspace.metrics.exists() else None
+    shown = file_state(workspace.metrics).sha256 if workspace.metrics.exists() else ""
     for taken in reversed(ledger.stages.get("evaluate", {}).values()):
         if shown is not None and any(state.sha256 == shown for state in taken.outputs.values()):
             return workspace.stage("evaluate", taken.fingerprint[:KEY_LENGTH])
