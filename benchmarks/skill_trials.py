@@ -1,8 +1,8 @@
 """How well features are forecast by gap: predictor = history beside damped persistence and four scalars.
 
 Errors are squared distances to the unit embedding of the future clip, averaged over pairs. Four scalars: least squares
-over the training pairs of a gap on the context, the mean of all seen, the trend within the context and the clip before
-it, all less the training mean. Intervals of paired differences: bootstrap over videos.
+over the training pairs of a gap on the context, the mean of all seen, the trend (the context's last frame less the
+context) and the clip before it, all less the training mean. Intervals of paired differences: bootstrap over recordings.
 """
 
 from __future__ import annotations
@@ -45,24 +45,31 @@ def print_split(data: FeatureSet, split: int) -> None:
     memory = FrameTensors.of(data.table, torch.device("cpu")).with_prefix_sums()
     made = [fitted(data, {**CLIPS, "seed": seed}) for seed in SEEDS]
     for earliest in (0, 1):
-        rows: dict[str, list[list[Tensor]]] = {}
+        rows: dict[str, list[list[Tensor]]] = {"preset forecast": [[] for _ in made]}
+        of_recording: list[Tensor] = []
         for seed, (forecaster, settings) in enumerate(made):
             for gap in probe_gaps(settings):
                 trial = Trial(memory, settings, int(gap), earliest)
-                rows.setdefault("preset forecast", [[] for _ in made])[seed].append(trial.error(data, forecaster))
-                for name, error_VS in {} if seed else trial.baselines(data).items():
-                    rows.setdefault(name, [[]])[0].append(error_VS)
-        print_rows(rows, f"| {split} | {earliest}")
+                rows["preset forecast"][seed].append(trial.error(data, forecaster))
+                if not seed:
+                    of_recording.append(recordings(data, trial))
+                    for name, error_VS in trial.baselines(data).items():
+                        rows.setdefault(name, [[]])[0].append(error_VS)
+        print_rows(rows, f"| {split} | {earliest}", of_recording)
 
 
-def print_rows(rows: dict[str, list[list[Tensor]]], begin: str) -> None:
+def print_rows(rows: dict[str, list[list[Tensor]]], begin: str, of_recording: list[Tensor]) -> None:
     """Skill of each forecast by gap and its mean, seeds averaged, and how far the fit is above the four scalars."""
     persistence = rows["persistence"][0]
     for name, runs in rows.items():
-        cells = [_skill([run[g] for run in runs], persistence[g]) for g in range(len(persistence))]
-        print(f"{begin} | {name} |", " | ".join(f"{cell:+.3f}" for cell in [*cells, statistics.mean(cells)]), "|")
-    gains = [paired(rows["preset forecast"], rows["four scalars"][0], persistence, g) for g in range(len(persistence))]
-    print(f"{begin} | forecast less four scalars |", " | ".join(gains), "|", flush=True)
+        skills = [[1.0 - float(e.mean() / p.mean()) for e, p in zip(run, persistence, strict=True)] for run in runs]
+        cells = [f"{statistics.mean(of_gap):+.3f}" for of_gap in zip(*skills, strict=True)]
+        means = [statistics.mean(of_seed) for of_seed in skills]
+        spread = f" ± {statistics.stdev(means):.4f}" if len(means) > 1 else ""
+        print(f"{begin} | {name} |", " | ".join(cells), f"| {statistics.mean(means):+.3f}{spread} |")
+    fits = [torch.stack(of_gap).mean(dim=0) for of_gap in zip(*rows["preset forecast"], strict=True)]
+    compared = zip(fits, rows["four scalars"][0], persistence, of_recording, strict=True)
+    print(f"{begin} | forecast less four scalars |", " | ".join(paired(*each) for each in compared), "|", flush=True)
 
 
 def fitted(data: FeatureSet, changes: Mapping[str, Any]) -> tuple[Forecaster, FitSettings]:
@@ -116,11 +123,11 @@ class Trial:
 
     def regressors(self, item_B: Tensor, pairs: Pairs, center_D: Tensor) -> tuple[Tensor, Tensor]:
         """What the scalars weigh (B, 4, D), and the targets (B, D), both less ``center_D``."""
-        start_B, half = pairs.context_B, self.length // 2
-        early, late = (self.mean(item_B, start_B + k, half) for k in (0, self.length - half))
-        trend_BD = (late - early) / self.mean(item_B, start_B, self.length).norm(dim=1, keepdim=True)
+        start_B = pairs.context_B
+        last_BD = self.unit_mean(item_B, start_B + self.length - 1, 1)
         windows = ((start_B, self.length), (0 * start_B, start_B + self.length))
         context_BD, seen_BD = (self.unit_mean(item_B, *window) - center_D for window in windows)
+        trend_BD = last_BD - center_D - context_BD
         before_BD = self.unit_mean(item_B, (start_B - self.length).clamp(min=0), self.length) - center_D
         target_BD = self.unit_mean(item_B, pairs.future_B, self.length) - center_D
         return torch.stack([context_BD, seen_BD, trend_BD, before_BD], dim=1), target_BD
@@ -138,14 +145,20 @@ class Trial:
         return (sums_BD / count_B1).float()
 
 
-def paired(runs: list[list[Tensor]], other: list[Tensor], persistence: list[Tensor], gap: int) -> str:
-    """Difference of skills, seeds averaged, and its 95 % interval over videos."""
-    better_V = (other[gap] - torch.stack([run[gap] for run in runs]).mean(dim=0)).mean(dim=1)
-    floor_V = persistence[gap].mean(dim=1)
-    draw = torch.randint(len(better_V), (RESAMPLES, len(better_V)), generator=torch.Generator().manual_seed(0))
-    low, high = (better_V[draw].sum(1) / floor_V[draw].sum(1)).quantile(torch.tensor([0.025, 0.975])).tolist()
-    return f"{float(better_V.sum() / floor_V.sum()):+.3f} ({low:+.3f}, {high:+.3f})"
+def recordings(data: FeatureSet, trial: Trial) -> Tensor:
+    """Number of the recording of each test video that the trial measures."""
+    item_B, _ = trial.pairs(data.test_V)
+    names = [(data.labels[video], data.groups[video]) for video in item_B[::STARTS].tolist()]
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    return torch.tensor([numbers[name] for name in names])
 
 
-def _skill(runs: list[Tensor], persistence: Tensor) -> float:
-    return statistics.mean(1.0 - float(error.mean() / persistence.mean()) for error in runs)
+def paired(fit_VS: Tensor, other_VS: Tensor, persistence_VS: Tensor, recording_V: Tensor) -> str:
+    """Difference of skills, and its 95 % interval over recordings."""
+    count = int(recording_V.max()) + 1
+    better_G, floor_G = (
+        torch.zeros(count).index_add(0, recording_V, of_VS.sum(dim=1)) for of_VS in (other_VS - fit_VS, persistence_VS)
+    )
+    draw = torch.randint(count, (RESAMPLES, count), generator=torch.Generator().manual_seed(0))
+    low, high = (better_G[draw].sum(1) / floor_G[draw].sum(1)).quantile(torch.tensor([0.025, 0.975])).tolist()
+    return f"{float(better_G.sum() / floor_G.sum()):+.3f} ({low:+.3f}, {high:+.3f})"
