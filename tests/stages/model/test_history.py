@@ -4,13 +4,17 @@ import pytest
 import torch
 from torch.nn import functional
 
+from mofore.data.clips import spread_views
 from mofore.data.errors import ConfigError, StageError
 from mofore.data.settings import PRESETS, FitSettings
-from mofore.stages.frames.memory import Clips
+from mofore.stages.frames.memory import Clips, FrameTensors
 from mofore.stages.frames.seen import Seen
-from mofore.stages.model.forecaster import Forecaster, make_forecaster
+from mofore.stages.model.embedding import embed_clips, embed_videos, outputs, take_contexts
+from mofore.stages.model.forecaster import ForecastEmbedder, Forecaster, make_forecaster
 from mofore.stages.model.history import HistoryPredictor
 from mofore.stages.model.kernel_residual import NEARNESS, NOISE, KernelResidual
+
+from ..memory import table
 
 SETTINGS = FitSettings(clip_length=2, **{**PRESETS["forecast"], "hidden_width": 8})
 WIDTH, GAPS = 6, torch.tensor([[0.0, 4.0]] * 3)
@@ -101,6 +105,20 @@ def test_what_was_missed_on_pairs_is_recalled_and_survives_saving() -> None:
     again = make_forecaster(WIDTH, SETTINGS)
     again.load_state_dict(forecaster.state_dict())
     assert torch.equal(again.forecast(given, GAPS), forecaster.forecast(given, GAPS))
+
+
+def test_clips_and_videos_are_embedded_by_forecasts_that_see_what_came_before() -> None:
+    forecaster, memory = moved(), FrameTensors.of(table([20, 25]), torch.device("cpu"))
+    foreseen = ForecastEmbedder(forecaster, 2.0)
+    video, windows = spread_views(memory.extent_V("frames"), span=SETTINGS.span, views=3)
+    contexts = take_contexts(memory, video, windows, SETTINGS)
+    assert contexts.seen is not None
+    said = forecaster.forecast(contexts, torch.full((6, 1), 2.0))
+    assert torch.equal(outputs(foreseen, memory, video, windows, SETTINGS), said)
+    unit = functional.normalize(said, dim=1)
+    assert torch.equal(embed_clips(foreseen, memory, video, windows, SETTINGS), unit)
+    views = embed_videos({"teacher": forecaster.teacher, "predict": foreseen}, memory, SETTINGS, views=3)
+    assert torch.allclose(views["predict"].mean_VE, unit.view(2, 3, -1).mean(dim=1))
 
 
 @pytest.mark.parametrize("changes", [{"aggregator": "conv"}, {"target": "past"}])
