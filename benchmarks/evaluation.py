@@ -127,7 +127,7 @@ def measure(folder: Path) -> None:
     """Print what the whole stage takes, and its parts."""
     named = videos()
     store, wanted = make_store(folder / "store", named)
-    settings = FitSettings(**{**PRESETS["default"], "steps": 20, "validations": 0, "tensorboard": "off"})
+    settings = FitSettings(**{**PRESETS["default"], "steps": 20, "passes": 0, "validations": 0, "tensorboard": "off"})
     split = make_split(named, DataSettings(split="groups", train_fraction=0.72), None)
     others = _other_splits(named)
     read, begin = bytes_read(), time.perf_counter()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from .backbone import parse_backbone
@@ -205,6 +205,13 @@ class FitSettings(Settings):
     )
     seed: int = setting(0, "seed of weights and sampling (open in the paper)", low=0)
     steps: int = setting(5000, "optimiser steps (open in the paper)", low=1)
+    passes: int = setting(
+        0,
+        "passes over the training videos, taken in place of fit.steps, so that few videos are not learnt by heart; 0 = "
+        "as many steps as fit.steps says",
+        low=0,
+        later=True,
+    )
     batch_size: int = setting(8, "contexts in a step (the paper's 8)", low=2)
     pairs_per_video: int = setting(1, "contexts of one video in a step; they are no negatives of each other", low=1)
 
@@ -445,6 +452,16 @@ class FitSettings(Settings):
         """Whether a clip has every frame from its first to its last."""
         return self.unit == "frames" and self.clip_stride == 1
 
+    def videos_per_batch(self, videos: int) -> int:
+        """Different videos in a batch; fewer than asked for if there are no more."""
+        return min(self.batch_size // self.pairs_per_video, videos)
+
+    def counted(self, videos: int) -> FitSettings:
+        """The same with ``passes`` as ``steps``: whole batches of a pass over so many videos, so often."""
+        if not self.passes or not videos:
+            return self
+        return replace(self, steps=self.passes * (videos // self.videos_per_batch(videos)), passes=0)
+
     @property
     def sees_history(self) -> bool:
         """Whether forecasts are made from all of the video so far, and of unit vectors."""
@@ -653,7 +670,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "default": {
         "batch_size": 256,
-        "steps": 300,
+        "passes": 60,
         "lr": 3e-4,
         "lr_schedule": "cosine",
         "momentum": 0.99,

@@ -131,7 +131,10 @@ def _fit(given: Mapping[str, Any]) -> FitSettings:
     Raises:
         ConfigError: if there is no such objective, or it does not have an option.
     """
-    settings = FitSettings(**{**preset_values(given), **given})
+    values = {**preset_values(given), **given}
+    if "steps" in given and "passes" not in given:
+        values["passes"] = 0  # who asks for steps gets them, whatever the preset says
+    settings = FitSettings(**values)
     if settings.objective == FitSettings.objective and not settings.options:
         return settings
     from ..stages.objectives.catalog import all_options  # its modules need torch

@@ -21,6 +21,8 @@ TINY = (
     "--set",
     "extract.precision=fp32",
     "--set",
+    "fit.preset=plain",
+    "--set",
     "fit.steps=30",
     "--set",
     "fit.clip_length=4",

@@ -223,7 +223,7 @@ def _fit_state(run: Planned) -> str:
         return f"fit/{plan.key} done"
     if plan.fingerprint is None:
         return "fit to be trained, once features are extracted"
-    return f"fit/{plan.key} {plan.todo:,} of {run.run.config.fit.steps:,} steps to take"
+    return f"fit/{plan.key} {plan.todo:,} steps to take"
 
 
 def failed_error(failed: dict[str, str]) -> MoforeError:

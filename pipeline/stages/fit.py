@@ -64,7 +64,12 @@ def _waits(snapshot: Snapshot, above: Plan) -> tuple[str, ...]:
 
 def _present(snapshot: Snapshot, _record: StageRecord) -> str:
     videos = counted(len(snapshot.train_ids()), "training video")
-    return f"{counted(snapshot.config.fit.steps, 'step')} on {videos}"
+    return f"{counted(_steps(snapshot), 'step')} on {videos}"
+
+
+def _steps(snapshot: Snapshot) -> int:
+    """Steps of a fit on all training videos; on fewer, where some are too short or held out."""
+    return snapshot.config.fit.counted(len(snapshot.train_ids())).steps
 
 
 def _forget_checkpoint(work: Work) -> None:
@@ -92,7 +97,7 @@ FIT = Stage(
         INPUTS,
     ),
     unit="steps",
-    amount=lambda snapshot: snapshot.config.fit.steps,
+    amount=_steps,
     videos=Snapshot.train_ids,
     summary=_present,
     waits=_waits,

@@ -148,7 +148,7 @@ def assist(job: FitJob, process_group: ProcessGroup) -> None:
 def _train(job: FitJob, process_group: ProcessGroup, progress: Progress) -> tuple[Training, FitResult]:
     training = _prepared(job, process_group, progress)
     steps_run = training.train(progress)
-    return training, _result(job, training, steps_run)
+    return training, _result(training, steps_run)
 
 
 def run_several(
@@ -184,7 +184,7 @@ def run_several(
         failed |= train_together(chosen, names, progress)
         for name, training, step in zip(names, chosen, begun, strict=True):
             if name not in failed:
-                result = _result(jobs[name], training, training.settings.steps - step)
+                result = _result(training, training.settings.steps - step)
                 _publish(training.forecaster, jobs[name], result, 1)
                 finished(name, result)
     return failed
@@ -205,8 +205,8 @@ class _Once(Silent):
 
 def _prepared(job: FitJob, process_group: ProcessGroup, progress: Progress, like: Training | None = None) -> Training:
     """A run that is ready to take its steps; ``like`` is another one on the same frames."""
-    settings = job.settings
-    memory, held_V, trained_V = job.memory(pick_device(settings.device), like.sampler.memory if like else None)
+    memory, held_V, trained_V = job.memory(pick_device(job.settings.device), like.sampler.memory if like else None)
+    settings = job.settings.counted(len(trained_V))
     short = ShortVideos.of(memory.extent_V(settings.unit).tolist(), settings)
     if not short.few:
         progress.note(short.told("training videos"))
@@ -233,9 +233,9 @@ def _has_that_map(run: Training, settings: FitSettings, trained_V: Tensor) -> bo
     return alike and torch.equal(run.sampler.usable_V, trained_V)
 
 
-def _result(job: FitJob, training: Training, steps_run: int) -> FitResult:
+def _result(training: Training, steps_run: int) -> FitResult:
     """What came of a run whose steps are taken; its networks are then those that it keeps."""
-    settings, kept = job.settings, job.settings.steps
+    settings, kept = training.settings, training.settings.steps
     if settings.keep == "best" and training.best is not None:
         training.use_best()
         kept = int(training.best["step"])

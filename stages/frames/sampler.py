@@ -57,7 +57,7 @@ class Sampler:
     @property
     def videos_per_batch(self) -> int:
         """Different videos in a batch; fewer than asked for if there are no more."""
-        return min(self.settings.batch_size // self.settings.pairs_per_video, len(self.usable_V))
+        return self.settings.videos_per_batch(len(self.usable_V))
 
     @property
     def contexts_per_batch(self) -> int:

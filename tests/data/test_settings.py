@@ -62,3 +62,13 @@ def test_which_frames_are_kept_is_part_of_what() -> None:
     assert {"stride", "fps", "image_fps"} <= ExtractSettings().identity().keys()
     assert ExtractSettings(stride=3).sampling() == Sampling(stride=3)
     assert ExtractSettings(fps=5).sampling() == Sampling(fps=5.0)
+
+
+def test_passes_are_steps_by_the_number_of_videos() -> None:
+    settings = FitSettings(passes=60, batch_size=256)
+    assert settings.counted(1341).steps == 300
+    assert settings.counted(216).steps == 60, "a batch holds all of fewer videos"
+    assert settings.counted(9537).steps == 60 * 37
+    assert FitSettings(passes=3, batch_size=8, pairs_per_video=2).counted(9).steps == 6
+    assert FitSettings(steps=7).counted(9).steps == 7
+    assert settings.counted(1341).passes == 0

@@ -129,3 +129,9 @@ def test_the_one_seed_is_a_setting_of_every_section() -> None:
     assert ("data", "split_seed") in given
     assert ("index", "seed") in given
     assert given[-1] == ("fit", "holdout")
+
+
+def test_steps_that_are_asked_for_count_more_than_a_presets_passes() -> None:
+    assert make_config({}).fit.passes > 0
+    assert make_config({"fit": {"steps": 30}}).fit.counted(1000).steps == 30
+    assert make_config({"fit": {"steps": 30, "passes": 2, "batch_size": 8}}).fit.counted(1000).steps == 250

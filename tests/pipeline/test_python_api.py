@@ -28,7 +28,8 @@ Command = Callable[..., Result]
 ROOT = Path(__file__).resolve().parents[2]
 ORBIT = "Orbit/v_Orbit_g01_c01.avi"
 BACKBONE = "random:test_efficientnet"
-SMALL = {"extract.precision": "fp32", "fit.steps": 30, "fit.clip_length": 4, "fit.gap_max": 4, "index.views": 3}
+SMALL = {"extract.precision": "fp32", "fit.preset": "plain", "fit.steps": 30, "fit.clip_length": 4}
+SMALL |= {"fit.gap_max": 4, "index.views": 3}
 HEAVY = ("torch", "timm", "faiss", "open_clip", "h5py", "numpy", "av", "click", "rich")
 
 

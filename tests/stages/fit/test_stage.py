@@ -13,7 +13,7 @@ from mofore.cache.store import FrameTable
 from mofore.data.errors import StageError
 from mofore.data.progress import Silent
 from mofore.data.settings import PRESETS, FitSettings
-from mofore.stages.evaluate.forecast_skill import climatology, forecast_metrics
+from mofore.stages.evaluate.forecast_skill import References, climatology, forecast_metrics
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.model.saved import DESCRIPTION, MODEL, load_forecaster
@@ -135,7 +135,9 @@ def test_a_predictor_of_the_history_forecasts_better_than_a_context_alone_allows
     fit.run(FitSettings(**recipe), wide_table(), tmp_path, progress=Silent())
     forecaster, settings = load_forecaster(tmp_path)
     memory = FrameTensors.of(wide_table(), torch.device("cpu"))
-    whole = forecast_metrics(forecaster, memory, settings, climatology(forecaster, memory, settings, 1)).whole
+    whole = forecast_metrics(
+        forecaster, memory, settings, References(climatology(forecaster, memory, settings, 1))
+    ).whole
     # Frames scatter around a video's place s with the same variance 1/4 as places do, clips of 4 with 1/16: persistence
     # is off by 2/16 a dimension, the best forecast from a context alone by 1/16 + 1/20, a skill of 0.1.
     assert whole is not None
