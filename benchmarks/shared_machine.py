@@ -1,8 +1,8 @@
-"""Steps of a fit on a machine that others use too, with threads that wait passively and with threads that spin.
+"""Steps of a fit on a machine that others use too, by how long a thread that waits for another spins.
 
-The command line sets ``OMP_WAIT_POLICY=PASSIVE`` before torch is loaded. A spinning thread that waits for another holds
-a core which that other may need. Each turn runs every variant in a process of its own, alone and beside one busy
-process per core; printed are medians over turns of milliseconds per step, and their ratios.
+The command line sets ``GOMP_SPINCOUNT=10000`` before torch is loaded. A spinning thread that waits for another holds a
+core which that other may need. Each turn runs every variant in a process of its own, alone and beside one busy process
+per core; printed are medians over turns of milliseconds per step.
 """
 
 from __future__ import annotations
@@ -16,14 +16,19 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-VARIANTS = {"spinning (torch's default)": None, "passive (mofore's)": "PASSIVE"}
-TURNS, STEPS = 5, 40
+VARIANTS: dict[str, dict[str, str]] = {
+    "torch's default": {},
+    "soon asleep (mofore's)": {"GOMP_SPINCOUNT": "10000"},
+    "asleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "one thread": {"OMP_NUM_THREADS": "1"},
+}
+TURNS, STEPS = 3, 60
 BUSY = "while True: pass"
 STEP = "from benchmarks.shared_machine import one; one()"
 
 
 def one() -> None:
-    """Milliseconds of a step of preset ``default``, in this process."""
+    """Milliseconds of a step of preset ``plain``, in this process."""
     import torch
 
     from mofore.data.settings import PRESETS, FitSettings
@@ -32,7 +37,7 @@ def one() -> None:
 
     from .forecasting import _table, bare_step
 
-    settings = FitSettings(**{**PRESETS["default"], "neighbours": 0, "validations": 0, "tensorboard": "off"})
+    settings = FitSettings(**{**PRESETS["plain"], "neighbours": 0, "validations": 0, "tensorboard": "off"})
     memory = FrameTensors.of(_table(), torch.device("cpu"))
     take = bare_step(settings, memory)
     with torch.no_grad(), matrix_products(settings.precision, memory.device):
@@ -63,21 +68,16 @@ def main() -> None:
     for _ in range(TURNS):
         for others in (0, cores):
             with busy(others):
-                for name, policy in VARIANTS.items():
-                    taken[name, others].append(_measured(policy))
+                for name, given in VARIANTS.items():
+                    taken[name, others].append(_measured(given))
     print(f"\n| waiting threads | alone, ms a step | beside {cores} busy processes |\n|---|---|---|")
     for name in VARIANTS:
         print(f"| {name} | " + " | ".join(f"{statistics.median(taken[name, n]):.1f}" for n in (0, cores)) + " |")
-    spinning, passive = VARIANTS
-    ratios = [statistics.median(taken[spinning, n]) / statistics.median(taken[passive, n]) for n in (0, cores)]
-    print("| steps as fast | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
 
 
-def _measured(policy: str | None) -> float:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
-    if policy:
-        environment["OMP_WAIT_POLICY"] = policy
-    made = subprocess.run([sys.executable, "-c", STEP], env=environment, capture_output=True, text=True, check=True)
+def _measured(given: dict[str, str]) -> float:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
+    made = subprocess.run([sys.executable, "-c", STEP], env=kept | given, capture_output=True, text=True, check=True)
     return float(made.stdout)
 
 
