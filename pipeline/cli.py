@@ -469,8 +469,8 @@ def _cause(error: OSError) -> str:
 def main() -> None:
     """Entry point of the command ``mofore``; of the processes that torchrun started, the first one is it."""
     # Read once, when torch is loaded, here and in processes started here: a thread that waits for others spins for some
-    # ten microseconds, then sleeps. One that goes on holds a core that those others may need, where the machine is shared;
-    # one that sleeps at once wakes too late for the next product where it is not (docs/performance.md).
+    # ten microseconds, then sleeps. One that goes on holds a core that those may need, where the machine is shared; one
+    # that sleeps at once wakes too late for the next product where it is not (docs/performance.md).
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if os.environ.get("LOCAL_WORLD_SIZE", "1") == "1":
