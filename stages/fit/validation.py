@@ -30,6 +30,7 @@ TEMPERATURE = 0.1  # of how videos are told apart; the same for all runs, so tha
 # A collapse leaves less than this share of what the untrained network had. On real features (docs/findings.md) a run
 # made to collapse leaves 0.25 of the spread and 0.07 of the distance between videos; good ones 0.95 and 0.9.
 RANK_LEFT, SPREAD_LEFT, APART_LEFT = 0.2, 0.4, 0.15
+Key = tuple[tuple[int, ...], bool, bytes]  # of clips: shape of their rows, whether every frame is in them, the rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,13 @@ class SeenFrames(FrameTensors):
     """Frames whose clips' means are kept once they were taken, since every look is at the same ones.
 
     Attributes:
-        taken: means by their rows, of some of the videos or of several runs on the same frames.
+        taken: means by what was asked for, of some of the videos or of several runs on the same frames.
     """
 
-    taken: dict[bytes, Clips] = field(default_factory=dict)
+    taken: dict[Key, Clips] = field(default_factory=dict)
 
     @classmethod
-    def some_of(cls, memory: FrameTensors, video_B: Tensor, taken: dict[bytes, Clips]) -> SeenFrames:
+    def some_of(cls, memory: FrameTensors, video_B: Tensor, taken: dict[Key, Clips]) -> SeenFrames:
         """Some of the videos."""
         chosen = memory.some(video_B)
         per_video = (chosen.first_V, chosen.frames_V, chosen.duration_V)
@@ -80,7 +81,7 @@ class SeenFrames(FrameTensors):
 
     def means(self, video_B: Tensor, rows_BL: Tensor, *, dense: bool) -> Clips:
         """As of any frames; read once."""
-        key = rows_BL.cpu().numpy().tobytes()
+        key = (tuple(rows_BL.shape), dense, rows_BL.cpu().numpy().tobytes())
         if key not in self.taken:
             self.taken[key] = FrameTensors.means(self, video_B, rows_BL, dense=dense)
         return self.taken[key]
@@ -109,7 +110,7 @@ class Validator:
     ) -> None:
         self.settings, self.names = settings, names
         self.held_out, self.seen = len(held_V), not len(held_V)
-        taken: dict[bytes, Clips] = like.memory.taken if like else {}
+        taken: dict[Key, Clips] = like.memory.taken if like else {}
         self.memory: SeenFrames = SeenFrames.some_of(
             memory, _spread(trained_V if self.seen else held_V, MOST_VIDEOS), taken
         )

@@ -1,8 +1,8 @@
 import torch
 
 from mofore.data.settings import FitSettings
-from mofore.stages.fit.validation import Validation, Validator, collapse
-from mofore.stages.frames.memory import FrameTensors
+from mofore.stages.fit.validation import Key, SeenFrames, Validation, Validator, collapse
+from mofore.stages.frames.memory import Clips, FrameTensors
 from mofore.stages.model.forecaster import make_forecaster
 
 from ..memory import table
@@ -60,3 +60,15 @@ def test_telling_videos_apart_beats_guessing() -> None:
     forecaster = make_forecaster(6, FitSettings(clip_length=4, gap_max=4, predictor="none", projection="linear"))
     look = validator([], [40] * 12).validate(forecaster, 0, 0.0)
     assert look.figures["info_nce"] < torch.log(torch.tensor(12.0))
+
+
+def test_means_that_were_kept_are_those_of_clips_of_that_length() -> None:
+    memory = FrameTensors.of(table([8]), torch.device("cpu"))
+    taken: dict[Key, Clips] = {}
+    seen, rows_8 = SeenFrames.some_of(memory, torch.tensor([0]), taken), torch.arange(8)
+    for shape in ((2, 4), (4, 2)):
+        video_B, rows_BL = torch.zeros(shape[0], dtype=torch.long), rows_8.view(shape)
+        for _ in range(2):
+            here, there = (of.means(video_B, rows_BL, dense=True).features for of in (seen, memory))
+            assert torch.equal(here, there)
+    assert len(taken) == 2, "each was taken once"
