@@ -36,7 +36,7 @@ class ConfigChanged(Reason):
 
     def __str__(self) -> str:
         named = [(key if "." in key else present_name(self.stage, key), before, now) for key, before, now in self.keys]
-        changes = [f"{name} {before!r} -> {now!r}" for name, before, now in named]
+        changes = [f"{name} {_value(before)} -> {_value(now)}" for name, before, now in named]
         more = f", and {len(changes) - MOST_KEYS} more" if len(changes) > MOST_KEYS else ""
         return f"config changed: {', '.join(changes[:MOST_KEYS])}{more}"
 
@@ -174,6 +174,11 @@ class Forced(Reason):
     """It was asked for by --force."""
 
     says = "forced"
+
+
+def _value(value: Any) -> str:
+    """A setting's value; one that was, or is, at its default may not be recorded at all."""
+    return "default" if value is None else repr(value)
 
 
 def _some(names: tuple[str, ...], most: int = 3) -> str:
