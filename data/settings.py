@@ -423,14 +423,15 @@ class FitSettings(Settings):
 
     def _check_pooled(self) -> None:
         """What needs features that are pooled without order, and what needs a map."""
-        pooled = self.aggregator in POOLED and self.inputs == "plain"
-        for name, value in (("input_map", "neighbour_lda"), ("video_pooling", "whole")):
-            if getattr(self, name) == value and not pooled:
-                off = next(f.default for f in fields(self) if f.name == name)
-                given = f'fit.aggregator = "{self.aggregator}"' + ("" if self.inputs == "plain" else " of such inputs")
+        if self.aggregator not in POOLED or self.inputs != "plain":
+            defaults = {f.name: f.default for f in fields(self) if f.name in OF_POOLED}
+            given = [name for name, default in defaults.items() if getattr(self, name) != default]
+            if given:
+                off = " ".join(f"--set fit.{name}={defaults[name]}" for name in given)
+                named = ", ".join(f"fit.{name} = {getattr(self, name)}" for name in given)
                 raise ConfigError(
-                    f'fit.{name} = "{value}" with {given}: it takes mean or mean_sd of plain inputs; add --set '
-                    f"fit.{name}={off}"
+                    f'fit.aggregator = "{self.aggregator}", fit.inputs = "{self.inputs}": {named} (as in default) '
+                    f"goes with mean or mean_sd of plain inputs; add --set fit.preset=plain, or {off}"
                 )
         if self.input_dropout and self.input_map == "none":
             raise ConfigError(
@@ -633,6 +634,7 @@ class EvaluateSettings(Settings):
 
 
 POOLED = {"mean": 1, "mean_sd": 2}  # aggregators without order or parameters: widths of a feature that they give
+OF_POOLED = ("input_map", "input_dropout", "video_pooling")  # settings that need such an aggregator
 MAPPED_WIDTH = 64  # of fit.input_map, at most: more directions changed nothing (docs/findings.md)
 SPACES = ("mofore", "frames", "predict")
 LEVELS = ("video", "clip")

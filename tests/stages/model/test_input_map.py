@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.errors import ConfigError
 from mofore.data.progress import Silent
 from mofore.data.settings import PRESETS, FitSettings
+from mofore.pipeline.config import make_config, override
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.model.embedding import embed_videos
@@ -128,8 +130,19 @@ def test_a_whole_video_is_embedded_by_all_of_its_frames() -> None:
 @pytest.mark.parametrize("name", ["input_map", "video_pooling"])
 def test_what_sees_order_has_no_map_of_pooled_features(name: str) -> None:
     value = PRESETS["default"][name]
-    with pytest.raises(ConfigError, match=rf'fit\.{name} = "{value}" with fit\.aggregator = "gru".*--set fit\.{name}='):
+    with pytest.raises(ConfigError, match=rf'fit\.aggregator = "gru".*fit\.{name} = {value}.*--set fit\.{name}='):
         FitSettings(aggregator="gru", **{name: value})
+
+
+def test_each_way_out_of_the_default_for_what_sees_order_works() -> None:
+    with pytest.raises(ConfigError) as refused:
+        make_config({"fit": {"aggregator": "gru"}})
+    one, several = str(refused.value).partition("add ")[2].split(", or ")
+    for way_out in (one, several):
+        values: dict[str, Any] = {"fit": {"aggregator": "gru"}}
+        for text in way_out.split("--set ")[1:]:
+            override(values, text)
+        assert make_config(values).fit.aggregator == "gru"
 
 
 def test_dropout_without_a_map_is_refused() -> None:
