@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
+from .contract import WITHOUT_TEACHER, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import accuracy, info_nce
 
@@ -30,7 +30,7 @@ class Bidirectional(Objective):
     family = "forecast"
     source = "Behrmann et al. 2021, arXiv 2011.06037, section 3"
     differences = "cached features; batch negatives; past and future are the clips next to the present one"
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0, "aggregator": "gru", "temperature": 0.07}
+    defaults = {**WITHOUT_TEACHER, "aggregator": "gru", "temperature": 0.07}
     options = BidirectionalOptions
     figures = ("loss", "found", "pretext")
     sees_frames = True

@@ -8,8 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
-from .draw import Draw, Drawn
+from .contract import Options, Step, TwoClips
 from .losses import cosine_distance, matched
 from .projection import Averaged, projector, through
 
@@ -29,7 +28,7 @@ class ByolHeads(nn.Module):
         self.projection, self.predictor = Averaged(projection), predictor
 
 
-class Byol(Objective):
+class Byol(TwoClips):
     """A clip predicts another's moving-average projection."""
 
     family = "contrast"
@@ -38,12 +37,7 @@ class Byol(Objective):
         "clips at random times are the views; the average is that of fit.momentum (from 0.996 to 1 in the paper). "
         "Unlike rho_byol, the embedding is taken before the projector"
     )
-    defaults = {"neighbours": 0, "predictor": "none"}
     options = ByolOptions
-
-    def draw(self, draw: Draw) -> Drawn:
-        """Two clips anywhere."""
-        return Drawn(draw.two())
 
     def heads(self, width: int, features: int) -> nn.Module:
         """Projector g and predictor q."""
@@ -62,7 +56,3 @@ class Byol(Objective):
     def after(self, step: Step) -> None:
         """Move the targets' projector."""
         cast(ByolHeads, step.heads).projection.follow(self.settings, step.number)
-
-    def chance(self, step: Step) -> float:
-        """One video in so many."""
-        return 1.0 / len(step.batch)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .contract import Objective, Step
+from .contract import OF_CHANGES, Objective, Step
 from .draw import Draw, Drawn
 from .losses import classified
 
@@ -20,13 +20,7 @@ class Continuity(Objective):
     family = "order"
     source = "CPNet, Liang et al. 2021, arXiv 2112.05883, section 3"
     differences = "cached features; justification and localisation, without the approximation of what is missing"
-    defaults = {
-        "neighbours": 0,
-        "predictor": "none",
-        "momentum": 0.0,
-        "aggregator": "conv",
-        "inputs": "differenced",
-    }
+    defaults = OF_CHANGES
     figures = ("loss", "whole", "pretext")
     sees_frames, true_times, least_frames = True, False, 3
 

@@ -21,6 +21,10 @@ from ..frames.memory import Clips
 from ..model.forecaster import Forecaster
 from .draw import Draw, Drawn
 
+ALONE: Mapping[str, Any] = {"neighbours": 0, "predictor": "none"}  # no forecast, of no neighbour's future
+WITHOUT_TEACHER: Mapping[str, Any] = {**ALONE, "momentum": 0.0}  # the teacher, which embeds, is the student
+OF_CHANGES: Mapping[str, Any] = {**WITHOUT_TEACHER, "aggregator": "conv", "inputs": "differenced"}  # not of looks
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Settings):
@@ -126,7 +130,7 @@ class Objective(ABC):
     family: ClassVar[str]
     source: ClassVar[str]
     differences: ClassVar[str] = ""
-    defaults: ClassVar[Mapping[str, Any]] = {"predictor": "none", "neighbours": 0}
+    defaults: ClassVar[Mapping[str, Any]] = ALONE
     options: ClassVar[type[Settings]] = Options
     figures: ClassVar[tuple[str, ...]] = ("loss", "pretext")
     sees_frames: ClassVar[bool] = False
@@ -163,6 +167,18 @@ class Objective(ABC):
     def chance(self, step: Step) -> float:
         """What "pretext" is for someone who guesses: 0 for a skill, the share of the likeliest answer for a choice."""
         return 0.0
+
+
+class TwoClips(Objective):
+    """An objective of two clips anywhere in each video, whose task is to find the video by one of them."""
+
+    def draw(self, draw: Draw) -> Drawn:
+        """Two clips anywhere."""
+        return Drawn(draw.two())
+
+    def chance(self, step: Step) -> float:
+        """One video in so many."""
+        return 1.0 / len(step.batch)
 
 
 def make_options(kind: type[Objective], given: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
+from .contract import WITHOUT_TEACHER, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import accuracy
 
@@ -47,7 +47,7 @@ class Cpc(Objective):
     family = "forecast"
     source = "CPC, van den Oord et al. 2018, arXiv 1807.03748, eqs. 3 and 4"
     differences = "a linear layer on cached features is the encoder; one context per clip, its last; batch negatives"
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0, "aggregator": "gru"}
+    defaults = {**WITHOUT_TEACHER, "aggregator": "gru"}
     options = CpcOptions
     figures = ("loss", "pretext", "when")
     sees_frames = True

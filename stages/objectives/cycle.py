@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
+from .contract import WITHOUT_TEACHER, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import accuracy
 from .projection import projector, through
@@ -32,7 +32,7 @@ class Cycle(Objective):
         "a frame is embedded as a clip that stands still; home is any frame of the video; cosines over "
         "fit.temperature; of the losses, the cycle alone, in both directions"
     )
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0}
+    defaults = WITHOUT_TEACHER
     options = CycleOptions
 
     def draw(self, draw: Draw) -> Drawn:

@@ -64,7 +64,6 @@ class Dino(Objective):
         "crops in time alone: two clips of twice the length, and shorter ones; a smaller head; the teacher's "
         "temperature is not warmed up, and its average is that of fit.momentum (from 0.996 to 1 in the paper)"
     )
-    defaults = {"neighbours": 0, "predictor": "none"}
     options = DinoOptions
 
     def draw(self, draw: Draw) -> Drawn:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...data.section import setting
 from ..model.aggregators import HEADS, time_positions
-from .contract import Objective, Options, Step
+from .contract import WITHOUT_TEACHER, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import energy_score, skill
 
@@ -62,7 +62,7 @@ class Flow(Objective):
         "made are the next clip's frames, less the clip's mean and by their spread; the clip is seen through its "
         "embedding alone; flow times are uniform; a plain transformer in place of adaptive norms"
     )
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0, "aggregator": "gru", "inputs": "centered"}
+    defaults = {**WITHOUT_TEACHER, "aggregator": "gru", "inputs": "centered"}
     options = FlowOptions
     figures = ("loss", "best_of_k", "pretext")
     sees_frames, least_frames = True, 2

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
+from .contract import WITHOUT_TEACHER, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import info_nce
 from .projection import projector, through
@@ -31,14 +31,7 @@ class Iic(Objective):
     family = "order"
     source = "IIC, Tao et al. 2020, arXiv 2008.02531, section 3: inter- and intra-negatives"
     differences = "another clip is the second view, in place of residual frames; negatives of the batch, no memory bank"
-    defaults = {
-        "neighbours": 0,
-        "predictor": "none",
-        "momentum": 0.0,
-        "inputs": "centered",
-        "aggregator": "conv",
-        "projection": "linear",
-    }
+    defaults = {**WITHOUT_TEACHER, "inputs": "centered", "aggregator": "conv", "projection": "linear"}
     options = IicOptions
 
     def draw(self, draw: Draw) -> Drawn:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
+from .contract import WITHOUT_TEACHER, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import skill
 
@@ -31,13 +31,7 @@ class Lift(Objective):
     family = "set"
     source = "LiFT, Bagad and Zisserman 2025, arXiv 2509.08502, section 4"
     differences = "the halves are those of the projected embedding; the decoder is an MLP with one hidden layer"
-    defaults = {
-        "neighbours": 0,
-        "predictor": "none",
-        "momentum": 0.0,
-        "aggregator": "static_dynamic",
-        "projection": "linear",
-    }
+    defaults = {**WITHOUT_TEACHER, "aggregator": "static_dynamic", "projection": "linear"}
     options = LiftOptions
     figures = ("loss", "reconstruction", "cosine", "motion", "pretext")
     sees_frames, least_frames = True, 2

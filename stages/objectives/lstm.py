@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
+from .contract import WITHOUT_TEACHER, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import skill
 
@@ -49,7 +49,7 @@ class Lstm(Objective):
     differences = (
         "the encoder is fit.aggregator (gru); decoded is what differs from the clip's mean; decoders are unconditioned"
     )
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0, "aggregator": "gru", "inputs": "centered"}
+    defaults = {**WITHOUT_TEACHER, "aggregator": "gru", "inputs": "centered"}
     options = LstmOptions
     figures = ("loss", "reconstruction", "prediction", "pretext")
     sees_frames = True

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
-from .draw import Draw, Drawn
+from .contract import Options, Step, TwoClips
 from .losses import matched
 from .projection import Averaged, projector, through
 from .queue import Queue
@@ -33,7 +32,7 @@ class MocoHeads(nn.Module):
         self.projection, self.queue = Averaged(projection), queue
 
 
-class Moco(Objective):
+class Moco(TwoClips):
     """A clip finds another of its video in a queue of keys."""
 
     family = "contrast"
@@ -42,12 +41,7 @@ class Moco(Objective):
         "clips at random times are the views; keys of the query's own video are no negatives, since the queue may be "
         "longer than the set of videos; the average is that of fit.momentum (0.999 in the paper)"
     )
-    defaults = {"neighbours": 0, "predictor": "none"}
     options = MocoOptions
-
-    def draw(self, draw: Draw) -> Drawn:
-        """Two clips anywhere: a query and its key."""
-        return Drawn(draw.two())
 
     def heads(self, width: int, features: int) -> nn.Module:
         """Projectors and queue; the embedding before the projector is what is kept."""
@@ -79,7 +73,3 @@ class Moco(Objective):
         heads = cast(MocoHeads, step.heads)
         heads.projection.follow(self.settings, step.number)
         heads.queue.push(self.keys(step)[:, -1], step.batch.video_B)
-
-    def chance(self, step: Step) -> float:
-        """One video in so many."""
-        return 1.0 / len(step.batch)

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
-from .draw import Draw, Drawn
+from .contract import WITHOUT_TEACHER, Options, Step, TwoClips
 from .losses import info_nce, matched
 from .projection import projector, through
 from .queue import Queue
@@ -33,7 +32,7 @@ class NnclrHeads(nn.Module):
         self.projection, self.predictor, self.queue = projection, predictor, queue
 
 
-class Nnclr(Objective):
+class Nnclr(TwoClips):
     """A clip predicts the neighbour of another clip.
 
     That is, of all clips of earlier steps the one whose projection is nearest.
@@ -42,12 +41,8 @@ class Nnclr(Objective):
     family = "contrast"
     source = "NNCLR, Dwibedi et al. 2021, arXiv 2104.14548, section 3"
     differences = "two clips at random times are the views; a smaller support set"
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0}
+    defaults = WITHOUT_TEACHER
     options = NnclrOptions
-
-    def draw(self, draw: Draw) -> Drawn:
-        """Two clips anywhere."""
-        return Drawn(draw.two())
 
     def heads(self, width: int, features: int) -> nn.Module:
         """Projector, predictor and support set."""
@@ -69,10 +64,6 @@ class Nnclr(Objective):
         heads = cast(NnclrHeads, step.heads)
         z_BKP = through(heads.projection, step.student())
         heads.queue.push(z_BKP[:, 0], step.batch.video_B)
-
-    def chance(self, step: Step) -> float:
-        """One video in so many."""
-        return 1.0 / len(step.batch)
 
 
 def nearest(unit_BKE: Tensor, key_QE: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
+from .contract import OF_CHANGES, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import classified
 
@@ -28,13 +28,7 @@ class OddOneOut(Objective):
     family = "order"
     source = "O3N, Fernando et al. 2017, arXiv 1611.06646, section 3 (fusion by concatenation)"
     differences = "cached features; conv aggregator in place of a network on stacks of differences of frames"
-    defaults = {
-        "neighbours": 0,
-        "predictor": "none",
-        "momentum": 0.0,
-        "aggregator": "conv",
-        "inputs": "differenced",
-    }
+    defaults = OF_CHANGES
     options = OddOneOutOptions
     sees_frames, true_times, least_frames = True, False, 3
 

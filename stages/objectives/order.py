@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
+from .contract import WITHOUT_TEACHER, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import classified
 
@@ -51,7 +51,7 @@ class Order(Objective):
         "cached features of short clips in place of image patches; no choice of frames by optical flow; the four "
         "embeddings are standardised together"
     )
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0, "clip_length": 2}
+    defaults = {**WITHOUT_TEACHER, "clip_length": 2}
     options = OrderOptions
 
     def draw(self, draw: Draw) -> Drawn:

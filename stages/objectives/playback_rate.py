@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .contract import Objective, Step
+from .contract import OF_CHANGES, Objective, Step
 from .draw import Draw, Drawn
 from .losses import classified
 
@@ -18,13 +18,7 @@ class PlaybackRate(Objective):
     family = "tempo"
     source = "PRP, Yao et al. 2020, arXiv 2006.11476, section 3 (its discriminative branch)"
     differences = "cached features; no branch that reconstructs slow motion; only rates whose clip fits in the video"
-    defaults = {
-        "neighbours": 0,
-        "predictor": "none",
-        "momentum": 0.0,
-        "aggregator": "conv",
-        "inputs": "differenced",
-    }
+    defaults = OF_CHANGES
     sees_frames, true_times, least_frames = True, False, 2
 
     def draw(self, draw: Draw) -> Drawn:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
+from .contract import WITHOUT_TEACHER, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import info_nce
 
@@ -33,7 +33,7 @@ class RelativeSpeed(Objective):
     family = "tempo"
     source = "RSPNet, Chen et al. 2020, arXiv 2011.07949, section 3 (RSP and A-VID)"
     differences = "cached features; clips less their mean; negatives of the second task are the batch's"
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0, "aggregator": "conv", "inputs": "centered"}
+    defaults = {**WITHOUT_TEACHER, "aggregator": "conv", "inputs": "centered"}
     options = RelativeSpeedOptions
     figures = ("loss", "ranking", "instance", "pretext")
     sees_frames, true_times, least_frames = True, False, 2

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .contract import Objective, Step
-from .draw import Draw, Drawn
+from .contract import Step, TwoClips
 from .losses import accuracy, cosine_distance
 
 
-class RhoByol(Objective):
+class RhoByol(TwoClips):
     """Two clips anywhere in a video forecast each other.
 
     That is MoFore without direction, gap and negatives.
@@ -21,10 +20,6 @@ class RhoByol(Objective):
     differences = "clips of cached features; no augmentation of pixels"
     defaults = {"neighbours": 0, "predictor": "mlp"}
 
-    def draw(self, draw: Draw) -> Drawn:
-        """Two clips anywhere."""
-        return Drawn(draw.two())
-
     def loss(self, step: Step) -> tuple[Tensor, ...]:
         """2 - 2 cos of each clip's forecast to the other's key; the pretext is to find the video by it."""
         z_BKE, key_BKE = step.student(), step.teacher()
@@ -34,7 +29,3 @@ class RhoByol(Objective):
         unit_BE = torch.nn.functional.normalize(forecast_BKE[:, 0], dim=1)
         logits_BB = unit_BE @ torch.nn.functional.normalize(key_BKE[:, 1], dim=1).T
         return loss, accuracy(logits_BB)
-
-    def chance(self, step: Step) -> float:
-        """One video in so many."""
-        return 1.0 / len(step.batch)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ...data.section import setting
 from ..model.aggregators import time_positions
-from .contract import Objective, Options, Step
+from .contract import WITHOUT_TEACHER, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import matched, nt_xent
 
@@ -54,14 +54,7 @@ class Scale(Objective):
         "pieces are frames spread over the video; half of them are hidden, always; the aggregator is the set's "
         "transformer, and hidden pieces are decoded from its one vector and their times, not within it"
     )
-    defaults = {
-        "neighbours": 0,
-        "predictor": "none",
-        "momentum": 0.0,
-        "aggregator": "transformer",
-        "projection": "linear",
-        "clip_length": 8,
-    }
+    defaults = {**WITHOUT_TEACHER, "aggregator": "transformer", "projection": "linear", "clip_length": 8}
     options = ScaleOptions
     figures = ("loss", "masked", "contrast", "found", "pretext")
     sees_frames = True

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
-from .draw import Draw, Drawn
+from .contract import WITHOUT_TEACHER, Options, Step, TwoClips
 from .losses import accuracy, nt_xent, partner
 from .projection import projector, through
 
@@ -20,18 +19,14 @@ class SimclrOptions(Options):
     projector: int = setting(128, "width of the projections that are compared", low=2)
 
 
-class Simclr(Objective):
+class Simclr(TwoClips):
     """Two clips of a video find each other in the batch."""
 
     family = "contrast"
     source = "SimCLR, Chen et al. 2020, arXiv 2002.05709, eq. 1 and algorithm 1"
     differences = "two clips at random times are the views, in place of augmented pictures"
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0}
+    defaults = WITHOUT_TEACHER
     options = SimclrOptions
-
-    def draw(self, draw: Draw) -> Drawn:
-        """Two clips anywhere."""
-        return Drawn(draw.two())
 
     def heads(self, width: int, features: int) -> nn.Module:
         """The projector g; the embedding h before it is what is kept (section 4.2 of the source)."""

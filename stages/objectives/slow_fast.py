@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
+from .contract import WITHOUT_TEACHER, Objective, Options, Step
 from .draw import Draw, Drawn
 from .losses import accuracy, info_nce
 
@@ -33,7 +33,7 @@ class SlowFast(Objective):
         "one encoder for both tempos and its output alone, no hierarchy of layers; batch negatives, no memory bank; "
         "both clips have as many frames, so that the sparse one spans more"
     )
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0, "aggregator": "conv"}
+    defaults = {**WITHOUT_TEACHER, "aggregator": "conv"}
     options = SlowFastOptions
     sees_frames, true_times, least_frames = True, False, 2
 

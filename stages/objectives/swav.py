@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
-from .draw import Draw, Drawn
+from .contract import WITHOUT_TEACHER, Options, Step, TwoClips
 from .losses import accuracy
 from .projection import projector, through
 from .queue import Queue
@@ -48,7 +47,7 @@ def sinkhorn(cosine_RC: Tensor, epsilon: float, iterations: int) -> Tensor:
     return code_RC * len(code_RC)
 
 
-class Swav(Objective):
+class Swav(TwoClips):
     """A clip names the cluster of another clip.
 
     Clusters are made equally large, so that not all is one.
@@ -59,12 +58,8 @@ class Swav(Objective):
     differences = (
         "two clips at random times are the views, without smaller ones; fewer prototypes; a queue from the start"
     )
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0}
+    defaults = WITHOUT_TEACHER
     options = SwavOptions
-
-    def draw(self, draw: Draw) -> Drawn:
-        """Two clips anywhere."""
-        return Drawn(draw.two())
 
     def heads(self, width: int, features: int) -> nn.Module:
         """Projector and prototypes; the embedding before them is what is kept."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .contract import Objective, Step
+from .contract import OF_CHANGES, Objective, Step
 from .draw import Draw, Drawn
 from .losses import classified
 
@@ -19,13 +19,7 @@ class Transformations(Objective):
     family = "tempo"
     source = "Jenni et al. 2020, arXiv 2007.10730, section 3"
     differences = "cached features; one rate of even skips (4) in place of three; no speed classes beside"
-    defaults = {
-        "neighbours": 0,
-        "predictor": "none",
-        "momentum": 0.0,
-        "aggregator": "conv",
-        "inputs": "differenced",
-    }
+    defaults = OF_CHANGES
     sees_frames, true_times, least_frames = True, False, 4
 
     def draw(self, draw: Draw) -> Drawn:

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.section import setting
-from .contract import Objective, Options, Step
-from .draw import Draw, Drawn
+from .contract import WITHOUT_TEACHER, Options, Step, TwoClips
 from .losses import covariance, matched, variance
 from .projection import projector
 
@@ -24,7 +23,7 @@ class VicregOptions(Options):
     expander: int = setting(1024, "width of the three layers of the expander (8192 in the paper)", low=2)
 
 
-class Vicreg(Objective):
+class Vicreg(TwoClips):
     """Two clips agree; dimensions vary and do not covary.
 
     So nothing collapses, without negatives, teacher or predictor.
@@ -33,13 +32,9 @@ class Vicreg(Objective):
     family = "contrast"
     source = "VICReg, Bardes et al. 2022, arXiv 2105.04906, eqs. 1-6"
     differences = "two clips at random times are the views, in place of augmented pictures; a narrower expander"
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0}
+    defaults = WITHOUT_TEACHER
     options = VicregOptions
     figures = ("loss", "invariance", "variance", "covariance", "pretext")
-
-    def draw(self, draw: Draw) -> Drawn:
-        """Two clips anywhere."""
-        return Drawn(draw.two())
 
     def heads(self, width: int, features: int) -> nn.Module:
         """The expander; the embedding before it is what is kept."""
@@ -56,7 +51,3 @@ class Vicreg(Objective):
         vary = variance(one_BP) + variance(other_BP)
         covary = covariance(one_BP) + covariance(other_BP)
         return own.invariance * agree + own.variance * vary + own.covariance * covary, agree, vary, covary
-
-    def chance(self, step: Step) -> float:
-        """One video in so many."""
-        return 1.0 / len(step.batch)

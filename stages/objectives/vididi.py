@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..frames.memory import Clips
-from .contract import Step
+from .contract import WITHOUT_TEACHER, Step
 from .losses import matched
 from .vicreg import Vicreg
 
@@ -25,7 +25,7 @@ class Vididi(Vicreg):
         "differences of cached features, as large as the clips' deviations from their means; the turns that pairs of "
         "orders take are ours; clips less their mean; a narrower expander"
     )
-    defaults = {"neighbours": 0, "predictor": "none", "momentum": 0.0, "aggregator": "conv", "inputs": "centered"}
+    defaults = {**WITHOUT_TEACHER, "aggregator": "conv", "inputs": "centered"}
     sees_frames, least_frames = True, 4
 
     def loss(self, step: Step) -> tuple[Tensor, ...]:
