@@ -13,8 +13,8 @@ from ...data.progress import Progress
 from ...data.schedules import finetune_pace
 from ...data.settings import FinetuneSettings, FitSettings
 from ..model.loop import FIGURES, Loop, LoopSettings
+from ..model.mofore_loss import MoforeLoss
 from ..model.negatives_queue import NegativesQueue
-from ..model.objective import Objective
 from .end_to_end import EndToEnd
 from .pixel_batches import PixelBatch, PixelSource
 
@@ -40,7 +40,7 @@ class Tuning:
         self, settings: FinetuneSettings, fit: FitSettings, source: PixelSource, networks: EndToEnd, folder: Path
     ) -> None:
         self.settings, self.fit, self.source, self.networks = settings, fit, source, networks
-        self.objective = Objective.of(fit)
+        self.objective = MoforeLoss.of(fit)
         self.queue = NegativesQueue(fit.queue, networks.forecaster.width, networks.device)
         kind = torch.optim.AdamW if fit.optimizer == "adamw" else torch.optim.Adam
         groups = [{"params": parameters, "share": share} for parameters, share in networks.groups]

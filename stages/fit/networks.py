@@ -20,8 +20,8 @@ from ..distributed.process_group import ProcessGroup
 from ..frames.sampler import Batch
 from ..model.forecaster import Forecaster, Predictor, Residual
 from ..model.loop import FIGURES
+from ..model.mofore_loss import MoforeLoss
 from ..model.negatives_queue import NegativesQueue
-from ..model.objective import Objective
 from .flat_parameters import FlatAdam, FlatParameters
 
 
@@ -41,7 +41,7 @@ class Learner:
         self, forecaster: Forecaster, flat: FlatParameters, settings: FitSettings, process_group: ProcessGroup
     ) -> None:
         self.networks, self.adam = make_networks(forecaster, flat, settings), FlatAdam(flat, settings)
-        self.flat, self.process_group, self.objective = flat, process_group, Objective.of(settings)
+        self.flat, self.process_group, self.objective = flat, process_group, MoforeLoss.of(settings)
         self.queue = NegativesQueue(settings.queue, forecaster.width, flat.trained.device)
 
     def step(self, batch: Batch, lr: float | Tensor, weight_decay: float, toward: float | Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from ...data.settings import FitSettings
 from ..frames.sampler import Batch
 from ..machine.allocator import keep_freed_memory
 from ..model.forecaster import Predictor
-from ..model.objective import LEAST_NORM
+from ..model.mofore_loss import LEAST_NORM
 from .flat_parameters import flat_views
 from .networks import Pass, is_dense, passes
 from .training import Training, matrix_products
@@ -130,7 +130,7 @@ class Stack:
     def __init__(self, runs: Sequence[Training], names: Sequence[str]) -> None:
         self.runs, self.names, self.failed = tuple(runs), tuple(names), dict[str, StageError]()
         self.networks = StackedNetworks(runs)
-        self.objective = StackedObjective([run.settings for run in runs], runs[0].flat.trained.device)
+        self.objective = StackedMoforeLoss([run.settings for run in runs], runs[0].flat.trained.device)
 
     def train(self, progress: Progress, stopped: threading.Event) -> None:
         """Take the steps that are left of all runs, unless what ends this stack or another one has ``stopped`` them."""
@@ -245,8 +245,8 @@ class _Linear:
         return torch.bmm(by_y, self.weight) if through else None
 
 
-class StackedObjective:
-    """Eq. (12) of S runs at once, each with its own weight and temperature: :class:`..model.objective.Objective`.
+class StackedMoforeLoss:
+    """Eq. (12) of S runs at once, each with its own weight and temperature: :class:`..model.mofore_loss.MoforeLoss`.
 
     The gradient by the forecasts is one product: what normalising them does to it, and the term of eq. (9), are taken
     into its left factor (R, R), which is smaller than the product.

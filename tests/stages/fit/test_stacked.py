@@ -13,14 +13,14 @@ from mofore.data.progress import Silent
 from mofore.data.settings import FitSettings
 from mofore.stages.distributed.process_group import ProcessGroup
 from mofore.stages.fit import stage as fit
-from mofore.stages.fit.stacked import Stack, StackedObjective, can_be_stacked, stack_key, together
+from mofore.stages.fit.stacked import Stack, StackedMoforeLoss, can_be_stacked, stack_key, together
 from mofore.stages.fit.training import Training
 from mofore.stages.fit.validation import Validator
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.frames.sampler import make_sampler
 from mofore.stages.model.embedding import embed_views
 from mofore.stages.model.forecaster import make_forecaster
-from mofore.stages.model.objective import Objective
+from mofore.stages.model.mofore_loss import MoforeLoss
 from mofore.stages.model.saved import MODEL, load_forecaster
 
 from ..memory import table
@@ -164,10 +164,12 @@ def test_the_stacked_objective_is_the_objective_of_each_run(given: dict[str, Any
     torch.manual_seed(0)
     forecast_SRE, target_SRE = torch.randn(2, 3, 8, 5)
     group_SR = torch.tensor([[0, 0, 1, 1, 2, 2, 3, 3]]).expand(3, -1) if grouped else None
-    gradient_SRE, figures_S4 = StackedObjective(runs, MEMORY.device)(forecast_SRE.clone(), target_SRE.clone(), group_SR)
+    gradient_SRE, figures_S4 = StackedMoforeLoss(runs, MEMORY.device)(
+        forecast_SRE.clone(), target_SRE.clone(), group_SR
+    )
     for number, settings in enumerate(runs):
         group_R = None if group_SR is None else group_SR[number]
-        gradient_RE, figures_4, _ = Objective.of(settings)(forecast_SRE[number], target_SRE[number], group_R)
+        gradient_RE, figures_4, _ = MoforeLoss.of(settings)(forecast_SRE[number], target_SRE[number], group_R)
         assert torch.allclose(gradient_SRE[number], gradient_RE, rtol=1e-4, atol=1e-5)
         assert torch.allclose(figures_S4[number], figures_4, rtol=1e-4)
 

@@ -18,7 +18,7 @@ LEAST_NORM = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Objective:
+class MoforeLoss:
     """Value and gradient of eq. (12).
 
     Attributes:
@@ -38,7 +38,7 @@ class Objective:
     symmetric: bool
 
     @classmethod
-    def of(cls, settings: FitSettings) -> Objective:
+    def of(cls, settings: FitSettings) -> MoforeLoss:
         """The objective of a run."""
         return cls(
             settings.forecast_normalize,

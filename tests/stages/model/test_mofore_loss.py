@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mofore.stages.model.objective import Objective
+from mofore.stages.model.mofore_loss import MoforeLoss
 
 
 def reference(
@@ -66,7 +66,7 @@ def test_value_and_gradient_are_those_of_the_equations(
         queue=queue,
     )
     expected.backward()
-    gradient, figures, unit_target = Objective(normalize, mean, 0.7, 0.3, symmetric)(forecast, target, group, queue)
+    gradient, figures, unit_target = MoforeLoss(normalize, mean, 0.7, 0.3, symmetric)(forecast, target, group, queue)
     assert torch.isclose(figures[0], expected.detach())
     assert torch.isclose(figures[0], figures[1] + 0.7 * figures[2])
     assert torch.allclose(gradient, leaf.grad, atol=1e-12)
@@ -76,6 +76,6 @@ def test_value_and_gradient_are_those_of_the_equations(
 
 def test_without_contrast_only_eq_9_moves_the_forecast() -> None:
     forecast, target = torch.eye(3), torch.eye(3)
-    gradient, figures, _ = Objective(True, False, 0.0, 0.1, False)(forecast, target)
+    gradient, figures, _ = MoforeLoss(True, False, 0.0, 0.1, False)(forecast, target)
     assert torch.equal(gradient, torch.zeros(3, 3))
     assert figures[0] == 0
