@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from mofore.data.fit_settings import FitSettings
+from mofore.data.presets import PRESETS
 from mofore.data.progress import Silent
-from mofore.data.settings import PRESETS, FitSettings
 from mofore.stages.fit import stage as fit
 from mofore.stages.fit.validation import Validation, Validator
 from mofore.stages.frames.memory import FrameTensors

@@ -23,7 +23,7 @@ import torch
 
 from mofore.cache.ledger import StoredVideo
 from mofore.cache.store import FeatureStore, FrameTable, VideoFeatures
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.data.types import FileState
 from mofore.stages.distributed.process_group import ProcessGroup
 from mofore.stages.fit.training import Training, matrix_products

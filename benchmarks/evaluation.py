@@ -21,8 +21,10 @@ import numpy as np
 
 from mofore.cache.ledger import StoredVideo
 from mofore.cache.store import FeatureStore, VideoFeatures
+from mofore.data.fit_settings import FitSettings
+from mofore.data.presets import PRESETS
 from mofore.data.progress import Silent
-from mofore.data.settings import PRESETS, DataSettings, EvaluateSettings, FitSettings, IndexSettings
+from mofore.data.settings import DataSettings, EvaluateSettings, IndexSettings
 from mofore.data.splits import make_split
 from mofore.data.types import FileState, Split, Video
 from mofore.stages.evaluate import report, verdicts

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mofore.data.settings import PRESETS
+from mofore.data.presets import PRESETS
 
 from .forecast_trials import SOURCES, FeatureSet, raw, stored_features, trial, vgg_features
 

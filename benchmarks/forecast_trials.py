@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from mofore.cache.store import FeatureStore, FrameTable, row_offsets
+from mofore.data.fit_settings import FitSettings
 from mofore.data.progress import Silent
-from mofore.data.settings import FitSettings
 from mofore.stages.evaluate.embedding_health import effective_rank
 from mofore.stages.evaluate.forecast_skill import References, climatology, forecast_metrics
 from mofore.stages.evaluate.retrieval import retrieval_metrics

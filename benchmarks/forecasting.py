@@ -22,8 +22,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from mofore.cache.store import FrameTable, row_offsets
+from mofore.data.fit_settings import FitSettings
 from mofore.data.progress import Silent
-from mofore.data.settings import FitSettings
 from mofore.stages.distributed.process_group import ProcessGroup
 from mofore.stages.fit import stage as fit
 from mofore.stages.fit.training import Training, matrix_products

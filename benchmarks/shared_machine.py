@@ -31,7 +31,8 @@ def one() -> None:
     """Milliseconds of a step of preset ``plain``, in this process."""
     import torch
 
-    from mofore.data.settings import PRESETS, FitSettings
+    from mofore.data.fit_settings import FitSettings
+    from mofore.data.presets import PRESETS
     from mofore.stages.fit.training import matrix_products
     from mofore.stages.frames.memory import FrameTensors
 

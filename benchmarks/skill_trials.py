@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from mofore.data.clips import Pairs
+from mofore.data.fit_settings import FitSettings
+from mofore.data.presets import PRESETS
 from mofore.data.progress import Silent
-from mofore.data.settings import PRESETS, FitSettings
 from mofore.stages.evaluate.forecast_skill import probe_gaps
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.memory import FrameTensors

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .settings import FinetuneSettings, FitSettings
+from .fit_settings import FitSettings
+from .settings import FinetuneSettings
 
 
 @dataclass(frozen=True, slots=True)

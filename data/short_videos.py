@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .settings import FitSettings
+from .fit_settings import FitSettings
 
 NEARLY_ALL = 0.95  # of the videos
 STEPS_A_SECOND = 1000  # what suggested seconds are rounded down to

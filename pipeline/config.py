@@ -11,20 +11,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ..data.earlier_settings import REMOVED, RENAMED, present_name
 from ..data.errors import ConfigError
+from ..data.fit_settings import FitSettings
+from ..data.presets import PRESETS
 from ..data.section import Settings, default_of
-from ..data.settings import (
-    PRESETS,
-    REMOVED,
-    RENAMED,
-    DataSettings,
-    EvaluateSettings,
-    ExtractSettings,
-    FinetuneSettings,
-    FitSettings,
-    IndexSettings,
-    present_name,
-)
+from ..data.settings import DataSettings, EvaluateSettings, ExtractSettings, FinetuneSettings, IndexSettings
 
 SECTIONS: dict[str, type[Settings]] = {
     "data": DataSettings,

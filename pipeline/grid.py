@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..data.earlier_settings import present_name
 from ..data.errors import ConfigError, UsageError
-from ..data.settings import present_name
 from .config import Config, load_config, parse_override
 
 SWEPT = ("fit", "index", "evaluate")  # sections, and of another one these keys: the features stay what they are

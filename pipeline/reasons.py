@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..data.settings import present_name
+from ..data.earlier_settings import present_name
 from ..data.wording import counted
 
 MOST_KEYS = 6  # that are shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..stage import Work
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import numpy as np
 from torch import nn
 
 from ...data.arrays import Float32, Int64
-from ...data.settings import FitSettings, IndexSettings
+from ...data.fit_settings import FitSettings
+from ...data.settings import IndexSettings
 from ..model.embedding import embedder_of, random_projection
 from ..model.forecaster import Forecaster, make_forecaster
 from ..vectors.neighbour_lda import NeighbourLda, neighbour_count

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ...data.arrays import Float64, Int64
 from ...data.clips import spread_views
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..frames.memory import Clips, FrameTensors
 from .linear_probe import GRID, HELD_OUT, logistic_regression
 from .order_sensitivity import embedded_in_order

@@ -33,7 +33,7 @@ from ...data.figures import (
     TrivialForecast,
     WhyNoForecast,
 )
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ...data.short_videos import ShortVideos
 from ..frames.memory import FrameTensors
 from ..model.embedding import embed_clips, embed_views, outputs

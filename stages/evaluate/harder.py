@@ -18,8 +18,9 @@ from ...data.arrays import Float32, Float64, Int64
 from ...data.blocks import blocks
 from ...data.chiral_pairs import OPPOSITE, chiral_pair
 from ...data.clips import spread_views
+from ...data.fit_settings import FitSettings
 from ...data.further_figures import AttentiveProbe, Chirality, Harder, Score
-from ...data.settings import EvaluateSettings, FitSettings
+from ...data.settings import EvaluateSettings
 from ...data.types import Video
 from ..frames.memory import FrameTensors
 from ..model.embedding import BLOCK_BYTES, FramesMean, embed_views

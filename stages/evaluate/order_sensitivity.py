@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ...data.clips import spread_views
 from ...data.figures import OrderSensitivity
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..frames.memory import Clips, FrameTensors
 from ..model.embedding import BLOCK_BYTES
 from .forecast_skill import derangement

@@ -12,6 +12,7 @@ from torch import nn
 
 from ...data.arrays import Float32, Float64, Int64
 from ...data.figures import Distribution, ForecastAtGap, Health, OrderSensitivity
+from ...data.fit_settings import FitSettings
 from ...data.further_figures import Harder, Mveb
 from ...data.metrics import SCHEMA, Forecast, LeftOut, Metrics, Protocol, Protocols, Queries, QueryFigures, Table2
 from ...data.retrieval_figures import (
@@ -22,7 +23,7 @@ from ...data.retrieval_figures import (
     SplitRow,
     SureRecalls,
 )
-from ...data.settings import EvaluateSettings, FitSettings, IndexSettings
+from ...data.settings import EvaluateSettings, IndexSettings
 from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
 from ..model.embedding import FramesMean, Views, embedder_of, sd_pool

@@ -13,9 +13,10 @@ from ...cache.atomic import write_json
 from ...cache.store import FrameTable
 from ...data.arrays import Float32
 from ...data.errors import StageError
+from ...data.fit_settings import FitSettings
 from ...data.metrics import Metrics
 from ...data.progress import Progress
-from ...data.settings import EvaluateSettings, FitSettings, IndexSettings
+from ...data.settings import EvaluateSettings, IndexSettings
 from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
 from ..model.embedding import Views, embed_videos, mean_pool

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.clips import Windows
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..frames.memory import FrameTensors
 from ..model.embedding import embed_clips
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..backbone.blocks import Block, checkpoint_modules, trained_copy
 from ..backbone.encoder import Encoder
 from ..backbone.network import Network

@@ -19,8 +19,9 @@ from ...cache.atomic import write_json
 from ...cache.checkpoint import save_checkpoint
 from ...cache.store import FrameTable
 from ...data.errors import ConfigError, StageError
+from ...data.fit_settings import FitSettings
 from ...data.progress import Progress
-from ...data.settings import ExtractSettings, FinetuneSettings, FitSettings
+from ...data.settings import ExtractSettings, FinetuneSettings
 from ...data.types import Video
 from ...data.wording import counted
 from ..backbone.blocks import Block, last_blocks

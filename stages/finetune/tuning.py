@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ...data.errors import StageError
+from ...data.fit_settings import FitSettings
 from ...data.progress import Progress
 from ...data.schedules import finetune_pace
-from ...data.settings import FinetuneSettings, FitSettings
+from ...data.settings import FinetuneSettings
 from ..model.loop import FIGURES, Loop, LoopSettings
 from ..model.mofore_loss import MoforeLoss
 from ..model.negatives_queue import NegativesQueue

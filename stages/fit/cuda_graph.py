@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...data.fit_settings import FitSettings
 from ...data.schedules import Pace
-from ...data.settings import FitSettings
 from ..frames.memory import Clips
 from ..frames.sampler import Batch
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..model.forecaster import Forecaster
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's usual ones; open in the paper

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ...data.settings import POOLED, FitSettings
+from ...data.fit_settings import POOLED, FitSettings
 from ..distributed.process_group import ProcessGroup
 from ..frames.sampler import Batch
 from ..model.forecaster import Forecaster, Predictor, Residual

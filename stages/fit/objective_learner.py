@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..frames.sampler import mixed
 from ..model.forecaster import Forecaster
 from ..objectives.contract import ClipBatch, Objective, Step

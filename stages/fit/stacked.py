@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from ...data.errors import StageError
+from ...data.fit_settings import FitSettings
 from ...data.progress import Progress, Silent
 from ...data.schedules import fit_pace
-from ...data.settings import FitSettings
 from ..frames.sampler import Batch
 from ..machine.allocator import keep_freed_memory
 from ..model.forecaster import Predictor

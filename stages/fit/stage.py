@@ -19,8 +19,8 @@ from ...cache.atomic import write_json
 from ...cache.checkpoint import remove_numbered, save_checkpoint
 from ...cache.store import FrameTable
 from ...data.errors import StageError
+from ...data.fit_settings import FitSettings
 from ...data.progress import Progress, Silent
-from ...data.settings import FitSettings
 from ...data.short_videos import ShortVideos
 from ..distributed.launch import Alone, Team
 from ..distributed.process_group import ProcessGroup

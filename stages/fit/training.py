@@ -14,9 +14,9 @@ from torch import Tensor
 from ...cache.checkpoint import load_checkpoint, save_checkpoint
 from ...cache.metrics_log import MetricsLog
 from ...data.errors import StageError
+from ...data.fit_settings import FitSettings
 from ...data.progress import Progress
 from ...data.schedules import fit_pace
-from ...data.settings import FitSettings
 from ..distributed.process_group import ProcessGroup
 from ..frames.sampler import Sampler
 from ..machine.allocator import keep_freed_memory

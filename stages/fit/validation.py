@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...data.arrays import Int64
 from ...data.clips import spread_pairs
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..evaluate.embedding_health import health
 from ..evaluate.forecast_skill import References, climatology, forecast_metrics
 from ..frames.memory import Clips, FrameTensors

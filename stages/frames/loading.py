@@ -9,8 +9,8 @@ import torch
 
 from ...cache.ledger import StoredVideo
 from ...cache.store import FeatureStore, FrameTable
+from ...data.fit_settings import FitSettings
 from ...data.progress import Progress
-from ...data.settings import FitSettings
 from ..machine.device import pick_device
 from ..machine.memory import total_memory
 from .memory import FrameTensors

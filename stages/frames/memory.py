@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...cache.store import FrameTable
 from ...data.clips import Windows, holds_pair, sample_positions
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from .rows import FrameRows, Item
 from .seen import Seen, seen_rows
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ...data.clips import GapRange, Pairs, Windows, sample_horizons, sample_pairs, sample_windows
+from ...data.fit_settings import FitSettings
 from ...data.schedules import curriculum_gap
-from ...data.settings import FitSettings
 from ..distributed.process_group import ProcessGroup
 from .loading import has_room_for_sums
 from .memory import Clips, FrameTensors

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 
 LEAST_VARIANCE = 1e-6  # added, so that the root has a gradient
 HEADS = 4

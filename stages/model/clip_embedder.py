@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..frames.memory import Clips
 from .forecaster import GAP_UNIT_S
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from ...data.arrays import Float32
 from ...data.blocks import blocks
 from ...data.clips import Windows, spread_views
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..frames.memory import Clips, FrameTensors
 from ..vectors.normalize import l2_normalize
 from .forecaster import ForecastEmbedder, Forecaster

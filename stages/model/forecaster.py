@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.errors import StageError
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..frames.memory import Clips
 from .aggregators import make_aggregator, time_positions
 from .history import HistoryPredictor, Seen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from .kernel_residual import KernelResidual
 
 AVERAGES = 6  # time constants, the last one infinite

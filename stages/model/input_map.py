@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...data.settings import POOLED, FitSettings
+from ...data.fit_settings import POOLED, FitSettings
 from ..frames.memory import FrameTensors
 from ..frames.neighbours import Neighbours
 from ..vectors.neighbour_lda import NeighbourLda, nearest_others, neighbour_count

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 
 LEAST_NORM = 1e-12
 

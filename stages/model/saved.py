@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...cache.checkpoint import load_checkpoint
-from ...data.settings import FitSettings, present_name
+from ...data.earlier_settings import present_name
+from ...data.fit_settings import FitSettings
 from .forecaster import Forecaster
 
 MODEL, DESCRIPTION = "model.safetensors", "model.json"

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from ...data.errors import ConfigError
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from .contract import Objective, make_options
 
 SHARED = {

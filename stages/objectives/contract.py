@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ...data.errors import ConfigError
+from ...data.fit_settings import FitSettings
 from ...data.section import Settings
-from ...data.settings import FitSettings
 from ..frames.memory import Clips
 from ..model.forecaster import Forecaster
 from .draw import Draw, Drawn

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...data.clips import GapRange, Pairs, Windows, sample_pairs, sample_windows, shortened
-from ...data.settings import FitSettings
+from ...data.fit_settings import FitSettings
 from ..frames.memory import FrameTensors
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...data.fit_settings import FitSettings
 from ...data.schedules import fit_pace
-from ...data.settings import FitSettings
 
 
 def projector(inputs: int, hidden: int, outputs: int, layers: int = 2) -> nn.Sequential:

@@ -1,7 +1,7 @@
 import pytest
 
+from mofore.data.fit_settings import FitSettings
 from mofore.data.schedules import curriculum_gap, fit_pace
-from mofore.data.settings import FitSettings
 
 
 def rounded(name: str, settings: FitSettings, steps: tuple[int, ...] = (0, 50, 100)) -> list[float]:

@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 
 from mofore.data.errors import ConfigError
+from mofore.data.fit_settings import FitSettings
 from mofore.data.sampling import Sampling
-from mofore.data.settings import DataSettings, ExtractSettings, FitSettings, IndexSettings
+from mofore.data.settings import DataSettings, ExtractSettings, IndexSettings
 
 
 def test_the_defaults_are_the_papers_recipe() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.data.short_videos import NEARLY_ALL, ShortVideos
 
 SETTINGS = FitSettings()  # clips of 16 frames, gaps from 0 to 16

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mofore.data.earlier_settings import REMOVED, RENAMED
 from mofore.data.errors import ConfigError
-from mofore.data.settings import REMOVED, RENAMED
 from mofore.pipeline.config import SECTIONS, given_settings, load_config, make_config, parse_override, render
 
 

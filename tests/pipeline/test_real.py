@@ -14,8 +14,10 @@ from click.testing import Result
 
 from mofore.benchmarks.forecast_trials import embedding, retrieval, vgg_features
 from mofore.data.decode import decode
+from mofore.data.fit_settings import FitSettings
+from mofore.data.presets import PRESETS
 from mofore.data.progress import Silent
-from mofore.data.settings import PRESETS, DataSettings, FitSettings
+from mofore.data.settings import DataSettings
 from mofore.data.splits import make_split
 from mofore.data.types import Video
 from mofore.stages.evaluate.retrieval import retrieval_metrics

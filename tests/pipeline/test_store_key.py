@@ -6,14 +6,8 @@ from typing import Any
 
 import pytest
 
-from mofore.data.settings import (
-    DataSettings,
-    EvaluateSettings,
-    ExtractSettings,
-    FinetuneSettings,
-    FitSettings,
-    IndexSettings,
-)
+from mofore.data.fit_settings import FitSettings
+from mofore.data.settings import DataSettings, EvaluateSettings, ExtractSettings, FinetuneSettings, IndexSettings
 from mofore.pipeline import snapshot as snapshot
 from mofore.pipeline.config import Config
 from mofore.pipeline.workspace import Workspace

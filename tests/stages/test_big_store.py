@@ -14,8 +14,8 @@ import torch
 
 from mofore.cache.store import FeatureStore, FrameTable, VideoFeatures
 from mofore.data.errors import StageError, StoreError
+from mofore.data.fit_settings import FitSettings
 from mofore.data.progress import Silent
-from mofore.data.settings import FitSettings
 from mofore.data.types import FileState
 from mofore.stages.distributed.launch import Spawned
 from mofore.stages.fit import stage as fit

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from mofore.cache.checkpoint import load_latest
 from mofore.data.errors import ConfigError, StageError
+from mofore.data.fit_settings import FitSettings
 from mofore.data.progress import Silent
-from mofore.data.settings import FitSettings
 from mofore.stages.distributed import launch as team
 from mofore.stages.distributed.launch import Launched, Spawned, pick_team
 from mofore.stages.distributed.process_group import ProcessGroup

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mofore.cache.store import FrameTable, row_offsets
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.stages.evaluate.direction import BothWays, FramesDifference, arrow_of_time, reversal
 from mofore.stages.frames.memory import Clips, FrameTensors
 from mofore.stages.model.embedding import FramesMean

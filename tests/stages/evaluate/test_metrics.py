@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mofore.data.figures import Distribution, ForecastAtGap, ForecastSkill, GroupProbe
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.data.types import Video
 from mofore.stages.evaluate.baselines import pca_whitened
 from mofore.stages.evaluate.embedding_health import alignment, anisotropy, effective_rank, group_probe, health

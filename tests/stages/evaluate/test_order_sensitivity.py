@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.stages.evaluate.order_sensitivity import order_sensitivity
 from mofore.stages.frames.memory import Clips, FrameTensors
 from mofore.stages.model.forecaster import make_forecaster

@@ -10,9 +10,10 @@ import pytest
 
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.errors import StageError
+from mofore.data.fit_settings import FitSettings
 from mofore.data.metrics import SCHEMA, Metrics
 from mofore.data.progress import Silent
-from mofore.data.settings import EvaluateSettings, FitSettings, IndexSettings
+from mofore.data.settings import EvaluateSettings, IndexSettings
 from mofore.data.types import Split, Video
 from mofore.pipeline.show.metric_tables import metric_tables
 from mofore.pipeline.show.table_layout import fitted

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mofore.data.clips import Windows
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.stages.evaluate.forecast_skill import References, climatology, fitted_scalars, forecast_metrics
 from mofore.stages.evaluate.trivial_forecasts import Scalars, Seen, least_squares, recording_means
 from mofore.stages.frames.memory import Clips, FrameTensors

@@ -17,11 +17,13 @@ from mofore.cache.store import FeatureStore, FrameTable
 from mofore.data.catalog import scan
 from mofore.data.decode import decode
 from mofore.data.errors import BackboneError, ConfigError, StageError
+from mofore.data.fit_settings import FitSettings
 from mofore.data.pictures import rgb
+from mofore.data.presets import PRESETS
 from mofore.data.progress import Silent
 from mofore.data.sampling import Picked, Sampling
 from mofore.data.schedules import finetune_pace
-from mofore.data.settings import PRESETS, ExtractSettings, FinetuneSettings, FitSettings
+from mofore.data.settings import ExtractSettings, FinetuneSettings
 from mofore.stages.backbone.blocks import blocks_of, last_blocks
 from mofore.stages.backbone.encoder import load_encoder, open_clip
 from mofore.stages.decode.source import Reading

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mofore.data.fit_settings import FitSettings
 from mofore.data.schedules import Pace
-from mofore.data.settings import FitSettings
 from mofore.stages.fit.cuda_graph import GraphedStep, _cloned, _copy, can_be_graphed
 from mofore.stages.frames.memory import Clips
 from mofore.stages.frames.sampler import Batch

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.stages.fit.flat_parameters import FlatAdam, FlatParameters
 from mofore.stages.fit.networks import AutogradNetworks, DenseNetworks, make_networks
 from mofore.stages.frames.memory import Clips

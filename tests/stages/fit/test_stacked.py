@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from mofore.data.fit_settings import FitSettings
 from mofore.data.progress import Silent
-from mofore.data.settings import FitSettings
 from mofore.stages.distributed.process_group import ProcessGroup
 from mofore.stages.fit import stage as fit
 from mofore.stages.fit.stacked import Stack, StackedMoforeLoss, can_be_stacked, stack_key, together

@@ -11,8 +11,9 @@ import torch
 from mofore.cache.checkpoint import load_latest, save_numbered
 from mofore.cache.store import FrameTable
 from mofore.data.errors import StageError
+from mofore.data.fit_settings import FitSettings
+from mofore.data.presets import PRESETS
 from mofore.data.progress import Silent
-from mofore.data.settings import PRESETS, FitSettings
 from mofore.stages.evaluate.forecast_skill import References, climatology, forecast_metrics
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.memory import FrameTensors

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from mofore.data.fit_settings import FitSettings
 from mofore.data.progress import Silent
-from mofore.data.settings import FitSettings
 from mofore.stages.distributed.process_group import ProcessGroup
 from mofore.stages.fit import stage as fit
 from mofore.stages.fit.training import Training, matrix_products

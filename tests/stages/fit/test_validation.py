@@ -1,6 +1,6 @@
 import torch
 
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.stages.fit.validation import Key, SeenFrames, Validation, Validator, collapse
 from mofore.stages.frames.memory import Clips, FrameTensors
 from mofore.stages.model.forecaster import make_forecaster

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mofore.cache.shard_rows import ShardRows
+from mofore.data.fit_settings import FitSettings
 from mofore.data.progress import Silent
-from mofore.data.settings import FitSettings
 from mofore.stages.frames import loading as residency
 from mofore.stages.frames.loading import GIB, has_room_for_sums, load_frames, memory_limit
 from mofore.stages.frames.memory import FrameTensors

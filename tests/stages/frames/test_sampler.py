@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.stages.frames.sampler import Batch, Sampler, make_sampler
 
 from ..memory import counting_memory, table

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.stages.frames.memory import Clips
 from mofore.stages.model.clip_embedder import ClipEmbedder
 from mofore.stages.model.forecaster import Forecaster

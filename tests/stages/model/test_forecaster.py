@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mofore.data.errors import ConfigError, StageError
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.stages.frames.memory import Clips
 from mofore.stages.model.aggregators import time_positions
 from mofore.stages.model.forecaster import ForecastEmbedder, make_forecaster

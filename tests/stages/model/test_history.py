@@ -6,7 +6,8 @@ from torch.nn import functional
 
 from mofore.data.clips import spread_views
 from mofore.data.errors import ConfigError, StageError
-from mofore.data.settings import PRESETS, FitSettings
+from mofore.data.fit_settings import FitSettings
+from mofore.data.presets import PRESETS
 from mofore.stages.frames.memory import Clips, FrameTensors
 from mofore.stages.frames.seen import Seen
 from mofore.stages.model.embedding import embed_clips, embed_videos, outputs, take_contexts

@@ -9,8 +9,9 @@ from torch.nn import functional
 
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.errors import ConfigError
+from mofore.data.fit_settings import FitSettings
+from mofore.data.presets import PRESETS
 from mofore.data.progress import Silent
-from mofore.data.settings import PRESETS, FitSettings
 from mofore.pipeline.config import make_config, override
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.memory import FrameTensors

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import torch
 
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.stages.fit.objective_learner import ObjectiveLearner
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.frames.sampler import Batch, make_sampler

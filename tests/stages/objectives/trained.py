@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from mofore.cache.store import FrameTable, row_offsets
+from mofore.data.fit_settings import FitSettings
 from mofore.data.motion import MOTIONS, Start, poses
-from mofore.data.settings import PRESETS, FitSettings
+from mofore.data.presets import PRESETS
 from mofore.stages.distributed.process_group import ProcessGroup
 from mofore.stages.fit.objective_learner import ObjectiveLearner
 from mofore.stages.fit.training import Training

@@ -5,8 +5,8 @@ import pytest
 
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.errors import UsageError
+from mofore.data.fit_settings import FitSettings
 from mofore.data.sampling import Span
-from mofore.data.settings import FitSettings
 from mofore.stages.model.forecaster import make_forecaster
 from mofore.stages.model.spaces import Space
 from mofore.stages.search.embedding import QueryEmbedding, cut

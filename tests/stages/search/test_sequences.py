@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mofore.cache.store import FrameTable, row_offsets
 from mofore.data.clips import spread_parts
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.model.spaces import Space
 from mofore.stages.search.sequences import sequences

@@ -1,0 +1,25 @@
+"""Settings of earlier versions: what is read in their place."""
+
+from __future__ import annotations
+
+REMOVED = {"fit.compile": "every step is torch's"}
+"""Settings of earlier versions, each with what holds in its place: a file that still names one is read, with a note."""
+
+
+RENAMED = {
+    "data.splits": "data.lists",
+    "extract.workers": "extract.decoders",
+    "fit.validation": "fit.holdout",
+    "fit.checkpoints": "fit.keep_checkpoints",
+    "finetune.checkpointing": "finetune.recompute",
+    "finetune.workers": "finetune.decoders",
+    "index.memory_mb": "index.size_mb",
+    "index.pairs": "evaluate.pairs",
+    "index.resamples": "evaluate.resamples",
+}
+"""Settings that had other names in earlier versions: the old ones are read, with a note."""
+
+
+def present_name(section: str, key: str) -> str:
+    """``section.key`` of a setting that may have had another name once."""
+    return RENAMED.get(f"{section}.{key}", f"{section}.{key}")
