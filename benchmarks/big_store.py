@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from mofore.cache.ledger import StoredVideo
-from mofore.cache.store import FeatureStore, FrameTable, VideoFeatures
+from mofore.cache.shard import VideoFeatures
+from mofore.cache.store import FeatureStore, FrameTable
 from mofore.data.fit_settings import FitSettings
 from mofore.data.types import FileState
 from mofore.stages.distributed.process_group import ProcessGroup

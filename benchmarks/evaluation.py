@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from mofore.cache.ledger import StoredVideo
-from mofore.cache.store import FeatureStore, VideoFeatures
+from mofore.cache.shard import VideoFeatures
+from mofore.cache.store import FeatureStore
 from mofore.data.fit_settings import FitSettings
 from mofore.data.presets import PRESETS
 from mofore.data.progress import Silent

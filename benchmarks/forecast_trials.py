@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 import torch
 
-from mofore.cache.store import FeatureStore, FrameTable, row_offsets
+from mofore.cache.shard import row_offsets
+from mofore.cache.store import FeatureStore, FrameTable
 from mofore.data.fit_settings import FitSettings
 from mofore.data.progress import Silent
 from mofore.stages.evaluate.embedding_health import effective_rank

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from mofore.cache.fingerprint import stat_of
-from mofore.cache.store import FrameTable, row_offsets
+from mofore.cache.shard import row_offsets
+from mofore.cache.store import FrameTable
 from mofore.data.motion import write_motion_set
 from mofore.data.sampling import EVERY_FRAME
 from mofore.data.settings import ExtractSettings

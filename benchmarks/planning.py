@@ -17,7 +17,8 @@ import numpy as np
 
 from mofore.cache.fingerprint import file_state
 from mofore.cache.ledger import Ledger
-from mofore.cache.store import FeatureStore, VideoFeatures
+from mofore.cache.shard import VideoFeatures
+from mofore.cache.store import FeatureStore
 from mofore.data.progress import Silent
 from mofore.pipeline.config import load_config, render
 from mofore.pipeline.run import Request, execute

@@ -14,7 +14,8 @@ import numpy as np
 
 from ...cache.ledger import Ledger, Recorder, ShardRecord
 from ...cache.partial import SPILL_BYTES, PartialVideo
-from ...cache.store import PUBLISH_BYTES, FeatureStore, VideoFeatures
+from ...cache.shard import VideoFeatures
+from ...cache.store import PUBLISH_BYTES, FeatureStore
 from ...data.arrays import Float16, Float64
 from ...data.errors import StageError, TooManyFailures
 from ...data.settings import ExtractSettings

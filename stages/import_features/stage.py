@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ...cache.imported import ImportedVideo
 from ...cache.ledger import Recorder
 from ...cache.partial import SPILL_BYTES, PartialVideo, remove_partial_videos
-from ...cache.store import PUBLISH_BYTES, FeatureStore, VideoFeatures, features_digest
+from ...cache.shard import VideoFeatures, features_digest
+from ...cache.store import PUBLISH_BYTES, FeatureStore
 from ...data.arrays import Float16
 from ...data.errors import FeaturesError
 from ...data.progress import Progress, under_way

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...cache.store import FrameTable, row_offsets
+from ...cache.shard import row_offsets
+from ...cache.store import FrameTable
 from ...data.arrays import Float16, Float32, Int64
 from ...data.errors import UsageError
 from ...data.sampling import ROUNDING_S, Span

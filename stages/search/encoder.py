@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache.store import FrameTable, row_offsets
+from ...cache.shard import row_offsets
+from ...cache.store import FrameTable
 from ...data.arrays import Float16, Float32
 from ...data.decode import picture
 from ...data.errors import StaleError, UsageError, VideoError

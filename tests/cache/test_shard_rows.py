@@ -8,8 +8,9 @@ import pytest
 
 from mofore.cache import shard_rows
 from mofore.cache.ledger import ShardRecord
+from mofore.cache.shard import VideoFeatures
 from mofore.cache.shard_rows import ShardRows
-from mofore.cache.store import FeatureStore, VideoFeatures
+from mofore.cache.store import FeatureStore
 from mofore.data.errors import StoreError
 from mofore.data.types import FileState
 

@@ -7,7 +7,8 @@ import pytest
 
 from mofore.cache.ledger import ShardRecord
 from mofore.cache.probe import probe
-from mofore.cache.store import FeatureStore, VideoFeatures
+from mofore.cache.shard import VideoFeatures
+from mofore.cache.store import FeatureStore
 from mofore.data.errors import StoreError
 from mofore.data.types import FileState
 
@@ -159,7 +160,7 @@ def test_shards_damaged_at_random_never_raise_and_what_is_kept_is_sound(
     store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the numbers only: over damaged strings HDF5 may loop for ever, which is what the probe is for."""
-    monkeypatch.setattr("mofore.cache.store.probe", lambda *_args: "")
+    monkeypatch.setattr("mofore.cache.shard.probe", lambda *_args: "")
     record = store.publish([features(f"video{n}", n) for n in range(3, 9)], {})
     path, rng = store.folder / record.name, np.random.default_rng(0)
     whole = path.read_bytes()

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from mofore.cache import store as store_module
 from mofore.cache.ledger import Ledger, StoredVideo
-from mofore.cache.store import FeatureStore, VideoFeatures
+from mofore.cache.shard import VideoFeatures, sound_videos
+from mofore.cache.store import FeatureStore
 from mofore.data.arrays import Float64
 from mofore.tests.pipeline.test_rerun import actions, plan_of
 
@@ -40,7 +40,7 @@ def old(work: Path) -> Path:
 
 
 def spoil(store: FeatureStore, path: Path, ledger: Ledger) -> None:
-    found = list(store_module._sound_videos_of(path))
+    found = list(sound_videos(path))
     videos = [
         replace(video, times_s_T=swapped(video.times_s_T)) if row < BACKWARDS else video
         for row, (video, _) in enumerate(found)

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from mofore.cache.ledger import StoredVideo
-from mofore.cache.store import FeatureStore, FrameTable, VideoFeatures, row_offsets
+from mofore.cache.shard import VideoFeatures, row_offsets
+from mofore.cache.store import FeatureStore, FrameTable
 from mofore.data.progress import Silent
 from mofore.data.types import FileState
 from mofore.stages.frames.memory import FrameTensors

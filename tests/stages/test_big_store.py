@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from mofore.cache.store import FeatureStore, FrameTable, VideoFeatures
+from mofore.cache.shard import VideoFeatures
+from mofore.cache.store import FeatureStore, FrameTable
 from mofore.data.errors import StageError, StoreError
 from mofore.data.fit_settings import FitSettings
 from mofore.data.progress import Silent

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mofore.cache.store import FrameTable, row_offsets
+from mofore.cache.shard import row_offsets
+from mofore.cache.store import FrameTable
 from mofore.data.fit_settings import FitSettings
 from mofore.stages.evaluate.direction import BothWays, FramesDifference, arrow_of_time, reversal
 from mofore.stages.frames.memory import Clips, FrameTensors

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mofore.cache.store import FrameTable, row_offsets
+from mofore.cache.shard import row_offsets
+from mofore.cache.store import FrameTable
 from mofore.data.metrics import Metrics
 from mofore.data.progress import Silent
 from mofore.data.types import Split, Video

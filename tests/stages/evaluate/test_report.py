@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mofore.cache.store import FrameTable, row_offsets
+from mofore.cache.shard import row_offsets
+from mofore.cache.store import FrameTable
 from mofore.data.errors import StageError
 from mofore.data.fit_settings import FitSettings
 from mofore.data.metrics import SCHEMA, Metrics

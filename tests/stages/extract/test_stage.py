@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from mofore.cache.ledger import Ledger
-from mofore.cache.store import FeatureStore, VideoFeatures
+from mofore.cache.shard import VideoFeatures
+from mofore.cache.store import FeatureStore
 from mofore.data.catalog import scan
 from mofore.data.decode import decode
 from mofore.data.errors import StageError, TooManyFailures

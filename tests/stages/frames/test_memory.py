@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from mofore.cache.store import FrameTable, row_offsets
+from mofore.cache.shard import row_offsets
+from mofore.cache.store import FrameTable
 from mofore.data.clips import Windows
 from mofore.stages.frames import memory as frame_memory
 from mofore.stages.frames.memory import FrameTensors

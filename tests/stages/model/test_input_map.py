@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mofore.cache.store import FrameTable, row_offsets
+from mofore.cache.shard import row_offsets
+from mofore.cache.store import FrameTable
 from mofore.data.errors import ConfigError
 from mofore.data.fit_settings import FitSettings
 from mofore.data.presets import PRESETS

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mofore.cache.store import FrameTable, row_offsets
+from mofore.cache.shard import row_offsets
+from mofore.cache.store import FrameTable
 from mofore.data.fit_settings import FitSettings
 from mofore.data.motion import MOTIONS, Start, poses
 from mofore.data.presets import PRESETS

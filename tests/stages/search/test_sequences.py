@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mofore.cache.store import FrameTable, row_offsets
+from mofore.cache.shard import row_offsets
+from mofore.cache.store import FrameTable
 from mofore.data.clips import spread_parts
 from mofore.data.fit_settings import FitSettings
 from mofore.stages.frames.memory import FrameTensors
