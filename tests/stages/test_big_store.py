@@ -159,7 +159,7 @@ from pathlib import Path
 import torch
 from mofore.cache.store import FeatureStore
 from mofore.data.progress import Silent
-from mofore.data.settings import FitSettings
+from mofore.data.fit_settings import FitSettings
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames import sampler
 from mofore.stages.frames.loading import load_frames
