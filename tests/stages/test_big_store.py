@@ -179,12 +179,19 @@ settings = FitSettings(
 store = FeatureStore(folder / "store")
 wanted = places(store)
 torch.set_num_threads(1)
+
+
+def work(places, name):
+    frames = load_frames(store, places, settings, progress=Silent())
+    fit.run(settings, frames, folder / name, progress=Silent())
+    memory = FrameTensors.of(frames, cpu)
+    embedding.embed_views(make_forecaster(memory.width, settings).teacher, memory, settings, views=4)
+    embedding.mean_pool(memory)
+
+
+work(wanted[::8], "warm")  # code, networks and what the allocator keeps: none of it grows with the store
 before = most()
-frames = load_frames(store, wanted, settings, progress=Silent())
-fit.run(settings, frames, folder / "fit", progress=Silent())
-memory = FrameTensors.of(frames, cpu)
-embedding.embed_views(make_forecaster(memory.width, settings).teacher, memory, settings, views=4)
-embedding.mean_pool(memory)
+work(wanted, "fit")
 print(most() - before)
 loaded = store.load(wanted)
 print(most() - before)
@@ -198,18 +205,18 @@ def places(store: FeatureStore) -> list[tuple[str, int, Any]]:
 
 
 def write_wide_store(folder: Path) -> None:
-    """192 MiB: 384 videos of 128 frames of width 2,048."""
+    """384 MiB: 768 videos of 128 frames of width 2,048."""
     frames_TD = np.random.default_rng(0).standard_normal((128, 2048), np.float32).astype(np.float16)
     for shard in range(3):
-        names = [f"v{128 * shard + number}" for number in range(128)]
+        names = [f"v{256 * shard + number}" for number in range(256)]
         videos = [VideoFeatures(name, FileState(1, 1, name), frames_TD, np.arange(128) / 25) for name in names]
         FeatureStore(folder / "store").publish(videos, {})
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-def test_memory_stays_bounded_on_a_store_six_times_the_limit(tmp_path: Path) -> None:
+def test_memory_stays_bounded_on_a_store_twelve_times_the_limit(tmp_path: Path) -> None:
     write_wide_store(tmp_path)
     line = [sys.executable, "-c", MEASURED, str(tmp_path)]
     from_files, loaded = map(int, subprocess.check_output(line, text=True).split())
-    assert from_files < 170, "MiB: the networks, some clips, and what the allocator keeps"
-    assert loaded > 192, "what is measured is seen"
+    assert from_files < 192, "MiB: half of the store; what the allocator keeps varies by some tens"
+    assert loaded > 336, "the store less the part that was warmed with: what is measured is seen"
