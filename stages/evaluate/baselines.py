@@ -16,6 +16,10 @@ from ..model.forecaster import Forecaster, make_forecaster
 from ..vectors.neighbour_lda import NeighbourLda, neighbour_count
 from ..vectors.normalize import center, l2_normalize
 from .expansion import expanded
+from .protocol import EvaluationSplit
+from .ranking import Sides
+
+REFERENCE = "raw_mean_pool"  # what every row is tested against, beside the best trivial one
 
 # Share of the gallery's variance that the kept directions hold. More directions lose, since all weigh the same: on real
 # features (docs/findings.md) half retrieves best, nine tenths loses half of the mAP.
@@ -34,6 +38,7 @@ class Row:
         trained: whether it is learnt here, and not a baseline.
         transductive: whether a query's vector depends on the gallery that it is compared with.
         mutual: whether the gallery is ranked by mutual proximity in place of cosines.
+        of_neighbours: whether it comes from the graph of a gallery's look-alikes, so that each split has its own.
     """
 
     name: str
@@ -43,6 +48,11 @@ class Row:
     trained: bool = False
     transductive: bool = False
     mutual: bool = False
+    of_neighbours: bool = False
+
+    def sides(self, protocol: EvaluationSplit) -> Sides:
+        """Queries and gallery of a split."""
+        return protocol.sides(self.embeddings_VE, centered=self.centered, mutual=self.mutual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ def rows_to_compare(
             centered,
             f"raw_mean_pool times a Gaussian matrix to {width} dimensions",
         ),
-        *_of_neighbours(raw_VD, given.sd_VD, gallery),
+        *neighbour_rows(raw_VD, given.sd_VD, gallery),
     ]
 
 
@@ -106,8 +116,14 @@ def with_mutual_proximity(rows: Sequence[Row]) -> list[Row]:
     return [row for pair in zip(rows, twins, strict=True) for row in pair]
 
 
-def _of_neighbours(raw_VD: Float32, sd_VD: Float32, gallery: Int64) -> list[Row]:
-    """What the graph of look-alikes gives without training; of centred vectors, whatever the settings say."""
+def neighbour_rows(raw_VD: Float32, sd_VD: Float32, gallery: Int64) -> list[Row]:
+    """What the graph of look-alikes gives without training; of centred vectors, whatever the settings say.
+
+    Args:
+        raw_VD: means of the frames.
+        sd_VD: standard deviations over the frames.
+        gallery: positions of the videos whose graph it is.
+    """
     k, mean_VD = neighbour_count(len(gallery)), _centered(raw_VD, gallery)
     both_VD = np.concatenate([mean_VD, _centered(sd_VD, gallery)], axis=1)
     around = f"the mean of it and its {k} nearest"
@@ -118,24 +134,28 @@ def _of_neighbours(raw_VD: Float32, sd_VD: Float32, gallery: Int64) -> list[Row]
             False,
             f"raw_mean_pool, each vector {around} of the gallery; transductive: needs the gallery at query time",
             transductive=True,
+            of_neighbours=True,
         ),
         Row(
             "raw_expanded_gallery",
             expanded(mean_VD, gallery, k, queries=False),
             False,
             f"raw_mean_pool, each vector of the gallery {around}; queries as they are",
+            of_neighbours=True,
         ),
         Row(
             "neighbour_lda",
             discriminated(mean_VD, gallery),
             False,
             f"linear discriminant of the gallery's graph of {k} nearest, of raw_mean_pool; closed form, inductive",
+            of_neighbours=True,
         ),
         Row(
             "neighbour_lda_mean_sd",
             discriminated(both_VD, gallery),
             False,
             "the same of mean and standard deviation over frames, each centred and made unit, side by side",
+            of_neighbours=True,
         ),
     ]
 

@@ -3,44 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from ...data.arrays import Float32, Float64, Int64
+from ...data.arrays import Float32, Float64
 from ...data.figures import Distribution, ForecastAtGap, Health, OrderSensitivity
 from ...data.fit_settings import FitSettings
 from ...data.further_figures import Harder, Mveb
-from ...data.metrics import SCHEMA, Forecast, LeftOut, Metrics, Protocol, Protocols, Queries, QueryFigures, Table2
+from ...data.metrics import SCHEMA, Forecast, LeftOut, Metrics, Protocol, Queries, QueryFigures, Table2
 from ...data.retrieval_figures import (
     Clusters,
     Probe,
     RetrievalFigures,
-    SplitFigures,
-    SplitRow,
     SureRecalls,
 )
 from ...data.settings import EvaluateSettings, IndexSettings
-from ...data.types import Split, Video
-from ..frames.memory import FrameTensors
 from ..model.embedding import FramesMean, Views, embedder_of, sd_pool
 from ..model.forecaster import Forecaster
-from .baselines import Row, RowSources, rows_to_compare, untrained, with_mutual_proximity
+from .baselines import REFERENCE, Row, RowSources, rows_to_compare, untrained, with_mutual_proximity
 from .classification import few_shot, knn_accuracy
 from .clustering import clustering
 from .embedding_health import alignment, group_probe, health
+from .evaluation import Evaluation
 from .forecast_skill import References, fitted_scalars, forecast_metrics, neighbour_similarity, why_empty
 from .harder import HarderInputs, harder
 from .linear_probe import Probed, probe
 from .mveb import mveb
 from .order_sensitivity import order_sensitivity
 from .paper_table import PAPER, different_pairs, distribution, named_pairs, same_class_pairs, similarity_rows
-from .protocol import EvaluationSplit, mean_and_sd
-from .ranking import Ranked, Sides, rank
-from .repeats import Repeats
+from .protocol import EvaluationSplit
+from .ranking import Ranked, rank
 from .resampling import Resampling, intervals
 from .retrieval import (
     confusions,
@@ -48,51 +44,16 @@ from .retrieval import (
     per_class,
     purity_by_distance,
     recalls,
-    same_group_share,
 )
+from .splits import figures_of_splits
 from .trivial_forecasts import recording_means
 from .verdicts import PERSISTENCE, against, best_trivial
 
-REFERENCE = "raw_mean_pool"  # what every row is tested against, beside the best trivial one
 SHOWN = ("mofore", REFERENCE)  # of what is told by class and by distance
 PROBED = ("mofore", "predict", PERSISTENCE, REFERENCE, "untrained")
 OF_ONE_CLASS = ("few_shot", "probe", "confusions", "clustering", "group_probe")  # need one class a video
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """All that the metrics are taken from: V videos, their frames, the networks, the split and further ones.
-
-    ``settings`` say how they are measured, ``embedding`` how videos are embedded. ``repeats`` knows what other
-    evaluations have found, and learns from this one.
-    """
-
-    videos: tuple[Video, ...]
-    memory: FrameTensors
-    forecaster: Forecaster
-    fit: FitSettings
-    settings: EvaluateSettings
-    embedding: IndexSettings
-    split: Split
-    others: tuple[Split, ...] = ()
-    seen: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # by rows of other fits: what they read
-    repeats: Repeats = field(default_factory=Repeats)
-
-    def rows(self, role: str) -> Int64:
-        """Positions of the videos of one side of the split."""
-        return np.array([row for row, video in enumerate(self.videos) if self.split.role(video.id) == role], np.int64)
-
-    def side(self, rows: Int64) -> tuple[list[Video], FrameTensors]:
-        """Some of the videos, and a view of the memory that holds them alone."""
-        return [self.videos[row] for row in rows], self.memory.some(torch.from_numpy(rows))
-
-    @property
-    def evaluated(self) -> Int64:
-        """Videos that figures without queries are taken on: those of the test side, or all training videos."""
-        queries = self.rows("test")
-        return queries if len(queries) else self.rows("train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +83,11 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
         views: of all videos, by each of :func:`embedders`.
         spaces: unit embeddings (V, E) of the indexed spaces, "mofore" and "frames" among them.
     """
-    rows = _rows(evaluation, views, spaces)
+    sd_VD = sd_pool(evaluation.memory)
+    rows = _rows(evaluation, views, spaces, sd_VD)
     vectors = [row for row in rows if not row.mutual]
     protocol = EvaluationSplit.of(evaluation.split, evaluation.videos)
-    ranked = by_row(rows, lambda row: evaluation.repeats.call(rank, _sides(protocol, row)))
+    ranked = by_row(rows, lambda row: evaluation.repeats.call(rank, row.sides(protocol)))
     best = best_trivial(rows, ranked)
     shown, sides = {name: ranked[name] for name in SHOWN}, protocol.sides(rows[0].embeddings_VE, centered=False)
     forecast = _forecast(evaluation, views, protocol)
@@ -139,7 +101,7 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
         purity_by_distance={name: purity_by_distance(of_name) for name, of_name in shown.items()},
         clustering=by_row(vectors, lambda row: _clustering(evaluation, row, protocol)),
         left_out=_left_out(protocol, evaluation.settings),
-        protocols=_protocols(evaluation, vectors, ranked),
+        protocols=figures_of_splits(evaluation, vectors, sd_VD, ranked),
         table2=_table2(evaluation, views, spaces["mofore"], forecast),
         forecast=forecast,
         health=_health(evaluation, vectors, views, protocol),
@@ -151,18 +113,16 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
     return Evaluated(metrics, _queries(evaluation, ranked, protocol))
 
 
-def _rows(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping[str, Float32]) -> list[Row]:
+def _rows(
+    evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping[str, Float32], sd_VD: Float32
+) -> list[Row]:
     given = RowSources(
         persistence_VE=views[PERSISTENCE].pooled() if PERSISTENCE in views else spaces["mofore"],
         untrained_VE=views["untrained"].pooled(),
-        sd_VD=sd_pool(evaluation.memory),
+        sd_VD=sd_VD,
     )
     rows = rows_to_compare(spaces, given, evaluation.rows("train"), evaluation.embedding, evaluation.settings.seed)
     return with_mutual_proximity(rows) if evaluation.settings.mutual_proximity else rows
-
-
-def _sides(protocol: EvaluationSplit, row: Row) -> Sides:
-    return protocol.sides(row.embeddings_VE, centered=row.centered, mutual=row.mutual)
 
 
 def by_row(rows: Sequence[Row], measure: Callable[[Row], T]) -> dict[str, T]:
@@ -188,7 +148,7 @@ def _retrieval(
     seed, reference, repeats = evaluation.settings.seed, ranked[REFERENCE], evaluation.repeats
 
     def measure(row: Row) -> RetrievalFigures:
-        sides, of_row = _sides(protocol, row), ranked[row.name]
+        sides, of_row = row.sides(protocol), ranked[row.name]
         return RetrievalFigures(
             recalls=recalls(of_row),
             knn_1=knn_accuracy(of_row, sides, 1),
@@ -230,47 +190,8 @@ def _left_out(protocol: EvaluationSplit, settings: EvaluateSettings) -> LeftOut 
 def _clustering(evaluation: Evaluation, row: Row, protocol: EvaluationSplit) -> Clusters:
     if protocol.several:
         return Clusters(nmi=None, silhouette=None, clusters=None)
-    sides = _sides(protocol, row)
+    sides = row.sides(protocol)
     return evaluation.repeats.call(clustering, sides.queries_QE, sides.class_Q, evaluation.settings.seed)
-
-
-def _protocols(evaluation: Evaluation, rows: Sequence[Row], ranked: Mapping[str, Ranked]) -> Protocols:
-    """R@k and mAP of the learnt rows and the raw features on every split there is."""
-    found = {}
-    chosen = [row for row in rows if row.trained or row.name == REFERENCE]
-    for split in (evaluation.split, *evaluation.others):
-        found[split.name] = _one_protocol(evaluation, split, chosen, ranked if split is evaluation.split else {})
-    official = [found[name] for name in sorted(found) if name.startswith("official")]
-    if len(official) != 3:
-        return Protocols(splits=found)
-    means = {row.name: mean_and_sd([measured.rows[row.name] for measured in official]) for row in chosen}
-    return Protocols(splits=found, official=means)
-
-
-def _one_protocol(
-    evaluation: Evaluation, split: Split, rows: Sequence[Row], ranked: Mapping[str, Ranked]
-) -> SplitFigures:
-    """Of one split; ``ranked`` is what is known of it already."""
-    protocol = EvaluationSplit.of(split, evaluation.videos)
-    found = {}
-    for row in rows:
-        sides = _sides(protocol, row)
-        whole = ranked[row.name] if row.name in ranked else evaluation.repeats.call(rank, sides)
-        found[row.name] = SplitRow(
-            recalls=recalls(whole),
-            nearest_of_same_group=same_group_share(whole, sides),
-            without_same_group=recalls(rank(sides, same_group=False)) if sides.leak else None,
-            queries_that_the_fit_saw=_share_seen(evaluation, protocol, row) if row.trained else None,
-        )
-    return SplitFigures(queries=len(protocol.queries), gallery=len(protocol.gallery), rows=found)
-
-
-def _share_seen(evaluation: Evaluation, protocol: EvaluationSplit, row: Row) -> float | None:
-    """Percent of the queries that the row's fit was trained on; None if that is not known."""
-    seen = evaluation.seen.get(row.name, evaluation.split.train)
-    if not len(protocol.queries) or seen is None:
-        return None
-    return 100.0 * float(np.mean([evaluation.videos[query].id in seen for query in protocol.queries]))
 
 
 def _forecast(evaluation: Evaluation, views: Mapping[str, Views], protocol: EvaluationSplit) -> Forecast:

@@ -23,9 +23,10 @@ from ..model.embedding import Views, embed_videos, mean_pool
 from ..model.forecaster import Forecaster
 from ..model.saved import load_forecaster
 from ..model.spaces import Space, open_space, refuse_other_features
+from .evaluation import Evaluation
 from .mveb import check_scikit_learn
 from .repeats import Repeats
-from .report import Evaluation, embedders, evaluate
+from .report import embedders, evaluate
 
 METRICS, QUERIES = "metrics.json", "queries.json"
 OUTPUTS = (METRICS, QUERIES)
