@@ -16,7 +16,6 @@ from click.testing import Result
 
 from mofore.cache.lock import exclusive
 from mofore.data.errors import StageError
-from mofore.pipeline.cli import cli
 from mofore.stages.extract import estimate
 
 Command = Callable[..., Result]
@@ -50,13 +49,6 @@ def test_a_search_by_id_loads_no_networks(work: Path) -> None:
     assert loaded("search", "v_Orbit_g01_c01", "-w", work) == ["0", "faiss", "numpy"]
     spanned = loaded("search", "v_Orbit_g01_c01", "--to", "0.5", "-w", work)
     assert not {"timm", "open_clip"} & set(spanned), "stored features need no backbone"
-
-
-def test_the_readme_names_every_command(mofore: Command) -> None:
-    readme = (ROOT / "README.md").read_text()
-    for name in cli.commands:
-        assert f"mofore {name}" in readme, name
-        assert mofore(name, "--help").exit_code == 0
 
 
 @pytest.mark.parametrize(
