@@ -7,7 +7,7 @@ blind to order cannot tell the two apart, whatever its features.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -125,19 +125,20 @@ def draw(motion: str, look: Appearance, start: Start, frames: int) -> UInt8:
 
 
 def write_motion_set(
-    folder: Path, *, groups: int = 10, clips: int = 2, frames: int = 48, seed: int = 0
+    folder: Path, *, motions: Sequence[str] = MOTIONS, groups: int = 10, clips: int = 2, frames: int = 48, seed: int = 0
 ) -> Iterator[Path]:
-    """Write ``len(MOTIONS) * groups * clips`` MPEG-4 AVI files named as UCF101's, yielding each.
+    """Write ``len(motions) * groups * clips`` MPEG-4 AVI files named as UCF101's, yielding each.
 
     Args:
         folder: gets one folder per class.
+        motions: the classes.
         groups: number of appearances.
         clips: clips of each class and appearance, which differ in where and when the motion starts.
         frames: frames of a clip.
         seed: of appearances and starts.
     """
     looks = [appearance(group, seed) for group in range(1, groups + 1)]
-    for number, motion in enumerate(MOTIONS):
+    for number, motion in ((MOTIONS.index(motion), motion) for motion in motions):
         (folder / motion).mkdir(parents=True, exist_ok=True)
         for group, look in enumerate(looks, 1):
             for clip in range(1, clips + 1):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,88 +13,50 @@ import click
 from .._version import __version__
 from ..cache.ledger import Ledger
 from ..data.errors import MoforeError, UsageError
-from ..data.metrics import Metrics
-from ..data.settings import LEVELS
-from ..stages.import_features.options import AXES, Reading, parse_streams
-from ..stages.search.queries import BY, RERANK, STEPS, TEMPLATE, Asked
-from . import console
+from ..stages.import_features.options import Reading, parse_streams
+from ..stages.search.queries import Asked
+from . import console, terminal
+from .command_group import EXIT_CODES, UNREADABLE, Commands
+from .command_options import (
+    FORCE,
+    JSON,
+    ONLY,
+    PATH,
+    REPLACE,
+    RETRY,
+    WORKDIR,
+    complete_runs,
+    described_by,
+    of_workdir,
+    options,
+    reading_options,
+    search_options,
+    verbosity,
+)
 from .config import load_config
 from .road import OPTIONAL, ROAD
 from .run import Outcome
-from .run_folder import Run
+from .run_folder import Run, read_metrics
 from .show.metric_tables import price_table
 from .stage import Stage
 from .workspace import Workspace
 
-INTERRUPTED = 130
-BROKEN_PIPE = 141
-UNREADABLE = 3
+ABOUT = """Learn video representations by forecasting, offline, on cached frame features.
+
+\b
+Exit codes: {codes}.
+Completion of commands and settings: docs/terminal.md.
+"""
 
 
-class Commands(click.Group):
-    """The one place where an error becomes a line and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; errors become a message and an exit code."""
-        try:
-            return super().invoke(ctx)
-        except MoforeError as error:
-            console.show_error(str(error))
-            ctx.exit(error.exit_code)
-        except BrokenPipeError:  # who reads it has seen enough (`| head`)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(BROKEN_PIPE)
-        except OSError as error:  # a full disk, a folder that became read-only, ...
-            console.show_error(f"{_cause(error)}. What was finished is kept: mend it and run the same command again")
-            ctx.exit(MoforeError.exit_code)
-        except KeyboardInterrupt:
-            console.show_error("interrupted; what was finished is kept: run the same command to go on")
-            ctx.exit(INTERRUPTED)
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help=ABOUT.format(codes=";\n".join(f"{code} {what}" for code, what in EXIT_CODES.items())),
+)
 @click.version_option(__version__, prog_name="mofore")
 def cli() -> None:
-    """Learn video representations by forecasting, offline, on cached frame features.
-
-    \b
-    Exit codes: 0 done; 1 a stage failed; 2 wrong usage or settings;
-    3 done, but some videos could not be read; 130 interrupted.
-    """  # noqa: D301 - click wants the control character that backslash b stands for
-
-
-def options(*given: Callable[..., Any]) -> Callable[..., Any]:
-    """Options as one decorator, in the order of the help."""
-
-    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(given):
-            command = option(command)
-        return command
-
-    return decorated
-
-
-PATH: click.Path = click.Path(path_type=Path)
-JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
-WORKDIR = click.option("-w", "--workdir", type=PATH, default=".", help="Work folder (default: here).")
-SET = click.option(
-    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting for this command."
-)
-of_workdir = options(WORKDIR, SET)
-FORCE = click.option("--force", is_flag=True, help="Run it again, whatever is there.")
-ONLY = click.option("--only", is_flag=True, help="Run just this stage; refuse if a stage above is out of date.")
-RETRY = click.option("--retry-failed", is_flag=True, help="Try again what could not be read before.")
-REPLACE = click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
-described_by = options(  # as both ways to make a work folder have it
-    click.option("--splits", type=PATH, help="Folder of UCF101's official lists."),
-    click.option(
-        "--table",
-        "tables",
-        type=PATH,
-        multiple=True,
-        help="Classes, sides, groups, segments of videos: CSV, TSV, JSON, or what data sets ship (may be repeated).",
-    ),
-)
+    """The command ``mofore``."""
 
 
 @cli.command()
@@ -115,25 +75,6 @@ def init(force: bool, no_estimate: bool, workdir: Path, **asked: Any) -> None:
     from .commands.init import NewWorkspace, init_workspace
 
     init_workspace(workdir, NewWorkspace(**asked), replace=force, estimating=not no_estimate)
-
-
-# How features are to be read that do not say it themselves.
-reading_options = options(
-    click.option(
-        "--streams",
-        metavar="NAME,...",
-        help="Of files NAME_rgb.npy, NAME_flow.npy: which streams to take, joined in this order. [default: all]",
-    ),
-    click.option(
-        "--axis", type=click.Choice(AXES), default=AXES[0], show_default=True, help="Arrays are (T, D), or (D, T)."
-    ),
-    click.option("--average-crops", is_flag=True, help="Arrays are (T, crops, D): take the mean over crops."),
-    click.option(
-        "--dataset",
-        metavar="NAME",
-        help="Of several arrays of a video (an HDF5 group, an .npz), the one to take; '*': each is a video.",
-    ),
-)
 
 
 @cli.command("import")
@@ -194,13 +135,14 @@ for each in (*ROAD, *OPTIONAL):
 
 
 @cli.command()
+@click.option("--name", metavar="NAME", help="Call the run so, for `mofore show NAME`; what has a name is kept by gc.")
 @FORCE
 @RETRY
 @of_workdir
-def run(force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
+def run(name: str | None, force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
     """All stages; only what changed is run again."""
     opened = _open(workdir, overrides)
-    _finish(opened.workspace, opened.run(force=force, retry_failed=retry_failed))
+    _finish(opened.workspace, opened.run(force=force, retry_failed=retry_failed, name=name or ""))
 
 
 @cli.command()
@@ -215,35 +157,40 @@ def status(as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
         console.show_plan(found.stages, found.failures)
 
 
-# How to search, and what may be found.
-search_options = options(
-    click.option("-k", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours."),
-    click.option("--space", help="mofore, frames, predict or fit:KEY. [default: mofore; images and texts: frames]"),
-    click.option(
-        "--level", type=click.Choice(LEVELS), default="video", show_default=True, help="Whole videos, or moments."
-    ),
-    click.option("--from", "start", type=float, metavar="SECONDS", help="Where in the query's video to begin."),
-    click.option("--to", "end", type=float, metavar="SECONDS", help="Where in it to end."),
-    click.option("--class", "classes", multiple=True, metavar="NAME", help="Find this class alone (repeatable)."),
-    click.option("--exclude-same-group", is_flag=True, help="Find nothing of the query's group."),
-    click.option("--split", "role", metavar="SIDE", help="Find this side alone: train, test, unassigned, val, ..."),
-    click.option("--rerank", type=click.Choice(RERANK), help="Order the first 100 by how they unfold."),
-    click.option(
-        "--steps",
-        type=click.IntRange(STEPS[0], STEPS[-1]),
-        default=8,
-        show_default=True,
-        help="Parts that --rerank compares.",
-    ),
-    click.option(
-        "--by",
-        type=click.Choice(BY),
-        default="both",
-        show_default=True,
-        help="What --rerank goes by: what changes, what it looks like, or changes beside the similarity.",
-    ),
-    click.option("--template", default=TEMPLATE, show_default=True, help="What a text is put into."),
-)
+@cli.command("list")
+@click.argument("folders", nargs=-1, type=PATH)
+@click.option("--forget", metavar="NAME", help="Take this name from its run, which stays as it is.")
+@JSON
+@verbosity
+def list_(folders: tuple[Path, ...], forget: str | None, as_json: bool) -> None:
+    """The runs in FOLDERS and below (default: here): figures, backbone, preset, other settings, and when."""
+    from .commands import runs as listing
+
+    found = listing.find(folders, forget=forget)
+    if as_json:
+        console.write_text(json.dumps(listing.list_as_json(found), indent=2) + "\n")
+    else:
+        console.show_tables(listing.list_tables(found))
+
+
+@cli.command()
+@click.argument("run", required=False, shell_complete=complete_runs)
+@JSON
+@options(WORKDIR, verbosity)
+def show(run: str | None, as_json: bool, workdir: Path) -> None:
+    """All that is known of a run, and all of its tables (default: of what metrics.json shows).
+
+    RUN is its name, its key, its work folder, or FOLDER:NAME.
+    """
+    from .commands import runs as listing
+    from .runs import meet
+
+    found = meet(run or str(workdir), workdir)
+    if as_json:
+        console.write_text(json.dumps(listing.show_as_json(found), indent=2) + "\n")
+    else:
+        console.show_lines(listing.show_lines(found))
+        console.show_tables(listing.show_tables(found))
 
 
 @cli.command()
@@ -340,7 +287,7 @@ def sweep(
     if dry_run:
         console.show_lines(sweeping.plan_lines(sweeping.plan_sweep(opened.workspace, runs)))
         return
-    swept = sweeping.sweep(opened.workspace, runs, console.Console(), only_fit=only_fit)
+    swept = sweeping.sweep(opened.workspace, runs, console.of_run(opened.workspace), only_fit=only_fit)
     if swept.table is not None and as_json:
         click.echo(json.dumps(swept.table.as_json(), indent=2))
     elif swept.table is not None and as_csv:
@@ -357,14 +304,18 @@ def sweep(
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("runs", nargs=-1, shell_complete=complete_runs)
 @click.option("--row", "rows", multiple=True, help="Embeddings to compare. [default: mofore, raw_mean_pool]")
 @JSON
-def compare(runs: tuple[Path, ...], rows: tuple[str, ...], as_json: bool) -> None:
-    """Metrics of RUNS (work folders, or folders below index/) side by side, with paired differences to the first."""
+@options(WORKDIR, verbosity)
+def compare(runs: tuple[str, ...], rows: tuple[str, ...], as_json: bool, workdir: Path) -> None:
+    """RUNS side by side: settings that differ, figures, paired differences to the first.
+
+    A run is given by its name, its key, its work folder, or FOLDER:NAME.
+    """
     from .commands import compare as comparing
 
-    found = comparing.compare(runs, rows or comparing.FIRST_ROWS)
+    found = comparing.compare([comparing.folder_of(run, workdir) for run in runs], rows or comparing.FIRST_ROWS)
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
     else:
@@ -414,7 +365,7 @@ def gc(
     opened = _open(workdir, overrides)
     workspace, configs = opened.workspace, (opened.config, *map(load_config, keep))
     if delete:
-        listing = clean(workspace, configs, console.Console(), missing_videos=missing_videos)
+        listing = clean(workspace, configs, console.of_run(workspace), missing_videos=missing_videos)
     else:
         listing = survey(workspace, configs)
     if as_json:
@@ -425,11 +376,14 @@ def gc(
 
 @cli.command()
 @click.option("-w", "--workdir", type=PATH, default="runs/demo", show_default=True, help="Work folder.")
+@verbosity
 def demo(workdir: Path) -> None:
     """Draw a set of moving shapes and take it down the whole road, offline."""
-    from .commands.demo import run_demo
+    from .commands.demo import closing_lines, run_demo
 
-    _finish(Workspace(workdir), run_demo(workdir, console.Console()), show=False)
+    opened = Workspace(workdir)
+    _finish(opened, run_demo(workdir, console.of_run(opened)), show=True)
+    console.show_lines(closing_lines(workdir, read_metrics(opened)))
 
 
 @cli.command()
@@ -469,13 +423,6 @@ def download(folder: Path, no_unpack: bool, **asked: Any) -> None:
     download_ucf101(folder, console.Console(), unpacking=not no_unpack, **_given(asked))
 
 
-def _cause(error: OSError) -> str:
-    """What is wrong, in one line; HDF5 buries a full disk in a paragraph."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full ('{error.filename}')" if error.filename else "the disk is full"
-    return f"'{error.filename}': {error.strerror}" if error.filename else str(error)
-
-
 def main() -> None:
     """Entry point of the command ``mofore``; of the processes that torchrun started, the first one is it."""
     # Read once, when torch is loaded, here and in processes started here: a thread that waits for others spins for some
@@ -507,11 +454,11 @@ def _given(asked: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value not in (None, "")}
 
 
-def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = True) -> None:
-    """Show the metrics if they are new, then what could not be read."""
-    if show and "evaluate" in outcome.ran:
-        console.show_metrics(Metrics.from_json(json.loads(workspace.metrics.read_text())))
-    if show and "index" in outcome.ran:
+def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = False) -> None:
+    """Show what was found if it is new or is to be shown, what an index costs, and what could not be read."""
+    if show or "evaluate" in outcome.ran:
+        console.show_outcome(workspace, read_metrics(workspace))
+    if "index" in outcome.ran and (terminal.level() == "verbose" or "evaluate" not in outcome.ran):
         latest = Ledger.open(workspace.ledger).latest("index")
         prices = [path for path in latest.outputs if path.endswith("/price.json")] if latest else []
         if prices:

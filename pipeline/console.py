@@ -1,62 +1,59 @@
-"""What the user sees: one line per stage, a progress view, tables. The only module that prints.
-
-rich is imported where a bar or a table is drawn; the lines of a run with nothing to do need none of it.
-"""
+"""What the user sees: one line per stage, tables, answers. It prints with :mod:`.terminal`, nothing else does."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
-import shutil
+import shlex
 import sys
-import textwrap
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from .._version import __version__
 from ..data.metrics import Metrics
 from ..data.progress import Stoppable
 from ..data.types import Failure
 from ..data.wording import counted, size_text
+from . import terminal
+from .live_display import Display
+from .progress_text import duration
 from .show.metric_tables import metric_tables
-from .show.table_layout import TableText, fitted
+from .show.summary import summary_tables
+from .show.table_layout import TableText, fitted, table_width
 from .stage import StagePlan
+from .terminal import WIDE, printable, say, show_error, wrapped, write, write_text
+from .workspace import Workspace
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
-
     from ..stages.extract.estimate import Estimate
     from ..stages.search.searcher import Answer
     from .commands.gc import Listing
     from .commands.verify import Findings
 
+__all__ = ["Console", "say", "show_error", "write_text"]  # of what is here from elsewhere
+
 MOST_NAMES = 20  # of the videos that a damaged shard loses
-PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
 LONG_S = 12 * 3600.0  # extraction that takes longer wants advice
-WIDE = 132  # columns of a table where there is no terminal
 COLUMNS = ("rank", "video_id", "label", "group", "start_s", "end_s", "similarity", "distance", "right")  # of --csv
-WINDOW_S = 5.0  # that the present rate is taken over
+
+
+def of_run(workspace: Workspace) -> Console:
+    """A console whose lines are kept in the log of the work folder too."""
+    terminal.open_log(workspace.root, f"mofore {__version__}: {shlex.join(sys.argv[1:])}")
+    return Console()
 
 
 class Console(Stoppable):
     """Shows a run. Messages go to stderr, results (tables, JSON) to stdout."""
 
     def __init__(self) -> None:
-        self._bar: Bar | None = None
-        self._task: TaskID | None = None
-        self._stage, self._unit = "", ""
-        self._total = self._done = 0
-        self._share = 0.0
-        self._begin = self._shown = 0.0
-        self._window: deque[tuple[float, float]] = deque()  # (time, frames or steps done by then)
+        self._display = Display()
+        self._stage = ""
 
     def stop(self) -> None:
         """The user asked to stop: at the next safe point, or, asked again, at once."""
@@ -78,78 +75,21 @@ class Console(Stoppable):
         _line(plan.stage, "done", f"{summary} in {seconds:.1f} s")
 
     def start(self, stage: str, total: int, unit: str) -> None:
-        """Open the progress view of a stage."""
-        self._stage, self._unit, self._total, self._done, self._share = stage, unit, total, 0, 0.0
-        self._begin = self._shown = time.monotonic()
-        self._window.clear()
-        if sys.stderr.isatty():
-            self._open_bar()
+        """A piece of work begins, perhaps within another one."""
+        self._stage = stage
+        self._display.start(stage, total, unit)
 
     def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
         """Show that ``done`` further units are finished."""
-        self._done += done
-        self._share = self._done / max(self._total, 1) if share is None else share
-        now = time.monotonic()
-        self._window.append((now, float(figures.get("frames", self._done))))
-        while now - self._window[0][0] > WINDOW_S and len(self._window) > 2:
-            self._window.popleft()
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._share, text=self._text(now, figures))
-        elif now - self._shown >= PLAIN_SECONDS:
-            self._shown = now
-            _line(self._stage, f"{100 * self._share:.0f} %", self._text(now, figures))
+        self._display.advance(done, share, figures)
 
     def note(self, message: str) -> None:
         """One line worth reading."""
         _line(self._stage, "", message)
 
     def finish(self) -> None:
-        """Close the progress view."""
-        if self._bar is not None:
-            self._bar.stop()
-        self._bar = None
-
-    def _open_bar(self) -> None:
-        from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-        from rich.table import Column
-
-        columns = (
-            "{task.description}",
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[text]}", table_column=Column(ratio=1)),
-        )
-        self._bar = Progress(*columns, console=RichConsole(stderr=True), transient=True, expand=True)
-        self._task = self._bar.add_task(self._stage, total=1.0, text="")
-        self._bar.start()
-
-    def _text(self, now: float, figures: dict[str, float | str]) -> str:
-        """What is done, how fast now and on average, the time left, and the stage's own figures."""
-        parts = [f"{self._done:,} of {self._total:,} {self._unit}"]
-        if "frames" in figures:
-            parts.append(f"{_short(float(figures['frames']))} frames")
-        parts += [self._rates(now, "frames" if "frames" in figures else self._unit), self._time_left(now)]
-        if "bottleneck" in figures:
-            parts.append(f"bound by {figures['bottleneck']}")
-        if figures.get("failed"):
-            parts.append(f"{_short(float(figures['failed']))} failed")
-        shown = ("frames", "failed", "bottleneck")
-        parts += [f"{name} {_short(value)}" for name, value in figures.items() if name not in shown and value != ""]
-        return ", ".join(filter(None, parts))
-
-    def _rates(self, now: float, unit: str) -> str:
-        (first_s, before), (last_s, count) = self._window[0], self._window[-1]
-        average = count / max(now - self._begin, 1e-9)
-        if last_s - first_s < 1.0:
-            return f"{average:,.0f} {unit}/s"
-        now_rate = max(count - before, 0.0) / (last_s - first_s)  # frames may be taken back when a job is shared out
-        return f"{now_rate:,.0f} {unit}/s now, {average:,.0f} on average"
-
-    def _time_left(self, now: float) -> str:
-        if not 0 < self._share < 1:
-            return ""
-        return f"{_duration((now - self._begin) * (1 - self._share) / self._share)} left"
+        """The piece of work that began last is over."""
+        self._display.finish()
 
 
 def show_plan(plan: Mapping[str, StagePlan], failures: Sequence[Failure]) -> None:
@@ -157,10 +97,10 @@ def show_plan(plan: Mapping[str, StagePlan], failures: Sequence[Failure]) -> Non
     for stage in plan.values():
         todo = f"{stage.todo:,} {stage.unit}: " if stage.todo else ""
         told = f"up to date ({stage.summary})" if stage.action == "skip" else todo + "; ".join(map(str, stage.reasons))
-        click.echo(f"{stage.stage:<8} {stage.action:<8} {told}")
+        write(f"{stage.stage:<8} {stage.action:<8} {told}")
     for failure in failures:
         what = "without pictures" if failure.is_no_video else "unreadable"
-        click.echo(f"{what}: {_printable(failure.video_id)}: {failure.reason}")
+        write(f"{what}: {failure.video_id}: {failure.reason}")
 
 
 def plan_as_json(plan: Mapping[str, StagePlan], failures: Sequence[Failure]) -> str:
@@ -178,20 +118,20 @@ def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
     soundtracks = [failure.video_id for failure in failures if failure.is_no_video]
     if soundtracks:
         more = ", ..." if len(soundtracks) > 3 else ""
-        names = ", ".join(map(_printable, soundtracks[:3])) + more
+        names = ", ".join(map(printable, soundtracks[:3])) + more
         say(f"note: files without pictures (sound alone?), passed over: {len(soundtracks):,} ({names})")
     failures = [failure for failure in failures if not failure.is_no_video]
     if not failures:
         return
-    click.echo(f"{counted(len(failures), 'video')} could not be read:", err=True)
+    say(f"{counted(len(failures), 'video')} could not be read:", always=True)
     if len(failures) > 1:
         counts = Counter(failure.reason for failure in failures)
         for reason, count in counts.most_common(8):
-            click.echo(f"  {count:6,d} x {_printable(reason)}", err=True)
+            say(f"  {count:6,d} x {printable(reason)}", always=True)
     for failure in failures[:most]:
-        click.echo(f"  {_printable(failure.video_id)}: {_printable(failure.reason)}", err=True)
+        say(f"  {printable(failure.video_id)}: {printable(failure.reason)}", always=True)
     if len(failures) > most:
-        click.echo(f"  and {len(failures) - most:,} more: mofore status lists all", err=True)
+        say(f"  and {len(failures) - most:,} more: mofore status lists all", always=True)
 
 
 def show_metrics(metrics: Metrics) -> None:
@@ -199,43 +139,55 @@ def show_metrics(metrics: Metrics) -> None:
     show_tables(metric_tables(metrics))
 
 
+def show_outcome(workspace: Workspace, metrics: Metrics) -> None:
+    """What a run found, on one screen, and where the rest is; with `-v` all of it, with `-q` nothing."""
+    if terminal.level() == "quiet":
+        return
+    show_tables(metric_tables(metrics) if terminal.level() == "verbose" else summary_tables(metrics))
+    where = "" if workspace.root == Path() else f" -w {shlex.quote(str(workspace.root))}"
+    say(f"all tables: mofore show{where}; as JSON: {workspace.metrics}; what a run would do: mofore status{where}")
+
+
 def show_tables(tables: Sequence[TableText]) -> None:
-    """Tables and lines, one below the other."""
+    """Tables and lines, one below the other; as wide as the terminal, and no cell is ever cut."""
+    told = terminal.columns()
+    for title, columns, rows in (part for whole in tables for part in fitted(whole, told or WIDE)):
+        if title:
+            write(wrapped(title, told))
+        if columns:
+            _print_table(columns, rows, told or WIDE)
+        else:
+            write()
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> None:
     from rich import box
     from rich.console import Console as RichConsole
     from rich.table import Table
 
-    told_width = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
-    console = RichConsole(width=shutil.get_terminal_size().columns if told_width else WIDE)
-    for title, columns, rows in (part for whole in tables for part in fitted(whole, console.width)):
-        if title:
-            click.echo(_wrapped(title, console.width) if told_width else title)
-        if not columns:
-            click.echo()
-            continue
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
-        for number, column in enumerate(columns):
-            is_name = number == 0 or column == "embedding"
-            table.add_column(column, justify="left" if is_name else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_header=any(columns))
+    for number, column in enumerate(columns):
+        is_text = number == 0 or any(row[number][:1].isalpha() for row in rows)
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(terminal.encodable, row))
+    # As wide as it needs where a single cell is wider than the terminal, whose own breaking of lines loses nothing.
+    console = RichConsole(width=max(width, table_width(columns, rows)), markup=False, highlight=False)
+    console.print(table)
 
 
 def show_answer(answer: Answer) -> None:
     """The answer of a search."""
     for note in answer.notes:
-        say(f"note: {_printable(note)}")
-    click.echo(f"nearest to {_printable(answer.query)}")
-    width = max((len(_printable(found.video_id)) for found in answer.neighbours), default=0)
+        say(f"note: {printable(note)}")
+    write(f"nearest to {printable(answer.query)}")
+    width = max((len(printable(found.video_id)) for found in answer.neighbours), default=0)
     for found in answer.neighbours:
-        name, label = _printable(found.video_id), _printable(found.label or "")
+        name, label = printable(found.video_id), printable(found.label or "")
         seconds = "" if found.start_s is None else f"{found.start_s:8.2f} -{found.end_s or 0:8.2f} s  "
         distance = "" if found.distance is None else f"{found.distance:7.4f}  "
         wrong = "  (other class)" if found.right is False else ""
-        click.echo(
-            f"{found.rank:4d}  {found.similarity:7.4f}  {distance}{seconds}{name:<{width}}  {label}{wrong}".rstrip()
-        )
+        write(f"{found.rank:4d}  {found.similarity:7.4f}  {distance}{seconds}{name:<{width}}  {label}{wrong}".rstrip())
 
 
 def answer_as_json(answer: Answer, *, indent: int | None = 2) -> str:
@@ -260,11 +212,6 @@ def as_csv(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     return text.getvalue()
 
 
-def write_text(text: str) -> None:
-    """To stdout as it is, names that are no valid text with their own bytes."""
-    click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
-
-
 def typed_queries() -> Iterator[str]:
     """Lines that are typed, or come through a pipe, until Ctrl-D; empty ones are passed over."""
     prompt = "search> " if sys.stdin.isatty() else ""
@@ -286,12 +233,7 @@ def typed_queries() -> Iterator[str]:
 def show_lines(lines: Sequence[str]) -> None:
     """Lines of a result, to stdout."""
     for line in lines:
-        click.echo(_printable(line))
-
-
-def say(message: str) -> None:
-    """A line to stderr."""
-    click.echo(message, err=True)
+        write(wrapped(line, terminal.columns()))
 
 
 def say_note(message: str) -> None:
@@ -302,14 +244,14 @@ def say_note(message: str) -> None:
 def show_estimate(estimate: Estimate) -> None:
     """How long extraction would take, and a warning if there is no GPU for it."""
     for note in estimate.notes:
-        say(f"note: {_printable(note)}")
+        say(f"note: {printable(note)}")
     seconds, on_gpu = estimate.seconds, estimate.devices[0].type == "cuda"
     where = f"{counted(len(estimate.devices), 'GPU')}" if on_gpu else "the processor"
     if not on_gpu:
         say("warning: no GPU found, or none allowed: extraction runs on the processor")
     say(
         f"extraction on {where}: about {estimate.frames:,} frames at about {estimate.frames_per_s:,.0f} frames/s "
-        f"({estimate.arithmetic}, measured on {estimate.measured_frames}), that is {_duration(seconds)}; "
+        f"({estimate.arithmetic}, measured on {estimate.measured_frames}), that is {duration(seconds)}; "
         f"the features take {size_text(estimate.store_bytes)}"
     )
     if seconds > LONG_S:
@@ -319,39 +261,8 @@ def show_estimate(estimate: Estimate) -> None:
         )
 
 
-def show_error(message: str) -> None:
-    """An error of the user's, in one place and one form."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {_printable(message)}", err=True)
-
-
 def _line(stage: str, what: str, text: str) -> None:
-    line = f"{stage:<8} {what:<10} {_printable(text)}"
-    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
-    click.echo(_wrapped(line, width, indent=20) if width > 40 else line, err=True)
-
-
-def _wrapped(text: str, width: int, *, indent: int = 0) -> str:
-    """Text in lines that break between words."""
-    return textwrap.fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
-
-
-def _printable(text: str) -> str:
-    """File names need not be valid text; odd bytes are shown escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _short(value: float | str) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
+    say(f"{stage:<8} {what:<10} {text}".rstrip(), indent=20)
 
 
 def show_findings(findings: Findings, repair: str) -> None:
@@ -359,15 +270,15 @@ def show_findings(findings: Findings, repair: str) -> None:
     outputs = counted(findings.outputs, "output")
     read = f"{counted(findings.shards, 'shard')} with {counted(findings.videos, 'sound video')}, {outputs}"
     for damage in findings.damage:
-        click.echo(f"damaged  {_printable(damage.path)}: {_printable(damage.complaint)}")
+        write(f"damaged  {printable(damage.path)}: {printable(damage.complaint)}")
         if damage.videos:
-            names = ", ".join(map(_printable, damage.videos[:MOST_NAMES]))
+            names = ", ".join(map(printable, damage.videos[:MOST_NAMES]))
             more = f" and {len(damage.videos) - MOST_NAMES:,} more" if len(damage.videos) > MOST_NAMES else ""
-            click.echo(f"         {counted(len(damage.videos), 'video')} to redo: {names}{more}; {damage.kept:,} kept")
+            write(f"         {counted(len(damage.videos), 'video')} to redo: {names}{more}; {damage.kept:,} kept")
     if findings.damage:
-        click.echo(f"read {read}; what is damaged was put aside. Make it anew with: {repair}")
+        write(f"read {read}; what is damaged was put aside. Make it anew with: {repair}")
     else:
-        click.echo(f"all sound: {read}")
+        write(f"all sound: {read}")
 
 
 def findings_as_json(findings: Findings, repair: str) -> str:
@@ -379,14 +290,14 @@ def findings_as_json(findings: Findings, repair: str) -> str:
 def show_listing(listing: Listing, *, deleted: bool) -> None:
     """What ``mofore gc`` says: each thing that could go, its size and why; and what was deleted."""
     for item in listing.items:
-        click.echo(f"{item.kind:<9} {size_text(item.bytes):>9}  {_printable(item.path)}: {_printable(item.why)}")
+        write(f"{item.kind:<9} {size_text(item.bytes):>9}  {printable(item.path)}: {printable(item.why)}")
     for remark in listing.remarks:
-        click.echo(f"note: {_printable(remark)}")
+        write(f"note: {printable(remark)}")
     total = f"{size_text(listing.bytes)} in {len(listing.items):,} places"
     if not listing.items:
-        click.echo("nothing to reclaim")
+        write("nothing to reclaim")
     else:
-        click.echo(f"deleted: {total}" if deleted else f"{total}; nothing was deleted: give --delete")
+        write(f"deleted: {total}" if deleted else f"{total}; nothing was deleted: give --delete")
 
 
 def listing_as_json(listing: Listing, *, deleted: bool) -> str:

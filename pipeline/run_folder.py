@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cache.fingerprint import KEY_LENGTH
 from ..cache.ledger import Ledger
+from ..cache.lock import exclusive
 from ..data.errors import StaleError, StoreError, UsageError
 from ..data.metrics import Metrics
 from ..data.progress import Silent, Stoppable
@@ -27,6 +28,7 @@ from .inputs import read_inputs
 from .query_sources import QuerySources
 from .road import make_plan, names, upto
 from .run import Outcome, Request, Watcher, execute
+from .run_names import NamedRun, check_name, give_name, now, read_names, taken
 from .snapshot import Snapshot, observe
 from .stage import StagePlan
 from .stages.finetune import begun
@@ -134,15 +136,39 @@ class Run:
         """Where the work folder is."""
         return self.workspace.root
 
-    def run(self, *, force: bool = False, retry_failed: bool = False) -> Outcome:
+    def run(self, *, force: bool = False, retry_failed: bool = False, name: str = "") -> Outcome:
         """All stages that are not up to date (`mofore run`); see :meth:`make`.
 
         Args:
             force: run every stage, whatever is there.
             retry_failed: try videos again that could not be read.
+            name: what to call the run (docs/runs.md); empty for nothing.
+
+        Raises:
+            UsageError: if the name is another run's, before anything is run.
         """
+        if name:
+            self._refuse_taken(name)
         forced = frozenset(names()) if force else frozenset()
-        return self._execute(Request(force=forced, retry_failed=retry_failed))
+        outcome = self._execute(Request(force=forced, retry_failed=retry_failed))
+        if name:
+            with exclusive(self.workspace.lock):
+                give_name(self.workspace, name, self._as_named())
+        return outcome
+
+    def _refuse_taken(self, name: str) -> None:
+        check_name(name)
+        known = read_names(self.workspace).get(name)
+        if known is not None and known.keys[:3] != self._as_named().keys[:3]:
+            raise taken(self.workspace, name, known)
+
+    def _as_named(self) -> NamedRun:
+        """What the settings mean now; keys are empty while a stage above has yet to run."""
+        plan, snapshot = make_plan(self.snapshot), self.snapshot
+        fit, evaluate, index = (plan[stage].key for stage in ("fit", "evaluate", "index"))
+        return NamedRun(
+            store=snapshot.store_key, fit=fit, evaluate=evaluate, index=index, overrides=self.overrides, named=now()
+        )
 
     def extract(self, *, only: bool = False, force: bool = False, retry_failed: bool = False) -> Outcome:
         """Features of every frame of every video (`mofore extract`); see :meth:`make`."""
@@ -254,13 +280,7 @@ class Run:
         >>> 0 <= run.metrics.retrieval["mofore"].recalls.r_at_1 <= 100
         True
         """
-        path = self.workspace.metrics
-        if not path.exists():
-            raise StaleError("there are no metrics yet: run `mofore evaluate`")
-        try:
-            return Metrics.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise StoreError(f"'{path}' cannot be read ({error}): run `mofore evaluate --force`") from error
+        return read_metrics(self.workspace)
 
     @cached_property
     def model(self) -> ClipEmbedder:
@@ -449,7 +469,7 @@ class Run:
 
     def _watcher(self) -> Watcher:
         if self.progress is True:
-            return console.Console()
+            return console.of_run(self.workspace)
         return Quiet() if self.progress is False else self.progress
 
     def _forget(self) -> None:
@@ -490,6 +510,22 @@ class Run:
             opened = open_space(space, self.config.index, self.fit_folder(), snapshot.store_key)
             self._embeddings[space] = QueryEmbedding(opened, sources.stored, sources.open_encoder)
         return self._embeddings[space]
+
+
+def read_metrics(workspace: Workspace) -> Metrics:
+    """``metrics.json``.
+
+    Raises:
+        StaleError: if nothing was evaluated yet, or by another version.
+        StoreError: if the file is damaged.
+    """
+    path = workspace.metrics
+    if not path.exists():
+        raise StaleError("there are no metrics yet: run `mofore evaluate`")
+    try:
+        return Metrics.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise StoreError(f"'{path}' cannot be read ({error}): run `mofore evaluate --force`") from error
 
 
 def _read(folder: Path, snapshot: Snapshot) -> bool:

@@ -50,6 +50,11 @@ class Workspace:
         """Metrics of the index that is up to date."""
         return self.root / "metrics.json"
 
+    @property
+    def names(self) -> Path:
+        """Names that the user gave to runs."""
+        return self.root / "runs.json"
+
     def store(self, key: str) -> Path:
         """Shards of one encoder."""
         return self.root / "features" / key

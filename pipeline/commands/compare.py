@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...cache.fingerprint import KEY_LENGTH, file_state
 from ...cache.ledger import Ledger
@@ -14,6 +14,9 @@ from ...data.errors import StaleError, StoreError, UsageError
 from ...data.figures import Interval, PairedTest
 from ...data.metrics import SCHEMA, Metrics, Queries
 from ...data.record import Record, named, record
+from ..run_names import read_names
+from ..run_settings import settings_of, text, unlike
+from ..runs import meet
 from ..show.metric_tables import difference_text, interval_text, number, percent
 from ..show.table_layout import TableText
 from ..workspace import Workspace
@@ -97,6 +100,7 @@ class Comparison(Record):
         runs: by name, the first one first.
         against: name of the first run.
         differences: to it, by run and embedding.
+        settings: those that are not the same in all runs, each with its value by run.
         notes: what makes figures not comparable as they are.
     """
 
@@ -104,6 +108,7 @@ class Comparison(Record):
     runs: dict[str, RunFigures]
     against: str
     differences: dict[str, dict[str, Difference]]
+    settings: dict[str, dict[str, Any]]
     notes: tuple[str, ...]
 
 
@@ -126,7 +131,31 @@ def open_run(path: Path) -> Run:
         raise StoreError(
             f"the metrics in '{folder}' cannot be read ({error}): run `mofore evaluate --force`"
         ) from error
-    return Run(path.name or str(path.resolve().name), metrics, queries)
+    return Run(_called(path), metrics, queries)
+
+
+def _called(path: Path) -> str:
+    """The name that the user gave a run, or its folder's."""
+    workspace = Workspace(path.parent.parent)
+    if path.parent.name == "evaluate" and workspace.config.is_file():
+        given = [name for name, run in read_names(workspace).items() if run.evaluate == path.name]
+        return given[0] if given else path.name
+    return path.name or path.resolve().name
+
+
+def folder_of(text: str, workdir: Path) -> Path:
+    """What `open_run` reads of a run that is given by its name, its key or its folder.
+
+    Raises:
+        UsageError: if there is no such run, or nothing was measured of it.
+    """
+    path = Path(text)
+    if path.is_dir():
+        return path
+    run = meet(text, workdir)
+    if run.metrics is None:
+        raise UsageError(f"{text}: {run.damage or 'nothing was measured'}, so that there is nothing to compare")
+    return run.workspace.stage("evaluate", run.key)
 
 
 def compare(paths: Sequence[Path], rows: Sequence[str] = FIRST_ROWS) -> Comparison:
@@ -149,6 +178,7 @@ def compare(paths: Sequence[Path], rows: Sequence[str] = FIRST_ROWS) -> Comparis
         runs={run.name: _figures(run, rows) for run in runs},
         against=runs[0].name,
         differences={run.name: {row: difference_of(run, runs[0], row) for row in rows} for run in runs[1:]},
+        settings=_differing(runs),
         notes=tuple(note for run in runs[1:] for note in _notes(run, runs[0])),
     )
 
@@ -168,7 +198,22 @@ def tables(found: Comparison) -> list[TableText]:
     tested: TableText = (f"Difference to {found.against} over the queries of both, points", heads, differences)
     if not any(of_row.mean_ap.n for of_run in found.differences.values() for of_row in of_run.values()):
         tested = ("No differences: the runs share no query with a class that the gallery holds", [], [])
-    return [("Runs, %", columns, figures), tested]
+    return [("Runs, %", columns, figures), tested, _settings_table(found)]
+
+
+def _settings_table(found: Comparison) -> TableText:
+    """A row for each setting that differs."""
+    if not found.settings:
+        return "The same settings: what differs is videos, weights or version", [], []
+    rows = [[name, *(text(values[run]) for run in found.runs)] for name, values in found.settings.items()]
+    return "Settings that differ", ["setting", *found.runs], rows
+
+
+def _differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """The settings that are not the same in all runs."""
+    settings = [settings_of(run.metrics.provenance, run.metrics.protocol.split) for run in runs]
+    names = [run.name for run in runs]
+    return {name: dict(zip(names, values, strict=True)) for name, values in unlike(settings).items()}
 
 
 def _shown_metrics(path: Path) -> Path:

@@ -1,51 +1,93 @@
-"""``mofore demo``: the whole road on clips that are drawn here, offline, with a random backbone."""
+"""``mofore demo``: the whole road on clips that are drawn here, offline, on which order is what there is to learn."""
 
 from __future__ import annotations
 
-import json
+import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 from ...data.metrics import Metrics
+from ...data.motion import write_motion_set
 from ...data.progress import under_way
-from .. import console
 from ..config import load_config
-from ..run import Outcome, Request, execute
+from ..run import Outcome, Request, Watcher, execute
+from ..show.metric_tables import percent
 from ..workspace import Workspace
 from .init import NewWorkspace, init_workspace
 
-BACKBONE = "random:test_efficientnet"
-GROUPS, CLIPS, FRAMES = 10, 2, 48
+BACKBONE = "random:test_resnet"
+MOTIONS = ("ZoomIn", "ZoomOut", "SlideRight", "SlideLeft")  # the second and the fourth are the others' reversals
+GROUPS, CLIPS, FRAMES = 12, 3, 48
+# Order-sensitive, less each clip's mean, beside look-alikes: the preset, in fewer steps at a higher rate.
+SETTINGS = (
+    "extract.image_size=96",
+    "fit.preset=motion",
+    "fit.steps=300",
+    "fit.batch_size=24",
+    "fit.lr=1e-3",
+    "fit.lr_schedule=cosine",
+)
 
-EXPLANATION = """\
-What this shows: the whole road works on this machine, from video files to metrics, and a second `mofore run`
-does nothing. What it doesn't: how good MoFore is. The backbone is random, and the classes are motions drawn
-with the same appearances, six of them each other's reversal in time. The temporal mean of the paper's
-aggregator cannot see the order of frames, so R@1 far above chance ({chance:.0f} %) is not to be expected of any row.
-Compare the rows: what `mofore` does not add to `raw_mean_pool`, `untrained` and `neighbour_lda` was not learnt."""
+SHOWN = (
+    "What this shows: {classes} motions are drawn in the same {groups} appearances, half of them another one played "
+    "backwards. The mean of the frames (raw_mean_pool) cannot tell these apart; a forecaster that sees the order of "
+    "frames, less what they look like, can: the nearest video has the same motion for {mofore} % of the queries, "
+    "against {raw} % (chance: {chance} %)."
+)
+REAL = (
+    "What real videos say: there appearance tells the classes, and forecasting adds little. On 1,865 clips of UCF101 "
+    "it is 0.8 points of mAP above the best closed form that needs no training, and level with it in R@1; on 300 "
+    "clips it is no better (docs/findings.md)."
+)
 
 
-def run_demo(root: Path, watcher: console.Console) -> Outcome:
-    """Draw the motion set into ``root/videos`` (once), run all stages and show the metrics.
+def run_demo(root: Path, watcher: Watcher) -> Outcome:
+    """Draw the set into ``root/videos`` (once) and run all stages.
 
     Raises:
         WorkspaceError: if another run holds the work folder.
     """
-    from ...data.motion import MOTIONS
-
     workspace = Workspace(root)
     if not workspace.config.exists():
-        _draw(root / "videos", watcher, len(MOTIONS) * GROUPS * CLIPS)
-        init_workspace(root, NewWorkspace([root / "videos"], backbone=BACKBONE), estimating=False)
-    outcome = execute(workspace, load_config(workspace.config), Request(), watcher)
-    console.show_metrics(Metrics.from_json(json.loads(workspace.metrics.read_text())))
-    console.say(EXPLANATION.format(chance=100 / len(MOTIONS)))
-    console.say(f"look at it: mofore status -w {root}; mofore search v_{MOTIONS[0]}_g01_c01 -w {root}")
-    return outcome
+        total = len(MOTIONS) * GROUPS * CLIPS
+        with under_way(watcher, "draw", total, "clips"):
+            drawn = write_motion_set(root / "videos", motions=MOTIONS, groups=GROUPS, clips=CLIPS, frames=FRAMES)
+            for _ in drawn:
+                watcher.advance(1)
+        asked = NewWorkspace([root / "videos"], backbone=BACKBONE, overrides=SETTINGS)
+        init_workspace(root, asked, estimating=False)
+    return execute(workspace, load_config(workspace.config), Request(), watcher)
 
 
-def _draw(folder: Path, watcher: console.Console, total: int) -> None:
-    from ...data.motion import write_motion_set
+def closing_lines(root: Path, metrics: Metrics) -> list[str]:
+    """What the figures show, what real videos say, and what to type next."""
+    rows = metrics.retrieval
+    shown = SHOWN.format(
+        classes=len(MOTIONS),
+        groups=GROUPS,
+        mofore=percent(rows["mofore"].recalls.r_at_1),
+        raw=percent(rows["raw_mean_pool"].recalls.r_at_1),
+        chance=f"{100 / len(MOTIONS):.0f}",
+    )
+    report = root / "report" / "index.html"
+    where, command = shlex.quote(str(root)), own_command()
+    return [
+        shown,
+        REAL,
+        *([f"report: {report}"] if report.exists() else []),
+        f"next: {command} search v_{MOTIONS[0]}_g01_c01 -w {where}",
+    ]
 
-    with under_way(watcher, "draw", total, "clips"):
-        for _ in write_motion_set(folder, groups=GROUPS, clips=CLIPS, frames=FRAMES):
-            watcher.advance(1)
+
+def own_command() -> str:
+    """How this very mofore is called from here: by its name where that is on the path, else by its place."""
+    script = Path(sys.executable).parent / "mofore"
+    found = shutil.which("mofore")
+    if found and script.exists() and Path(found).samefile(script):
+        return "mofore"
+    if not script.exists():
+        return f"{shlex.quote(sys.executable)} -m mofore"
+    inside = Path(os.path.relpath(script))
+    return shlex.quote(str(script if inside.parts[0] == ".." else inside))

@@ -23,6 +23,7 @@ from ...data.progress import Progress, under_way
 from ...data.wording import counted
 from ..config import Config
 from ..road import OPTIONAL, ROAD, make_plan
+from ..run_names import NamedRun, read_names
 from ..snapshot import Snapshot, observe
 from ..workspace import Workspace
 
@@ -157,6 +158,16 @@ def references(worlds: Iterable[Snapshot]) -> References:
     return keys
 
 
+def _with_named(wanted: References, named: Iterable[NamedRun]) -> References:
+    """What the settings refer to, and what runs with a name are made of."""
+    kept = dict(wanted)
+    for run in named:
+        for kind, key in (("features", run.store), ("fit", run.fit), ("evaluate", run.evaluate), ("index", run.index)):
+            known = kept[kind]
+            kept[kind] = None if known is None else known | {key}
+    return kept
+
+
 def choose(folders: Sequence[Folder], wanted: References, rows: Sequence[Item]) -> tuple[list[Item], list[str]]:
     """Decide what may go, with remarks on what may not although nothing refers to it. Reads nothing."""
     items, remarks = list[Item](), list[str]()
@@ -217,7 +228,10 @@ def _survey(workspace: Workspace, ledger: Ledger, worlds: Sequence[Snapshot]) ->
         if not same[0].catalog.imported:  # imported features need no file: what was left out is meant to go
             missing += len(known - present)
     folders, remarks = _folders(workspace, ledger)
-    items, further = choose(folders, references(worlds), rows)
+    named = read_names(workspace)
+    items, further = choose(folders, _with_named(references(worlds), named.values()), rows)
+    if named:
+        further.append(f"kept for their names: {', '.join(named)} (`mofore list --forget NAME` frees one)")
     further += [
         f"{snapshot.catalog.unseen} is not there: --delete deletes nothing until the videos are"
         for snapshot in worlds

@@ -51,6 +51,15 @@ def test_a_search_by_id_loads_no_networks(work: Path) -> None:
     assert not {"timm", "open_clip"} & set(spanned), "stored features need no backbone"
 
 
+def test_the_documents_name_every_command_and_its_help_has_an_example(mofore: Command) -> None:
+    documents = "".join(path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    for name in cli.commands:
+        assert f"mofore {name}" in documents, name
+        told = mofore(name, "--help")
+        assert told.exit_code == 0
+        assert f"Example: mofore {name}" in " ".join(told.stdout.split()), name
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -13,6 +13,6 @@ def test_the_demo_goes_down_the_whole_road_and_says_what_it_shows(
     result = mofore("demo", "-w", tmp_path / "demo")
     assert result.exit_code == 0, result.stderr
     assert "raw_mean_pool" in result.stdout
-    assert "What this shows" in result.stderr
+    assert "What this shows" in result.stdout
     again = mofore("demo", "-w", tmp_path / "demo")
     assert again.stderr.count("up to date") == 4

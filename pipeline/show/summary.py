@@ -1,0 +1,116 @@
+"""What a run found, on one screen: the answer in a sentence, the headline table, and where the rest is."""
+
+from __future__ import annotations
+
+from ...data.metrics import Metrics
+from ...data.wording import counted
+from .metric_reasons import why_without_classes, why_without_retrieval
+from .metric_tables import difference_text, interval_text, metric_tables, number, percent
+from .table_layout import TableText
+
+ROW, RAW = "mofore", "raw_mean_pool"
+MOST_ROWS = 6
+
+
+def verdict_text(metrics: Metrics) -> str:
+    """How the embedding's mAP stands against the best row without training: ``+0.2 better``; a dash where untested."""
+    row = metrics.retrieval.get(ROW)
+    tested = row.against_best_trivial if row else None
+    return difference_text(tested.mean_ap) if tested else "-"
+
+
+def summary_tables(metrics: Metrics) -> list[TableText]:
+    """The answer and the headline table."""
+    answer = answer_text(metrics)
+    if not _has_retrieval(metrics):
+        return [(answer, [], []), *_of_health(metrics)]
+    return [(answer, [], []), _headline(metrics)]
+
+
+def _has_retrieval(metrics: Metrics) -> bool:
+    return not why_without_classes(metrics) and not why_without_retrieval(metrics)
+
+
+def answer_text(metrics: Metrics) -> str:
+    """What the training gave, held against the best that costs none, in a sentence or two."""
+    if why := why_without_classes(metrics) or why_without_retrieval(metrics):
+        return why
+    return f"{_of_retrieval(metrics)} {_of_forecast(metrics)}".rstrip()
+
+
+def _of_retrieval(metrics: Metrics) -> str:
+    """Queries answered, and the paired verdicts."""
+    found, best = metrics.retrieval[ROW], metrics.protocol.best_trivial
+    asked = counted(found.recalls.queries, "query", "queries")
+    said = (
+        f"Of {asked}, {percent(found.recalls.r_at_1)} % have a video of their class as the nearest "
+        f"({ROW}; {RAW}: {percent(metrics.retrieval[RAW].recalls.r_at_1)} %)."
+    )
+    tested = found.against_best_trivial
+    if tested is None or tested.mean_ap.verdict is None or best is None:
+        return said
+    difference = f"mAP {tested.mean_ap.difference:+.1f}, R@1 {tested.r_at_1.difference:+.1f} points"
+    if tested.mean_ap.verdict == "no difference":
+        return f"{said} Training made no difference to the best row that needs none, {best} ({difference})."
+    verdict = tested.mean_ap.verdict
+    return f"{said} By mAP that is {verdict} than the best row that needs no training, {best} ({difference})."
+
+
+def _of_forecast(metrics: Metrics) -> str:
+    whole = metrics.forecast.skill.whole
+    if whole is None or whole.skill is None:
+        return ""
+    than = "better" if whole.skill > 0 else "worse"
+    return f"Its forecast is {than} than saying that nothing changes (skill {whole.skill:+.2f})."
+
+
+def _headline(metrics: Metrics) -> TableText:
+    """At most six rows: what is learnt, the raw features, the best trivial row, and those that come next."""
+    trivial = sorted(
+        (name for name in metrics.retrieval if name not in (ROW, "predict", RAW, "persistence") and "+mp" not in name),
+        key=lambda name: metrics.retrieval[name].recalls.mean_ap or 0.0,
+        reverse=True,
+    )
+    best = metrics.protocol.best_trivial
+    wanted = [ROW, "predict", RAW, "untrained", *((best,) if best else ()), *trivial]
+    names = [name for name in dict.fromkeys(wanted) if name in metrics.retrieval][:MOST_ROWS]
+    columns = ["embedding", "R@1", "95 %", "mAP", "95 %", "probe", "mAP against best trivial"]
+    rows = []
+    for name in names:
+        row = metrics.retrieval[name]
+        probe, tested = row.probe.accuracy if row.probe else None, row.against_best_trivial
+        rows.append(
+            [
+                name,
+                percent(row.recalls.r_at_1),
+                interval_text(row.intervals.r_at_1.widest),
+                percent(row.recalls.mean_ap),
+                interval_text(row.intervals.mean_ap.widest),
+                percent(probe),
+                "(it is the best)" if name == best else difference_text(tested.mean_ap) if tested else "",
+            ]
+        )
+    protocol = metrics.protocol
+    title = f"Retrieval, % ({protocol.gallery:,} in the gallery, split {protocol.split}; 95 %: bootstrap)"
+    return title, columns, rows
+
+
+def _of_health(metrics: Metrics) -> list[TableText]:
+    """Without classes: how the spaces are filled."""
+    columns = ["embedding", "eff. rank", "of", "anisotropy"]
+    names = [name for name in (ROW, "predict", RAW, "untrained") if name in metrics.health]
+    texts = [
+        [
+            name,
+            number(metrics.health[name].effective_rank, 1),
+            f"{metrics.health[name].dimensions:.0f}",
+            number(metrics.health[name].anisotropy, 3),
+        ]
+        for name in names
+    ]
+    return [("Health of the spaces (eff. rank and anisotropy near 1: collapse)", columns, texts)] if texts else []
+
+
+def everything(metrics: Metrics) -> list[TableText]:
+    """All tables, as `mofore show` has them."""
+    return metric_tables(metrics)
