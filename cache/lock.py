@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..data.errors import WorkspaceError
+from ..data.errors import ReadOnlyError, WorkspaceError
 
 
 @contextmanager
@@ -17,12 +17,16 @@ def exclusive(path: Path) -> Iterator[None]:
     """Hold the lock file ``path``.
 
     Raises:
-        WorkspaceError: at once, if another process holds it, or if the folder cannot be written to.
+        WorkspaceError: at once, if another process holds it.
+        ReadOnlyError: if the folder cannot be written to.
     """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise WorkspaceError(f"the work folder '{path.parent}' cannot be written to: {error.strerror}") from error
+        raise ReadOnlyError(
+            f"the work folder '{path.parent}' cannot be written to: {error.strerror}; copy it to where it can, and "
+            "give the copy with -w"
+        ) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

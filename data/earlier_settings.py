@@ -19,6 +19,25 @@ RENAMED = {
 }
 """Settings that had other names in earlier versions: the old ones are read, with a note."""
 
+MEANT = {
+    "learning_rate": "lr",
+    "epochs": "passes",
+    "max_steps": "steps",
+    "iterations": "steps",
+    "bs": "batch_size",
+    "tau": "temperature",
+    "ema": "momentum",
+    "dim": "embedding_width",
+    "hidden_dim": "hidden_width",
+    "num_workers": "decoders",
+    "resolution": "image_size",
+    "model": "backbone",
+    "checkpoint": "weights",
+    "path": "root",
+    "videos": "root",
+}
+"""Keys of other programs, by what they are called here; who types one is told."""
+
 
 def present_name(section: str, key: str) -> str:
     """``section.key`` of a setting that may have had another name once."""

@@ -9,6 +9,7 @@
     │   ├── FeaturesError        features to import are of a wrong shape, not finite or contradictory
     │   ├── BackboneError        the backbone is unknown, or the weights don't belong to it
     │   ├── WorkspaceError       the work folder is missing, taken, or in use by another run
+    │   │   └── ReadOnlyError    it cannot be written to
     │   └── StaleError           --only was asked for, but an upstream stage is out of date
     ├── StageError               a stage could not finish; what it had done is kept  (exit code 1)
     │   └── TooManyFailures      more videos failed than `extract.max_failure_rate` allows
@@ -49,6 +50,10 @@ class BackboneError(UsageError):
 
 class WorkspaceError(UsageError):
     """The work folder is missing, already taken, or in use by another run."""
+
+
+class ReadOnlyError(WorkspaceError):
+    """The work folder cannot be written to."""
 
 
 class StaleError(UsageError):

@@ -283,6 +283,10 @@ class IndexSettings(Settings):
     )
 
     def __post_init__(self) -> None:
+        for key in ("spaces", "levels"):  # lists are taken as well, as other settings have them
+            given: Any = getattr(self, key)
+            if isinstance(given, list | tuple) and all(isinstance(name, str) for name in given):
+                object.__setattr__(self, key, ", ".join(given))
         super().__post_init__()
         self._check_list("spaces", self.space_names(), lambda name: name in SPACES or _another_fit(name))
         self._check_list("levels", self.level_names(), lambda name: name in LEVELS)

@@ -219,7 +219,7 @@ def search(
       a video file, a folder of frame images or an image file,
       or "text: a person playing the guitar", where the backbone is of open_clip.
     """  # noqa: D301 - click wants the control character that backslash b stands for
-    from .commands.search import Session, converse, refuse_wrong_usage, show_answer
+    from .commands.search import Session, answered, converse, refuse_wrong_usage, show_answer
 
     refuse_wrong_usage(queries, as_json=as_json, as_csv=as_csv, interactive=interactive)
     session = Session(_open(workdir, overrides).snapshot, Asked(**asked), sheet)
@@ -227,7 +227,7 @@ def search(
     if interactive:
         converse(session, console.typed_queries(), form)
     else:
-        show_answer(session, session.answer(queries), form)
+        show_answer(session, answered(session, queries), form)
 
 
 @cli.command()

@@ -152,10 +152,10 @@ def _say_usage(error: click.UsageError) -> int:
             ways.insert(0, f"it is a setting: --set {setting}=VALUE")
         elif near := get_close_matches(error.option_name, error.possibilities or (), 1):
             ways.insert(0, f"did you mean {near[0]}?")
-    elif error.ctx and isinstance(error.ctx.command, click.Group):
-        wanted = error.ctx.args or error.ctx._protected_args
-        near = get_close_matches(wanted[0], error.ctx.command.commands, 1) if wanted else []
-        ways = [*([f"did you mean {near[0]}?"] if near else []), *ways]
+    elif "No such command" in said and error.ctx and isinstance(error.ctx.command, click.Group):
+        wanted = said.split("'")[1]  # newer versions of click suggest some themselves
+        near = get_close_matches(wanted, error.ctx.command.commands, 1)
+        said, ways = f"no such command '{wanted}'", [*([f"did you mean {near[0]}?"] if near else []), *ways]
     return _say(f"{said}: {'; '.join(ways)}", WRONG_USAGE)
 
 

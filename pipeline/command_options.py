@@ -29,6 +29,7 @@ def options(*given: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
+SECONDS = click.FloatRange(min=0)  # from the first frame
 PATH: click.Path = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
 WORKDIR = click.option("-w", "--workdir", type=PATH, default=".", help="Work folder (default: here).")
@@ -123,8 +124,8 @@ search_options = options(
     click.option(
         "--level", type=click.Choice(LEVELS), default="video", show_default=True, help="Whole videos, or moments."
     ),
-    click.option("--from", "start", type=float, metavar="SECONDS", help="Where in the query's video to begin."),
-    click.option("--to", "end", type=float, metavar="SECONDS", help="Where in it to end."),
+    click.option("--from", "start", type=SECONDS, metavar="SECONDS", help="Where in the query's video to begin."),
+    click.option("--to", "end", type=SECONDS, metavar="SECONDS", help="Where in it to end."),
     click.option("--class", "classes", multiple=True, metavar="NAME", help="Find this class alone (repeatable)."),
     click.option("--exclude-same-group", is_flag=True, help="Find nothing of the query's group."),
     click.option("--split", "role", metavar="SIDE", help="Find this side alone: train, test, unassigned, val, ..."),

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ..data.earlier_settings import REMOVED, RENAMED, present_name
+from ..data.earlier_settings import MEANT, REMOVED, RENAMED, present_name
 from ..data.errors import ConfigError
 from ..data.fit_settings import FitSettings
 from ..data.presets import PRESETS
@@ -205,7 +205,12 @@ def parse_override(text: str) -> tuple[str, str, Any]:
         raise ConfigError(f"--set {text}: section.key=value is needed, for example --set fit.lr=0.001")
     try:
         return section, key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except tomllib.TOMLDecodeError as error:
+        if value.strip().startswith("["):
+            texts = ", ".join(json.dumps(each.strip(" \"'")) for each in value.strip(" []").split(",") if each.strip())
+            raise ConfigError(
+                f"--set {text}: no list of TOML, in which texts stand in quotes: --set '{name.strip()}=[{texts}]'"
+            ) from error
         return section, key, value.strip()
 
 
@@ -244,7 +249,9 @@ def _check_name(name: str, known: Iterable[str], what: str) -> None:
     known = list(known)
     if name in known:
         return
-    near = get_close_matches(name, known, 1, 0.5)
+    section, _, key = name.rpartition(".")
+    meant = f"{section}.{MEANT.get(key, '')}"
+    near = [meant] if meant in known else get_close_matches(name, known, 1, 0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {_names(known)}"
     raise ConfigError(f"unknown {what} {name!r}: {hint}")
 

@@ -275,7 +275,9 @@ def show_findings(findings: Findings, repair: str) -> None:
             names = ", ".join(map(printable, damage.videos[:MOST_NAMES]))
             more = f" and {len(damage.videos) - MOST_NAMES:,} more" if len(damage.videos) > MOST_NAMES else ""
             write(f"         {counted(len(damage.videos), 'video')} to redo: {names}{more}; {damage.kept:,} kept")
-    if findings.damage:
+    if findings.damage and findings.read_only:
+        write(f"read {read}; the folder cannot be written to, so that nothing was put aside. Mend a copy: {repair}")
+    elif findings.damage:
         write(f"read {read}; what is damaged was put aside. Make it anew with: {repair}")
     else:
         write(f"all sound: {read}")

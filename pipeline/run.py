@@ -28,7 +28,7 @@ from .inputs import INPUTS
 from .road import make_plan, names, stage_called, upto
 from .snapshot import Snapshot, observe
 from .stage import Asked, Plan, Stage, StagePlan, Work
-from .stages.finetune import refuse_in_use
+from .stages.finetune import refuse_imported, refuse_in_use
 from .workspace import Workspace
 
 
@@ -80,12 +80,15 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         remove_leftovers(workspace.root)
         snapshot = observe(workspace, config, ledger)
         remember(snapshot)
-        if "finetune" in request.stages and "finetune" not in request.force:
-            refuse_in_use(snapshot)
+        if "finetune" in request.stages:
+            refuse_imported(snapshot)
+            if "finetune" not in request.force:
+                refuse_in_use(snapshot)
         if request.only:
             _refuse_stale(snapshot, request)
         outcome, shared = Outcome(), dict[str, Any]()
         plan = make_plan(snapshot)
+        _refuse_devices(snapshot, plan, request)
         for stage in map(stage_called, request.stages):
             work = _work(snapshot, stage, plan, request, watcher, shared)
             if not _bring_up_to_date(stage, work, watcher):
@@ -124,6 +127,16 @@ def _bring_up_to_date(stage: Stage, work: Work, watcher: Watcher) -> bool:
     stage.finish(work)
     watcher.done(work.chosen, time.monotonic() - begin, made.summary)
     return True
+
+
+def _refuse_devices(snapshot: Snapshot, plan: Plan, request: Request) -> None:
+    """Find out before the first stage that a later one has not the device that it is to run on."""
+    for name in request.stages:
+        idle = name in plan and plan[name].action == "skip" and name not in request.force
+        if not idle and getattr(getattr(snapshot.config, name), "device", "") == "cuda":
+            from ..stages.machine.device import pick_device  # torch
+
+            pick_device("cuda", f"{name}.device")
 
 
 def _refuse_stale(snapshot: Snapshot, request: Request) -> None:

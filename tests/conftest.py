@@ -62,7 +62,7 @@ def mofore(tmp_path: Path) -> Callable[..., Result]:
     from mofore.pipeline.cli import cli
 
     def call(*args: str | Path) -> Result:
-        result = CliRunner().invoke(cli, [str(arg) for arg in args])
+        result = CliRunner().invoke(cli, [str(arg) for arg in args], prog_name="mofore")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

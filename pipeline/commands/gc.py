@@ -9,7 +9,9 @@ one of each video's two rows is superseded, and the next listing says so.
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -237,10 +239,31 @@ def _survey(workspace: Workspace, ledger: Ledger, worlds: Sequence[Snapshot]) ->
         for snapshot in worlds
         if snapshot.catalog.unseen
     ][:1]
+    further += _of_other_backbones(workspace, items)
     left = {path.name: path.stat().st_size for path in workspace.root.glob(".*.tmp")}
     if 2 * missing > stored:
         further.append(f"{missing:,} of {stored:,} stored videos are not in the data folder; --delete asks for more")
     return Listing((*items, *_loose("", left)), (*remarks, *further), missing, stored)
+
+
+def _of_other_backbones(workspace: Workspace, items: Iterable[Item]) -> list[str]:
+    """How the features of a second backbone are kept."""
+    stores = [item.path for item in items if item.kind == "features"]
+    names = [name for path in stores if (name := _backbone(workspace.root / path))]
+    root = shlex.quote(str(workspace.root))
+    return [
+        f"to keep the features of {name}: `mofore run -w {root} --set extract.backbone={name} --name NAME`, since "
+        "what has a name is kept; or --keep CONFIG.toml, a copy of mofore.toml that names it"
+        for name in dict.fromkeys(names)
+    ]
+
+
+def _backbone(store: Path) -> str:
+    """What the features of a store were made with; empty where it does not say."""
+    try:
+        return str(json.loads((store / "encoder.json").read_text(encoding="utf-8"))["backbone"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _folders(workspace: Workspace, ledger: Ledger) -> tuple[list[Folder], list[str]]:

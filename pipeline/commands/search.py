@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...cache.fingerprint import KEY_LENGTH
-from ...data.errors import MoforeError, StaleError, UsageError
+from ...data.errors import MoforeError, StaleError, UsageError, VideoError
 from ...data.settings import SPACES
 from ...stages.search.queries import Asked, Names, is_image_file, is_phrase, read_query, refuse_phrase
 from .. import console
@@ -175,6 +175,7 @@ def show_answer(session: Session, answer: Answer, form: str, *, indent: int | No
         from .sheet import write_answer
 
         write_answer(session.snapshot, answer, session.sheet)
+        console.say(f"sheet: {session.sheet}")
     if form == "json":
         console.write_text(console.answer_as_json(answer, indent=indent) + "\n")
     elif form == "csv":
@@ -183,11 +184,26 @@ def show_answer(session: Session, answer: Answer, form: str, *, indent: int | No
         console.show_answer(answer)
 
 
+def answered(session: Session, texts: Sequence[str]) -> Answer:
+    """The answer to what was typed.
+
+    Raises:
+        UsageError: if it stands for nothing that can be searched for, a file that is no video or image among it.
+    """
+    try:
+        return session.answer(texts)
+    except VideoError as error:
+        raise UsageError(
+            f"{error}: give a video or an image file, the id of a video of the index (those of `mofore search ID "
+            '--json`), or "text: ..."'
+        ) from error
+
+
 def converse(session: Session, lines: Iterable[str], form: str) -> None:
     """Answer one line after another; what is wrong with one of them is said, and the next one read."""
     for line in lines:
         try:
-            show_answer(session, session.answer([text.strip() for text in line.split(AND)]), form, indent=None)
+            show_answer(session, answered(session, [text.strip() for text in line.split(AND)]), form, indent=None)
         except (MoforeError, OSError) as error:
             console.show_error(str(error))
             if form == "json":  # whoever counts lines gets one for each query

@@ -23,7 +23,7 @@ from ...cache.imported import NAME as IMPORTED
 from ...cache.imported import read_import
 from ...cache.ledger import UNTRUSTED, Ledger, StageRecord
 from ...cache.lock import exclusive
-from ...data.errors import StoreError
+from ...data.errors import ReadOnlyError, StoreError
 from ...data.progress import Progress, under_way
 from ..workspace import Workspace
 
@@ -50,6 +50,7 @@ class Findings:
     shards: int = 0
     videos: int = 0
     outputs: int = 0
+    read_only: bool = False  # whether the folder cannot be written to, so that nothing was put aside
     damage: list[Damage] = field(default_factory=list)
 
 
@@ -62,6 +63,11 @@ class _Check:
     progress: Progress
     findings: Findings = field(default_factory=Findings)
 
+    @property
+    def writes(self) -> bool:
+        """Whether what is damaged can be put aside."""
+        return not self.findings.read_only
+
     def add(self, path: Path, complaint: str, videos: tuple[str, ...] = (), kept: int = 0) -> None:
         self.findings.damage.append(Damage(self.workspace.relative(path), complaint, videos, kept))
 
@@ -70,21 +76,28 @@ def verify(workspace: Workspace, progress: Progress) -> Findings:
     """Read every shard of every store and every output of finished fits and indexes; put aside what is damaged.
 
     Afterwards the ledger knows sound shards only, and trusts no damaged output: the next run makes anew what is
-    lost, and nothing else.
+    lost, and nothing else. A folder that cannot be written to is read all the same, and nothing of it put aside.
 
     Raises:
         WorkspaceError: if a run holds the work folder.
         StoreError: if the ledger itself is damaged.
     """
-    with exclusive(workspace.lock):
-        check = _Check(workspace, Ledger.open(workspace.ledger), progress)
-        stores = [workspace.store(key) for key in _store_keys(workspace, check.ledger)]
-        with under_way(progress, "verify", sum(len(list(folder.glob("*.h5"))) for folder in stores), "shards"):
-            for folder in stores:
-                _check_store(check, folder)
-            for record in [record for records in check.ledger.stages.values() for record in records.values()]:
-                _check_outputs(check, record)
-        return check.findings
+    try:
+        with exclusive(workspace.lock):
+            return _checked(workspace, progress, read_only=False)
+    except ReadOnlyError:
+        return _checked(workspace, progress, read_only=True)
+
+
+def _checked(workspace: Workspace, progress: Progress, *, read_only: bool) -> Findings:
+    check = _Check(workspace, Ledger.open(workspace.ledger), progress, Findings(read_only=read_only))
+    stores = [workspace.store(key) for key in _store_keys(workspace, check.ledger)]
+    with under_way(progress, "verify", sum(len(list(folder.glob("*.h5"))) for folder in stores), "shards"):
+        for folder in stores:
+            _check_store(check, folder)
+        for record in [record for records in check.ledger.stages.values() for record in records.values()]:
+            _check_outputs(check, record)
+    return check.findings
 
 
 def _store_keys(workspace: Workspace, ledger: Ledger) -> list[str]:
@@ -104,7 +117,8 @@ def _check_store(check: _Check, folder: Path) -> None:
     known = check.ledger.shards.get(store.key, {})
     for name in sorted(known.keys() - {path.name for path in store.shard_files()}):
         check.add(folder / name, "the shard is gone", tuple(video.id for video in known[name].videos))
-        check.ledger.drop_shards(store.key, [name])
+        if check.writes:
+            check.ledger.drop_shards(store.key, [name])
     _check_encoder(check, store, encoders)
     _check_import(check, folder, encoders)
 
@@ -116,10 +130,10 @@ def _check_shard(check: _Check, store: FeatureStore, path: Path) -> Iterator[str
     check.findings.shards += 1
     check.findings.videos += len(seen.rows)
     if seen.complaints:
-        kept = _put_aside(check, store, path, seen)
+        kept = _put_aside(check, store, path, seen) if check.writes else 0
         check.add(path, _complaint(seen), seen.damaged, kept)
         return
-    if seen.record != known:  # a shard that the ledger did not know, or by another time
+    if seen.record != known and check.writes:  # a shard that the ledger did not know, or by another time
         check.ledger.add_shard(seen.record)
     if seen.provenance:
         yield json.dumps(seen.provenance, sort_keys=True)
@@ -145,6 +159,9 @@ def _check_encoder(check: _Check, store: FeatureStore, encoders: Counter[str]) -
     """Hold ``encoder.json`` against the shards, which carry the same text and give it back."""
     path, complaint = store.folder / "encoder.json", _encoder_complaint(store, encoders)
     if not complaint:
+        return
+    if not check.writes:
+        check.add(path, complaint)
         return
     if path.exists():
         path.replace(path.with_name(f"{path.name}.damaged"))
@@ -178,11 +195,15 @@ def _check_import(check: _Check, folder: Path, encoders: Counter[str]) -> None:
             check.add(path, GONE)
     except StoreError:
         check.add(path, "it is not what `mofore import` wrote")
-        path.replace(path.with_name(f"{path.name}.damaged"))
+        if check.writes:
+            path.replace(path.with_name(f"{path.name}.damaged"))
 
 
 def repair_command(workspace: Workspace, findings: Findings) -> str:
     """What makes anew, or brings again, what is damaged."""
+    if findings.read_only:
+        root = shlex.quote(str(workspace.root))
+        return f"cp -r {root} COPY && mofore verify -w COPY"
     lost = [damage.path for damage in findings.damage if damage.videos or damage.path.endswith(IMPORTED)]
     folders = dict.fromkeys((workspace.root / path).parent for path in lost)
     commands = [command for folder in folders for command in _import_commands(workspace, folder)]
@@ -207,7 +228,7 @@ def _check_outputs(check: _Check, record: StageRecord) -> None:
             wrong[path] = "its content is not what was written" if file.is_file() else GONE
             check.add(file, wrong[path])
     check.findings.outputs += len(record.outputs)
-    if not wrong:
+    if not wrong or not check.writes:
         return
     if all(complaint == GONE for complaint in wrong.values()) and len(wrong) == len(record.outputs):
         check.ledger.drop_stage(record)  # deleted by someone, and not missed by the settings of today, perhaps

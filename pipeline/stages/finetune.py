@@ -43,6 +43,21 @@ def record_in_use(snapshot: Snapshot) -> StageRecord | None:
     return next((one for one in snapshot.ledger.stages.get(NAME, {}).values() if path in one.outputs), None)
 
 
+def refuse_imported(snapshot: Snapshot) -> None:
+    """Refuse to train from pixels where there are none.
+
+    Raises:
+        UsageError: with what makes features that can be tuned.
+    """
+    if snapshot.catalog.imported:
+        backbone = snapshot.config.extract.backbone
+        raise UsageError(
+            f"finetune trains a backbone from pixels, but the features of {backbone} were made elsewhere and brought "
+            "by `mofore import`: make a work folder of the videos themselves, `mofore init VIDEOS -w NEW --backbone "
+            "timm:NAME`, then `mofore finetune -w NEW`; what `mofore fit` trains needs no videos"
+        )
+
+
 def refuse_in_use(snapshot: Snapshot) -> None:
     """Refuse to run while extraction uses a result that was made with other settings.
 

@@ -34,14 +34,17 @@ class Place:
                 os.sched_setaffinity(0, self.cores)
 
 
-def pick_device(wish: str) -> torch.device:
-    """Device for a setting; "auto" is cuda where there is one.
+def pick_device(wish: str, setting: str = "device") -> torch.device:
+    """Device for a setting, which an error names; "auto" is cuda where there is one.
 
     Raises:
         ConfigError: if cuda is asked for and there is none.
     """
     if wish == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device = 'cuda', but torch finds no CUDA device: use device = 'auto' or 'cpu'")
+        raise ConfigError(
+            f"{setting} = 'cuda', but torch finds no CUDA device: --set {setting}=auto takes what there is, --set "
+            f"{setting}=cpu the processor"
+        )
     return torch.device("cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu")
 
 

@@ -48,7 +48,7 @@ class QueryEncoder:
         Raises:
             StaleError: if it is not the one that made the store.
         """
-        encoder = load_encoder(self.settings, self.weights, pick_device(self.settings.device))
+        encoder = load_encoder(self.settings, self.weights, pick_device(self.settings.device, "extract.device"))
         differs = difference(self.pinned, encoder)
         if differs:
             way_out = ", or bring back the weights" if differs.startswith("weights") else ""
