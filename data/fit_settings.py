@@ -205,6 +205,12 @@ class FitSettings(Settings):
         choices=("auto", "on", "off"),
         identity=False,
     )
+    tracker: str = setting(
+        "",
+        "who is told the figures too: MODULE:FUNCTION, called with the fit's folder and settings; what it returns has "
+        "log(figures, step=) and finish(), as runs of wandb and trackio have (docs/exports.md)",
+        identity=False,
+    )
     processes: int = setting(
         1,
         "processes that share the run, each with a part of every batch (--nproc); GPUs: one each",
@@ -224,6 +230,8 @@ class FitSettings(Settings):
                 f"fit.batch_size = {self.batch_size} cannot be shared by {self.processes} processes: take --set "
                 f"fit.batch_size={larger} (another batch is another result), or as many processes as divide it"
             )
+        if self.tracker and not all(self.tracker.partition(":")):
+            raise ConfigError(f"fit.tracker = {self.tracker!r}: MODULE:FUNCTION is needed")
         if self.gap_max < self.gap_min:
             raise ConfigError(f"fit.gap_max = {self.gap_max:g}: at least fit.gap_min = {self.gap_min:g} is needed")
         if self.unit == "frames":

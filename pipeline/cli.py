@@ -34,6 +34,7 @@ from .command_options import (
     verbosity,
 )
 from .config import load_config
+from .export_cli import add_commands
 from .road import OPTIONAL, ROAD
 from .run import Outcome
 from .run_folder import Run, read_metrics
@@ -466,3 +467,6 @@ def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = False) -> No
     console.show_failures(outcome.failures)
     if any(not failure.is_no_video for failure in outcome.failures):
         raise click.exceptions.Exit(UNREADABLE)
+
+
+add_commands(cli, of_workdir, _open, UNREADABLE)

@@ -347,7 +347,74 @@ class Run:
             if is_phrase(query):
                 refuse_phrase(self.config.extract.backbone, space)
             query = read_query(query, self.features.names, span=asked.span)
-        return self._embedding(space).vector(query)
+        return self.query_embedding(space).vector(query)
+
+    def export_embeddings(
+        self,
+        target: PathLike,
+        *,
+        space: str = "mofore",
+        level: str = "video",
+        center: bool = True,
+        formats: Sequence[str] = (),
+        replace: bool = False,
+    ) -> list[Path]:
+        """The vectors of an index for other tools (`mofore export embeddings`, docs/exports.md).
+
+        Args:
+            target: a file, NAME.parquet or NAME.npy (with NAME.csv), or a folder.
+            space: mofore, frames, predict or fit:KEY.
+            level: video or clip.
+            center: as a search compares them; False as :meth:`embeddings` gives them.
+            formats: of a folder: parquet (if none is named), npy, projector.
+            replace: files that are there.
+
+        Returns:
+            What was written.
+
+        Raises:
+            UsageError: if files are there, or a format needs what is not installed.
+            StaleError: if that is not indexed.
+
+        >>> [path.name for path in run.export_embeddings(new_folder, formats=["npy"])]
+        ['embeddings.npy', 'embeddings.csv']
+        """
+        from .commands.export import Target, export_embeddings
+
+        whole = Target(Path(target).expanduser(), tuple(formats), replace)
+        return export_embeddings(self, whole, space=space, level=level, center=center)
+
+    def export_features(self, target: PathLike, *, formats: Sequence[str] = (), replace: bool = False) -> list[Path]:
+        """The feature of every frame for other tools (`mofore export features`); arguments as above.
+
+        Raises:
+            UsageError: if files are there, or a format needs what is not installed.
+            StaleError: if nothing is extracted yet.
+        """
+        from .commands.export import Target, export_features
+
+        whole = Target(Path(target).expanduser(), tuple(formats), replace)
+        return export_features(self, whole, progress=self._watcher())
+
+    def export_model(
+        self, folder: PathLike, *, space: str = "mofore", formats: Sequence[str] = (), replace: bool = False
+    ) -> list[Path]:
+        """The trained embedder for other programs (`mofore export model`, docs/exports.md).
+
+        Args:
+            folder: where to.
+            space: mofore, predict or fit:KEY.
+            formats: safetensors, torch, onnx; all if none is named.
+            replace: files that are there.
+
+        Raises:
+            UsageError: if files are there, the space has no networks, or a format needs what is not installed.
+            StaleError: if nothing was fitted yet.
+            StageError: if torch cannot export it, or what was exported gives another output.
+        """
+        from .commands.export import Target, export_model
+
+        return export_model(self, Target(Path(folder).expanduser(), tuple(formats), replace), space=space)
 
     def mteb_model(self, space: str = "mofore", *, stored: bool = True) -> MtebModel:
         """The embeddings as a model for ``mteb.evaluate`` (docs/evaluation.md).
@@ -500,7 +567,13 @@ class Run:
             )
         return _given_frames(array, times_s)
 
-    def _embedding(self, space: str) -> QueryEmbedding:
+    def query_embedding(self, space: str) -> QueryEmbedding:
+        """What makes vectors of a space of whatever is asked for, by the fit of these settings.
+
+        Raises:
+            StaleError: if nothing was fitted yet.
+            StageError: if there is no such fit.
+        """
         if space not in self._embeddings:
             from ..stages.model.spaces import open_space
             from ..stages.search.embedding import QueryEmbedding

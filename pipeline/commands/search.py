@@ -71,7 +71,7 @@ class Session:
         space = asked.space or _suitable_space(typed)
         if any(map(is_phrase, typed)):
             refuse_phrase(self.snapshot.config.extract.backbone, space)
-        searcher = self._searcher(space, asked.level)
+        searcher = self.searcher(space, asked.level)
         queries = [self._query(text, searcher, asked) if isinstance(text, str) else text for text in texts]
         return searcher.answer(queries, asked)
 
@@ -93,7 +93,12 @@ class Session:
             why = f"it could not be read ({failure.reason})" if failure else "run `mofore index`"
             raise UsageError(f"{video_id!r} is not in the index: {why}") from None
 
-    def _searcher(self, space: str, level: str) -> Searcher:
+    def searcher(self, space: str, level: str) -> Searcher:
+        """The index of a space at a level, opened once.
+
+        Raises:
+            StaleError: if it was not indexed, with the command that would.
+        """
         if (space, level) not in self._searchers:
             from ...stages.search.searcher import Searcher
             from ...stages.vectors.vector_index import VectorIndex

@@ -44,6 +44,7 @@ OWN = frozenset(
             "keep",
             "alarm",
             "tensorboard",
+            "tracker",
         ),
         *("contrast_weight", "temperature", "optimizer", "lr", "lr_schedule", "warmup_steps"),
         *("weight_decay", "weight_decay_schedule", "weight_decay_end", "momentum", "momentum_schedule"),

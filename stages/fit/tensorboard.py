@@ -59,7 +59,7 @@ def make_curves(wish: str, folder: Path, progress: Progress) -> Curves:
     installed = find_spec("tensorboard") is not None
     if wish == "on" and not installed:
         raise ConfigError(
-            'fit.tensorboard = "on", but it is not installed: pip install tensorboard, or set it to "auto"'
+            'fit.tensorboard = "on", but it is not installed: pip install \'mofore[tensorboard]\', or set it to "auto"'
         )
     if wish == "off" or not installed:
         return NoCurves()

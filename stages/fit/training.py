@@ -30,6 +30,7 @@ from .flat_parameters import FlatParameters
 from .networks import Learner, make_networks
 from .objective_learner import ObjectiveLearner
 from .tensorboard import make_curves
+from .tracker import make_tracker
 from .validation import Validation, Validator
 
 VALIDATIONS, BEST = "validation.jsonl", "best.safetensors"
@@ -238,13 +239,13 @@ class _Record:
     """Where the figures of a run go beside its log: looks, curves, and the user."""
 
     def __init__(self, settings: FitSettings, folder: Path, step: int, progress: Progress) -> None:
+        self.sinks = [make_curves(settings.tensorboard, folder, progress), make_tracker(settings, folder, progress)]
         self.looks, self.progress = MetricsLog(folder / VALIDATIONS), progress
         self.looks.keep_steps(step or -1)  # a run that begins anew looks at step 0 again
-        self.curves = make_curves(settings.tensorboard, folder, progress)
 
     def steps(self, rows: list[dict[str, float]], look: Validation | None) -> None:
         """Show the latest figures, and write them to the curves."""
-        self.curves.add("step", rows[-1])
+        self._hand_on("step", rows[-1])
         shown: dict[str, float] = {name: rows[-1][name] for name in ("loss", "cosine", "pretext") if name in rows[-1]}
         if look is not None:
             shown["rank"] = look.figures["health"]["effective_rank"]
@@ -256,7 +257,11 @@ class _Record:
         """Figures of a look."""
         self.looks.write([look.row()])
         whole = {name: value for name, value in look.figures["forecast"]["all"].items() if isinstance(value, float)}
-        self.curves.add("validation", {"step": look.step, **whole, **look.figures["health"]})
+        self._hand_on("validation", {"step": look.step, **whole, **look.figures["health"]})
+
+    def _hand_on(self, group: str, row: dict[str, float]) -> None:
+        for sink in self.sinks:
+            sink.add(group, row)
 
     def sync(self) -> None:
         """Make sure that the figures up to here survive a power cut."""
@@ -265,7 +270,8 @@ class _Record:
     def close(self) -> None:
         """No further figures come."""
         self.looks.close()
-        self.curves.close()
+        for sink in self.sinks:
+            sink.close()
 
 
 @contextmanager

@@ -129,7 +129,7 @@ class TimeTransformer(Aggregator):
     def summaries(self, clips_BLD: Tensor, times_s_BL: Tensor, tokens_SW: Tensor) -> Tensor:
         """Outputs (B, S, W) of so many summary tokens."""
         frames_BLW = self.into(clips_BLD) + time_positions(times_s_BL, tokens_SW.shape[1])
-        tokens_BSW = tokens_SW.expand(len(frames_BLW), -1, -1)
+        tokens_BSW = tokens_SW.expand(frames_BLW.shape[0], -1, -1)  # len() would fix it in an export
         seen_BNW: Tensor = self.norm(self.layers(torch.cat([tokens_BSW, frames_BLW], dim=1)))
         return seen_BNW[:, : len(tokens_SW)]
 

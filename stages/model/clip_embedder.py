@@ -40,6 +40,6 @@ class ClipEmbedder(nn.Module):
             raise ValueError(f"clips have the shape {tuple(clips_BLD.shape)}: (B, L, D) is needed")
         if times_s_BL is None:
             steps_L = torch.arange(clips_BLD.shape[1], device=clips_BLD.device, dtype=torch.float32)
-            times_s_BL = (self.step_s * steps_L).expand(len(clips_BLD), -1)
+            times_s_BL = (self.step_s * steps_L).expand(clips_BLD.shape[0], -1)
         embeddings_BE: Tensor = self.embedder(Clips(clips_BLD.float(), times_s_BL.float()))
         return embeddings_BE

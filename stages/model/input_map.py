@@ -36,7 +36,7 @@ class InputMap(nn.Module):
 
     def standard(self, pooled_BP: Tensor) -> Tensor:
         """The parts, unit, centred and unit, side by side."""
-        parts_BKD = functional.normalize(pooled_BP.view(len(pooled_BP), *self.center_KD.shape), dim=2)
+        parts_BKD = functional.normalize(pooled_BP.unflatten(1, self.center_KD.shape), dim=2)
         return functional.normalize(parts_BKD - self.center_KD, dim=2).flatten(1)
 
     def forward(self, pooled_BP: Tensor) -> Tensor:

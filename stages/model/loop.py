@@ -69,7 +69,7 @@ class Trainee(Protocol[BatchT]):
         """Make sure that what it has written itself survives a power cut."""
 
     def close(self) -> None:
-        """Called at the end, whatever happened."""
+        """Called at the end, whatever happened once it had begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +130,12 @@ class Loop(Generic[BatchT]):
         progress.start(self.settings.stage, self.settings.steps - trainee.step, "steps")
         try:
             trainee.begin(progress)
-            yield
+            try:
+                yield
+            finally:
+                trainee.close()
         finally:
             self.log.close()
-            trainee.close()
             progress.finish()
 
     def took(self, values: Tensor | None, progress: Progress, now: float) -> None:

@@ -394,6 +394,37 @@ def test_encode_says_what_is_wrong(finished: Path) -> None:
         mofore.encode(finished / "none.avi", BACKBONE)
 
 
+def test_a_function_of_the_script_is_told_the_figures(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, list[str]]] = []
+    begun: list[dict[str, Any]] = []
+
+    class Tracker:
+        def log(self, figures: dict[str, float], *, step: int) -> None:
+            told.append((step, [*figures]))
+
+        def finish(self) -> None:
+            told.append((-1, []))
+
+    def begin(folder: Path, settings: dict[str, Any]) -> Tracker:
+        assert folder.parent == work / "fit"
+        begun.append(settings)
+        return Tracker()
+
+    monkeypatch.setattr(sys.modules["__main__"], "begin", begin, raising=False)
+    run = mofore.open(work, set={"fit.tracker": "__main__:begin"})
+    assert run.status().up_to_date, "who is told decides nothing"
+    run.fit(force=True)
+    assert begun[0]["steps"] == 30
+    assert told[0][0] == 0
+    assert any("step/loss" in names for _, names in told)
+    assert any("validation/effective_rank" in names for _, names in told)
+    assert told[-1] == (-1, [])
+    steps = [step for step, _ in told[:-1]]
+    assert steps == sorted(steps)
+    with pytest.raises(mofore.MoforeError, match="is not found"):
+        mofore.open(work, set={"fit.tracker": "nowhere:begin"}).fit(force=True)
+
+
 def test_a_run_needs_no_videos(work: Path) -> None:
     (work / "videos").rename(work.parent / "elsewhere")
     run = mofore.open(work)

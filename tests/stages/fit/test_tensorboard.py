@@ -47,5 +47,5 @@ def test_without_tensorboard_there_are_none_unless_they_are_demanded(
     made.add("step", {"step": 1, "loss": 0.5})
     made.close()
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ConfigError, match="pip install tensorboard"):
+    with pytest.raises(ConfigError, match=r"pip install 'mofore\[tensorboard\]'"):
         curves.make_curves("on", tmp_path, Silent())

@@ -1,0 +1,1 @@
+"""Embeddings, features and models in the formats of other tools."""
