@@ -109,6 +109,32 @@ def picture(path: Path) -> UInt8:
         raise VideoError(f"cannot be opened: {error.strerror or error}") from error
 
 
+def key_picture(path: Path, near_s: float) -> UInt8:
+    """A picture of a video file from about ``near_s`` on, RGB (H, W, 3), upright: a key frame, since it costs little.
+
+    Which one depends on the container: it is for looking at, and for nothing that is measured.
+
+    Raises:
+        VideoError: if none can be decoded.
+    """
+    try:
+        with _opened(path) as (container, stream):
+            stream.codec_context.skip_frame = "NONKEY"
+            if near_s > 0:
+                container.seek(round(near_s * av.time_base))
+            orientations = Orientations()
+            for frame in container.decode(stream):
+                orientations.note(frame)
+                return rgb(frame)
+        if near_s > 0:  # the container led past its last key frame
+            return key_picture(path, 0.0)
+    except FFmpegError as error:
+        raise VideoError(f"not a readable video: {_reason(error)}") from error
+    except OSError as error:
+        raise VideoError(f"cannot be opened: {error.strerror or error}") from error
+    raise VideoError("no frame could be decoded")
+
+
 @dataclass(frozen=True, slots=True)
 class _Watch:
     """Who is told of every frame that is decoded, and of damage."""

@@ -334,6 +334,20 @@ class EvaluateSettings(Settings):
     chiral_pairs: tuple[str, ...] = setting((), 'temporally opposite classes to be told apart: ["open <> close", ...]')
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings(Settings):
+    """The page that is made of a run (`mofore report`). `mofore run --no-report` makes none."""
+
+    section = "report"
+
+    map: str = setting(
+        "auto",
+        "pca, tsne (beside it; pip install 'mofore[map]'), or auto (tsne where it is installed, for up to 5,000 videos)",
+        choices=("auto", "pca", "tsne"),
+    )
+    thumbnails: bool = setting(True, "whether it shows a picture of each video")
+
+
 SPACES = ("mofore", "frames", "predict")
 LEVELS = ("video", "clip")
 FACTORY = re.compile(r"(IDMap|OPQ|PCA|PCAR|L2norm|RR|ITQ|IVF|IMI|HNSW|NSG|Flat|SQ|PQ|LSH|Pad)[A-Za-z0-9_,()]*")

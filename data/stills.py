@@ -6,8 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from .arrays import UInt8
-from .decode import IMAGE_FPS, decode, duration_s, picture
-from .images import is_image
+from .decode import IMAGE_FPS, decode, duration_s, key_picture, picture
+from .images import is_frame_folder, is_image
 from .pictures import rgb
 from .sampling import Moments, Span
 
@@ -33,6 +33,18 @@ def stills(path: Path, count: int, span: Span = WHOLE, *, image_fps: float = IMA
         for near_s in _runs(moments_s)
         for frame, _ in decode(path, Moments(moments_s=near_s), image_fps=image_fps)
     ]
+
+
+def glimpse(path: Path, span: Span = WHOLE, *, image_fps: float = IMAGE_FPS) -> UInt8:
+    """One picture, RGB (H, W, 3), from about the middle; of a file a key frame, which takes a fraction of the time.
+
+    Raises:
+        VideoError: if there is none.
+    """
+    if is_image(path) or is_frame_folder(path):
+        return stills(path, 1, span, image_fps=image_fps)[0]
+    end_s = min(span.end_s, duration_s(path) or span.start_s)
+    return key_picture(path, (span.start_s + end_s) / 2)
 
 
 def _runs(moments_s: list[float]) -> list[tuple[float, ...]]:

@@ -139,11 +139,15 @@ for each in (*ROAD, *OPTIONAL):
 @click.option("--name", metavar="NAME", help="Call the run so, for `mofore show NAME`; what has a name is kept by gc.")
 @FORCE
 @RETRY
+@click.option("--no-report", is_flag=True, help="Make no page of it at the end.")
 @of_workdir
-def run(name: str | None, force: bool, retry_failed: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
+def run(
+    name: str | None, force: bool, retry_failed: bool, no_report: bool, workdir: Path, overrides: tuple[str, ...]
+) -> None:
     """All stages; only what changed is run again."""
     opened = _open(workdir, overrides)
-    _finish(opened.workspace, opened.run(force=force, retry_failed=retry_failed, name=name or ""))
+    outcome = opened.run(force=force, retry_failed=retry_failed, name=name or "", report=not no_report)
+    _finish(opened.workspace, outcome)
 
 
 @cli.command()

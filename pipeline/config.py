@@ -16,7 +16,14 @@ from ..data.errors import ConfigError
 from ..data.fit_settings import FitSettings
 from ..data.presets import PRESETS
 from ..data.section import Settings, default_of
-from ..data.settings import DataSettings, EvaluateSettings, ExtractSettings, FinetuneSettings, IndexSettings
+from ..data.settings import (
+    DataSettings,
+    EvaluateSettings,
+    ExtractSettings,
+    FinetuneSettings,
+    IndexSettings,
+    ReportSettings,
+)
 
 SECTIONS: dict[str, type[Settings]] = {
     "data": DataSettings,
@@ -25,6 +32,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "finetune": FinetuneSettings,
     "evaluate": EvaluateSettings,
     "index": IndexSettings,
+    "report": ReportSettings,
 }
 SEED = "seed"
 SEEDS = {
@@ -56,6 +64,7 @@ class Config:
     finetune: FinetuneSettings
     evaluate: EvaluateSettings
     index: IndexSettings
+    report: ReportSettings
     notes: tuple[str, ...] = field(default=(), compare=False)
 
 

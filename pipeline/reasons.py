@@ -128,6 +128,14 @@ class ResultElsewhere(Reason):
 
 
 @dataclass(frozen=True)
+class PageElsewhere(Reason):
+    """The report is there, but ``report/index.html`` leads to another one."""
+
+    path: str
+    says = "report/index.html is missing or leads to another report: it is to lead to {path}"
+
+
+@dataclass(frozen=True)
 class ImportLost(Reason):
     """Imported features are gone or damaged, and only the user has them."""
 

@@ -11,8 +11,9 @@ from .stages.extract import EXTRACT
 from .stages.finetune import FINETUNE
 from .stages.fit import FIT
 from .stages.index import INDEX
+from .stages.report import REPORT
 
-ROAD: tuple[Stage, ...] = (EXTRACT, FIT, EVALUATE, INDEX)
+ROAD: tuple[Stage, ...] = (EXTRACT, FIT, EVALUATE, INDEX, REPORT)
 OPTIONAL: tuple[Stage, ...] = (FINETUNE,)  # run when they are asked for by name, and never called for by others
 
 

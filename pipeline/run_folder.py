@@ -32,6 +32,7 @@ from .run_names import NamedRun, check_name, give_name, now, read_names, taken
 from .snapshot import Snapshot, observe
 from .stage import StagePlan
 from .stages.finetune import begun
+from .stages.report import PAGE
 from .stored_features import StoredFeatures
 from .workspace import Workspace
 
@@ -136,21 +137,23 @@ class Run:
         """Where the work folder is."""
         return self.workspace.root
 
-    def run(self, *, force: bool = False, retry_failed: bool = False, name: str = "") -> Outcome:
+    def run(self, *, force: bool = False, retry_failed: bool = False, name: str = "", report: bool = True) -> Outcome:
         """All stages that are not up to date (`mofore run`); see :meth:`make`.
 
         Args:
             force: run every stage, whatever is there.
             retry_failed: try videos again that could not be read.
             name: what to call the run (docs/runs.md); empty for nothing.
+            report: whether a page is made of it at the end.
 
         Raises:
             UsageError: if the name is another run's, before anything is run.
         """
         if name:
             self._refuse_taken(name)
-        forced = frozenset(names()) if force else frozenset()
-        outcome = self._execute(Request(force=forced, retry_failed=retry_failed))
+        stages = names() if report else upto("index")
+        forced = frozenset(stages) if force else frozenset()
+        outcome = self._execute(Request(stages, force=forced, retry_failed=retry_failed))
         if name:
             with exclusive(self.workspace.lock):
                 give_name(self.workspace, name, self._as_named())
@@ -189,6 +192,18 @@ class Run:
     def finetune(self, *, only: bool = False, force: bool = False) -> Outcome:
         """The last blocks of the backbone from pixels (`mofore finetune`); see :meth:`make`."""
         return self.make("finetune", only=only, force=force)
+
+    def report(self, *, only: bool = False, force: bool = False) -> Path:
+        """All of it as a page that opens from disk (`mofore report`), with the stages above; see :meth:`make`.
+
+        Returns:
+            The page, ``report/<key>/index.html``, to which ``report/index.html`` leads.
+
+        >>> run.report().name
+        'index.html'
+        """
+        self.make("report", only=only, force=force)
+        return self.workspace.stage("report", make_plan(self.snapshot)["report"].key) / PAGE
 
     def make(self, stage: str, *, only: bool = False, force: bool = False, retry_failed: bool = False) -> Outcome:
         """Bring a stage up to date, and those above it.

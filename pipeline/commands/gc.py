@@ -31,6 +31,7 @@ from ..workspace import Workspace
 
 STAGES = tuple(stage for stage in (*ROAD, *OPTIONAL) if stage.files)
 KINDS = ("features", *(stage.name for stage in STAGES))
+LEAD = "report/index.html"  # leads to the latest report
 NOTICEABLE = 0.05  # share of a shard; for less it is not written anew
 # What mofore writes into a folder of each kind. Nothing else is ever deleted.
 MADE = {
@@ -275,6 +276,8 @@ def _folders(workspace: Workspace, ledger: Ledger) -> tuple[list[Folder], list[s
             remarks.append(f"{kind} is left alone: it is a link to '{top.resolve()}'")
             continue
         for path in sorted(top.glob("*")):
+            if f"{kind}/{path.name}" == LEAD:  # small, and put right by the next report
+                continue
             if path.is_symlink() or not path.is_dir() or not _NAME.get(kind, _KEY).fullmatch(path.name):
                 remarks.append(f"{kind}/{path.name} is left alone: mofore did not make it")
             else:

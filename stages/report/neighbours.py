@@ -1,0 +1,122 @@
+"""The nearest gallery videos of every video, and which queries are worth looking at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...data.arrays import Bool, Float32, Int64
+from ...data.metrics import QueryFigures
+from ..vectors.vector_index import VectorIndex
+
+KEPT = 20  # nearest of each video
+EXAMPLES = 3  # queries of each kind
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceVectors:
+    """An indexed space.
+
+    Attributes:
+        name: mofore, frames, ...
+        unit_VE: unit vectors, as the network made them.
+        centered_VE: the same as they are compared: the mean subtracted, of unit length.
+        near_VK: rows of the nearest videos of the gallery, best first; -1 where there are no more.
+        similarity_VK: their cosines.
+    """
+
+    name: str
+    unit_VE: Float32
+    centered_VE: Float32
+    near_VK: Int64
+    similarity_VK: Float32
+
+
+def read_space(name: str, folder: Path, ids: Sequence[str]) -> SpaceVectors:
+    """Read an index of whole videos, and ask it for the neighbours of each.
+
+    The gallery is the training side; without one, all videos. A video is not its own neighbour.
+
+    Raises:
+        StoreError: if the index cannot be read.
+    """
+    index = VectorIndex.load(folder)
+    row_of = {str(index.items.of(row)["id"]): row for row in range(len(index.items))}
+    index_V = np.array([row_of[video_id] for video_id in ids], np.int64)
+    place_N = np.full(len(index.items), -1, np.int64)
+    place_N[index_V] = np.arange(len(ids))
+    gallery_N = np.array([index.items.of(row)["role"] == "train" for row in range(len(index.items))])
+    unit_VE = np.asarray(index.embeddings_NE[index_V])
+    centered_VE = index.centered(unit_VE)
+    found = index.search(centered_VE, KEPT + 1, gallery_N if gallery_N.any() else None)
+    near_VK, similarity_VK = _without_itself(place_N[found[1]], found[0])
+    return SpaceVectors(name, unit_VE, centered_VE, near_VK, similarity_VK)
+
+
+def _without_itself(near_VK: Int64, similarity_VK: Float32) -> tuple[Int64, Float32]:
+    """Each row without its own number, at most :data:`KEPT` columns."""
+    keep_VK: Bool = near_VK != np.arange(len(near_VK))[:, None]
+    order_VK = np.argsort(~keep_VK, axis=1, kind="stable")
+    near_VK = np.where(keep_VK, near_VK, -1)
+    near_VK, similarity_VK = (np.take_along_axis(array, order_VK, 1) for array in (near_VK, similarity_VK))
+    return near_VK[:, :KEPT], similarity_VK[:, :KEPT]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Queries to look at first, by the rule that is told."""
+
+    rule: str
+    kinds: dict[str, list[int]]  # rows of videos
+
+
+def examples(
+    figures: QueryFigures | None, query_rows: Sequence[int], classes: Sequence[str | None], space: SpaceVectors
+) -> Examples:
+    """The best, typical and worst queries: at most one of each class, as long as there are enough classes.
+
+    Args:
+        figures: what each query met in ``space``; None where there are no queries.
+        query_rows: rows of the queries among the V videos.
+        classes: of each of the V videos.
+        space: the neighbours; its similarities decide where no query has a class in the gallery.
+    """
+    known = [] if figures is None else list(zip(figures.average_precision, query_rows, strict=True))
+    scored = [(precision, row) for precision, row in known if precision is not None]
+    if scored:
+        rule = (
+            "Best, typical and worst test videos by average precision in mofore: the highest, those nearest to the "
+            "median, and the lowest; one of each class at most, in the order of names where they are equal."
+        )
+    else:
+        rows = range(len(space.near_VK))
+        scored = [(float(space.similarity_VK[row, 0]), row) for row in rows if space.near_VK.shape[1]]
+        rule = (
+            "No query has a class that the gallery holds, so by how near the nearest video is: the nearest, those "
+            "nearest to the median, and the furthest."
+        )
+    if not scored:
+        return Examples("There are no two videos to compare.", {})
+    median = float(np.median([score for score, _ in scored]))
+    orders = {
+        "best": sorted(scored, key=lambda one: -one[0]),
+        "typical": sorted(scored, key=lambda one: abs(one[0] - median)),
+        "worst": sorted(scored, key=lambda one: one[0]),
+    }
+    return Examples(rule, {kind: _of_classes(order, classes) for kind, order in orders.items()})
+
+
+def _of_classes(order: Sequence[tuple[float, int]], classes: Sequence[str | None]) -> list[int]:
+    """The first rows, each of another class; then the first of those left over."""
+    chosen, seen = list[int](), set[str | None]()
+    for _, row in order:
+        if classes[row] is None or classes[row] not in seen:
+            chosen.append(row)
+            seen.add(classes[row])
+        if len(chosen) == EXAMPLES:
+            return chosen
+    rest = [row for _, row in order if row not in set(chosen)]
+    return [*chosen, *rest][:EXAMPLES]

@@ -1,0 +1,341 @@
+"""What each section of the page shows, as the template needs it: charts, tables and sentences."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...data.arrays import Float32, Int64
+from ...data.figures import Interval, PairedTest
+from ...data.metrics import Metrics
+from ...data.wording import counted
+from ..evaluate.paper_table import different_pairs, same_class_pairs
+from .answer import is_learnt
+from .charts import Axes, Line, Whisker, histogram, line_chart, matrix, whiskers
+from .inputs import Extraction, ReportInputs, Sweep
+from .neighbours import SpaceVectors
+
+Section = dict[str, Any]
+BARS = ("raw_mean_pool", "pca_whitened", "untrained", "random_projection")  # shown beside the best trivial row
+MOST_CLASSES = 24  # in the confusion picture
+MOST_POINTS = 400  # of a training curve
+MOST_LISTED = 20  # failures, pairs
+LOOSE_FIGURES = ("loss", "cosine", "rank", "contrast", "forecast", "pretext")  # of the log, those that are drawn
+
+
+def headline(metrics: Metrics) -> Section:
+    """The learnt rows and the bars that they must beat."""
+    best = metrics.protocol.best_trivial
+    wanted = [*(name for name in metrics.retrieval if is_learnt(name) and "+" not in name)]
+    wanted = [name for name in wanted if name != "persistence"]
+    bars = dict.fromkeys([*([best] if best else []), *(bar for bar in BARS if bar in metrics.retrieval)])
+    rows, dots = [], []
+    for name in (*wanted, *bars):
+        row = metrics.retrieval[name]
+        found, tested = row.recalls, row.against_best_trivial
+        widest = row.intervals.mean_ap.widest
+        rows.append(
+            {
+                "name": name,
+                "what": metrics.protocol.rows.get(name, ""),
+                "learnt": is_learnt(name),
+                "best": name == best,
+                "R@1": _percent(found.r_at_1),
+                "R@5": _percent(found.r_at_5),
+                "mAP": _percent(found.mean_ap),
+                "interval": _interval(widest),
+                "probe": _percent(row.probe.accuracy if row.probe else None),
+                "verdict": _verdict(tested.mean_ap if tested else None),
+            }
+        )
+        if found.mean_ap is not None:
+            dots.append(Whisker(name, found.mean_ap, *(widest or (None, None)), learnt=is_learnt(name)))
+    measured = bool(dots)
+    return {
+        "rows": rows if measured else [],
+        "chart": whiskers("mAP and its 95 % interval", dots, "mAP, %"),
+        "over": "recordings" if measured and _by_group(metrics) else "videos",
+        "best": best,
+    }
+
+
+def similarity(inputs: ReportInputs, spaces: Sequence[SpaceVectors]) -> Section:
+    """Cosines of pairs of videos, as their networks make them, beside the paper's numbers."""
+    metrics = inputs.metrics
+    chosen = [row for row, source in enumerate(inputs.sources) if inputs.split.role(source.video.id) == "test"]
+    chosen = chosen or list(range(len(inputs.sources)))
+    videos = [inputs.sources[row].video for row in chosen]
+    classes = metrics.protocol.classes > 0
+    different_P2 = different_pairs(videos, 10_000, metrics.protocol.seed)
+    same_P2 = same_class_pairs(videos, 10_000, metrics.protocol.seed)
+    paper = metrics.table2.rows()
+    marks = {
+        f"paper, {name.replace('_', ' ')}": value
+        for name in ("same_class", "different_class")
+        if classes and (value := paper[name].paper) is not None
+    }
+    charts = []
+    for space in spaces:
+        vectors_VE = space.unit_VE[chosen]
+        samples = {
+            ("different class" if classes else "different videos"): _cosines(vectors_VE, different_P2),
+            "same class": _cosines(vectors_VE, same_P2) if classes else [],
+        }
+        title = f"Cosines of pairs of videos, {space.name}"
+        charts.append(histogram(title, samples, "cosine, not centred", marks if space.name == "mofore" else None))
+    rows = [
+        [
+            name.replace("_", " "),
+            _number(row.mean, 4),
+            _number(row.sd, 4),
+            f"{row.n:,}",
+            _number(row.paper if classes or name != "different_class" else None, 4),
+        ]
+        for name, row in paper.items()
+        if row.n
+    ]
+    return {"charts": [chart for chart in charts if chart], "rows": rows}
+
+
+def classes(inputs: ReportInputs, space: SpaceVectors) -> Section:
+    """R@1 by class, and which classes are taken for which by the nearest video."""
+    labels = [source.video.label for source in inputs.sources]
+    asked = [
+        row
+        for row, source in enumerate(inputs.sources)
+        if labels[row]
+        and inputs.split.role(source.video.id) == "test"
+        and space.near_VK[row, :1].tolist() not in ([], [-1])
+    ]
+    pairs = Counter((labels[row], labels[int(space.near_VK[row, 0])] or "(no class)") for row in asked)
+    wrong: Counter[str] = Counter()
+    for (true, found), count in pairs.items():
+        if true != found:
+            wrong.update({str(true): count, found: count})
+    names = sorted({str(name) for pair in pairs for name in pair})
+    if len(names) > MOST_CLASSES:
+        names = sorted(name for name, _ in wrong.most_common(MOST_CLASSES))
+    counts = [[float(pairs[row, column]) for column in names] for row in names]
+    several = inputs.metrics.left_out is not None
+    title = "Class of the query (rows) and of its nearest video (columns)"
+    all_classes = len({label for label in labels if label})
+    return {
+        "chart": "" if several or len(names) < 2 else matrix(title, names, counts),
+        "some": f"the {len(names)} of {all_classes} classes that are mixed up most" if len(names) < all_classes else "",
+        "rows": _class_rows(inputs.metrics),
+        "confusions": [
+            [pair.label, pair.taken_for, f"{pair.queries:g} of {pair.of}"]
+            for pair in inputs.metrics.confusions.get("mofore", ())[:10]
+        ],
+    }
+
+
+def _class_rows(metrics: Metrics) -> list[dict[str, Any]]:
+    """Of each class the figure of mofore and of the raw features; the largest losses first."""
+    rows = []
+    for name, figures in metrics.per_class.items():
+        mine, raw = figures.r_at_1.get("mofore"), figures.r_at_1.get("raw_mean_pool")
+        if mine is not None and raw is not None:
+            rows.append({"name": name, "queries": figures.queries, "mofore": mine, "raw": raw, "gain": mine - raw})
+    return sorted(rows, key=lambda row: (row["gain"], row["name"]))
+
+
+def forecast(metrics: Metrics) -> Section:
+    """Skill by gap: how much less is missed than by saying that nothing changes."""
+    gaps = metrics.forecast.skill.gaps
+    x = [float(gap) for gap in gaps]
+    trivial = list(dict.fromkeys(name for row in gaps.values() for name in row.skills() if name != "persistence"))
+    lines = [Line("mofore", x, [row.skill for row in gaps.values()])]
+    lines += [Line(name, x, [row.skills().get(name) for row in gaps.values()]) for name in trivial]
+    unit = metrics.forecast.unit
+    whole = metrics.forecast.skill.whole
+    rows = [
+        [
+            gap,
+            *(_figure(value) for value in (row.mse, row.persistence.mse, row.climatology.mse, row.chance.mse)),
+            f"{row.n:,}",
+        ]
+        for gap, row in {**gaps, **({"all": whole} if whole else {})}.items()
+    ]
+    return {
+        "chart": line_chart(
+            "Skill by gap (0: as good as saying that nothing changes)", lines, Axes(f"gap, {unit}", "skill", zero=True)
+        ),
+        "rows": rows,
+        "unit": unit,
+    }
+
+
+def training(folder: Path) -> Section:
+    """The curves of the fit, and what alarmed it."""
+    log, looks = _json_lines(folder / "log.jsonl"), _json_lines(folder / "validation.jsonl")
+    alarms = [(int(look["step"]), str(text)) for look in looks for text in look.get("alarms", ())]
+    marks = tuple(sorted({float(step) for step, _ in alarms}))
+    charts = []
+    for name in LOOSE_FIGURES:
+        points = [(row["step"], row[name]) for row in log if isinstance(row.get(name), int | float)]
+        if len(points) > 1:
+            points = _thinned(points)
+            steps, values = zip(*points, strict=True)
+            charts.append(
+                line_chart(f"{name}, of each step", [Line(name, steps, values)], Axes("step", "", marks=marks))
+            )
+    watched = {
+        "effective rank": lambda look: look["health"]["effective_rank"],
+        "alignment of adjoining clips": lambda look: look.get("alignment"),
+        "forecast skill": lambda look: look["forecast"].get("all", {}).get("skill"),
+        "InfoNCE, nats": lambda look: look.get("info_nce"),
+    }
+    steps = [float(look["step"]) for look in looks]
+    for name, read in watched.items():
+        line = Line(name, steps, [read(look) for look in looks])
+        if len(line.points()) > 1:
+            charts.append(line_chart(f"{name}, watched", [line], Axes("step", "", marks=marks)))
+    seen = bool(looks) and bool(looks[-1].get("seen"))
+    watched_on = (
+        f"{counted(int(looks[-1]['videos']), 'video')}, {'some of those trained on' if seen else 'held out'}"
+        if looks
+        else ""
+    )
+    return {"charts": [chart for chart in charts if chart], "alarms": alarms, "watched": watched_on}
+
+
+def extraction(found: Extraction) -> Section:
+    """How many, how fast, what failed, how long."""
+    frames, videos = int(found.frames_V.sum()), len(found.frames_V)
+    facts = [("videos", f"{videos:,}"), ("frames", f"{frames:,}")]
+    if found.seconds and not found.imported:
+        facts.append(("latest extraction", f"{found.seconds:,.1f} s"))
+    facts.append(("could not be read", f"{len(found.failures):,}"))
+    reasons = Counter(reason for _, reason in found.failures)
+    rates = found.rate_V[np.isfinite(found.rate_V)]
+    return {
+        "facts": facts,
+        "charts": [
+            chart
+            for chart in (
+                histogram("Length of the videos", {"length": found.duration_V.tolist()}, "seconds"),
+                histogram("Frames stored of a video", {"frames": found.frames_V.tolist()}, "frames"),
+                histogram("Frames a second, as stored", {"rate": rates.tolist()}, "frames a second"),
+            )
+            if chart
+        ],
+        "reasons": reasons.most_common(8),
+        "failures": found.failures[:MOST_LISTED],
+        "more": max(0, len(found.failures) - MOST_LISTED),
+        "imported": found.imported,
+    }
+
+
+def duplicates(inputs: ReportInputs, raw: SpaceVectors | None) -> Section:
+    """What is on both sides of the split: near-duplicates, or, without clips, the most similar videos."""
+    split = next(iter(inputs.metrics.protocols.splits.values()), None)
+    row = split.rows.get("raw_mean_pool") if split else None
+    leak = row.nearest_of_same_group if row else None
+    place = {source.video.id: number for number, source in enumerate(inputs.sources)}
+    found = inputs.duplicates
+    section: Section = {"leak": _percent(leak) if leak is not None else "", "found": found, "pairs": [], "suspects": []}
+    if found is not None:
+        section["pairs"] = [
+            {**pair, "row": place.get(pair["video"], -1), "other_row": place.get(pair["other"], -1)}
+            for pair in found.pairs[:MOST_LISTED]
+        ]
+        section["more"] = max(0, len(found.pairs) - MOST_LISTED)
+    elif raw is not None and raw.near_VK.shape[1]:
+        asked = [n for n, source in enumerate(inputs.sources) if inputs.split.role(source.video.id) == "test"]
+        asked = sorted(asked, key=lambda n: -float(raw.similarity_VK[n, 0]))[:8]
+        section["suspects"] = [
+            {
+                "video": inputs.sources[n].video.id,
+                "row": n,
+                "other": inputs.sources[int(raw.near_VK[n, 0])].video.id,
+                "other_row": int(raw.near_VK[n, 0]),
+                "similarity": float(raw.similarity_VK[n, 0]),
+            }
+            for n in asked
+            if raw.near_VK[n, 0] >= 0
+        ]
+    return section
+
+
+def sweep(found: Sweep) -> Section:
+    """The runs of a sweep, their mAP and what it is against the first."""
+    rows, dots = [], []
+    for run in found.table["runs"]:
+        figures, first = run.get("figures"), run.get("against_first")
+        if figures is None:
+            rows.append([run["name"], "", "", "", "", run.get("failed", "")])
+            continue
+        low_high = figures.get("mAP_interval") or (None, None)
+        dots.append(Whisker(run["name"], figures["mAP"], *low_high, learnt=True)) if figures[
+            "mAP"
+        ] is not None else None
+        difference = (first or {}).get("mAP") or {}
+        rows.append(
+            [
+                run["name"],
+                _percent(figures["R@1"]),
+                _percent(figures["mAP"]),
+                _percent(figures.get("probe")),
+                _number(figures.get("skill"), 3),
+                "first" if first is None else f"{difference.get('difference') or 0:+.1f} {difference.get('verdict')}",
+            ]
+        )
+    return {"key": found.key, "rows": rows, "chart": whiskers("mAP of each run", dots, "mAP, %")}
+
+
+def _by_group(metrics: Metrics) -> bool:
+    return next(iter(metrics.retrieval.values())).intervals.mean_ap.interval_by_group is not None
+
+
+def _cosines(vectors_VE: Float32, pairs_P2: Int64) -> list[float]:
+    found: list[float] = (vectors_VE[pairs_P2[:, 0]] * vectors_VE[pairs_P2[:, 1]]).sum(axis=1).tolist()
+    return found
+
+
+def _json_lines(path: Path) -> list[Mapping[str, Any]]:
+    """Rows of a log; none where there is no log, and without what was torn."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Means of neighbouring points, where there are more than a chart has room for."""
+    if len(points) <= MOST_POINTS:
+        return points
+    parts = np.array_split(np.array(points, np.float64), MOST_POINTS)
+    return [(float(part[-1, 0]), float(part[:, 1].mean())) for part in parts]
+
+
+def _verdict(tested: PairedTest | None) -> tuple[str, str]:
+    """What the test says, in words, and the sign to show with it."""
+    if tested is None or tested.verdict is None or tested.difference is None:
+        return "", ""
+    signs = {"better": "▲", "worse": "▼", "no difference": "="}
+    return f"{tested.difference:+.1f} {tested.verdict}", signs[tested.verdict]
+
+
+def _interval(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval.low:.1f} to {interval.high:.1f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
