@@ -342,7 +342,8 @@ class ReportSettings(Settings):
 
     map: str = setting(
         "auto",
-        "pca, tsne (beside it; pip install 'mofore[map]'), or auto (tsne where it is installed, for up to 5,000 videos)",
+        "pca, tsne (beside it; needs pip install 'mofore[map]'), or auto (tsne too where it is installed, for up to "
+        "5,000 videos)",
         choices=("auto", "pca", "tsne"),
     )
     thumbnails: bool = setting(True, "whether it shows a picture of each video")

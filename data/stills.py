@@ -35,16 +35,15 @@ def stills(path: Path, count: int, span: Span = WHOLE, *, image_fps: float = IMA
     ]
 
 
-def glimpse(path: Path, span: Span = WHOLE, *, image_fps: float = IMAGE_FPS) -> UInt8:
-    """One picture, RGB (H, W, 3), from about the middle; of a file a key frame, which takes a fraction of the time.
+def glimpse(path: Path, near_s: float, *, image_fps: float = IMAGE_FPS) -> UInt8:
+    """One picture, RGB (H, W, 3), from about ``near_s`` on; of a file a key frame, which takes a fraction of the time.
 
     Raises:
         VideoError: if there is none.
     """
     if is_image(path) or is_frame_folder(path):
-        return stills(path, 1, span, image_fps=image_fps)[0]
-    end_s = min(span.end_s, duration_s(path) or span.start_s)
-    return key_picture(path, (span.start_s + end_s) / 2)
+        return stills(path, 1, Span(near_s, near_s), image_fps=image_fps)[0]
+    return key_picture(path, near_s)
 
 
 def _runs(moments_s: list[float]) -> list[tuple[float, ...]]:

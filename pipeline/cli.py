@@ -312,15 +312,30 @@ def sweep(
 @click.argument("runs", nargs=-1, shell_complete=complete_runs)
 @click.option("--row", "rows", multiple=True, help="Embeddings to compare. [default: mofore, raw_mean_pool]")
 @JSON
+@click.option(
+    "--html",
+    "page",
+    type=PATH,
+    is_flag=False,
+    flag_value=Path("compare.html"),
+    metavar="[OUT.html]",
+    help="Write it as a page too. [name, if none is given: compare.html]",
+)
 @options(WORKDIR, verbosity)
-def compare(runs: tuple[str, ...], rows: tuple[str, ...], as_json: bool, workdir: Path) -> None:
+def compare(runs: tuple[str, ...], rows: tuple[str, ...], as_json: bool, page: Path | None, workdir: Path) -> None:
     """RUNS side by side: settings that differ, figures, paired differences to the first.
 
     A run is given by its name, its key, its work folder, or FOLDER:NAME.
     """
     from .commands import compare as comparing
 
-    found = comparing.compare([comparing.folder_of(run, workdir) for run in runs], rows or comparing.FIRST_ROWS)
+    folders = [comparing.folder_of(run, workdir) for run in runs]
+    found = comparing.compare(folders, rows or comparing.FIRST_ROWS)
+    if page is not None:
+        from .commands.compare_page import write_comparison
+
+        write_comparison(page, found, [comparing.open_run(folder) for folder in folders])
+        console.say(f"the comparison as a page: {page}")
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
     else:

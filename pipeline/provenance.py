@@ -10,7 +10,7 @@ from typing import Any
 
 from .._version import __version__
 from ..data.metrics import Metrics
-from ..data.section import Settings
+from ..data.section import Settings, default_of
 from .catalogs import imported
 from .config import SECTIONS, Config, make_config
 from .snapshot import Snapshot
@@ -56,8 +56,7 @@ def commands(snapshot: Snapshot) -> tuple[str, ...]:
         again = imported(snapshot.workspace, config).command(root)
         return (again if not sets else f"{again} {shlex.join(sets)}", shlex.join(["mofore", "run", "-w", str(root)]))
     data = config.data
-    roots = [data.root] if isinstance(data.root, str) else list(data.root)
-    parts = ["mofore", "init", *(str(snapshot.workspace.resolve(each)) for each in roots)]
+    parts = ["mofore", "init", *(str(snapshot.workspace.resolve(each)) for each in data.root)]
     if data.lists:
         parts += ["--splits", str(snapshot.workspace.resolve(data.lists))]
     parts += [part for each in data.table for part in ("--table", str(snapshot.workspace.resolve(each)))]
@@ -81,8 +80,9 @@ def _differing(config: Config) -> dict[str, str]:
         mine: Settings = getattr(config, section)
         for each in fields(mine):
             value = getattr(mine, each.name)
-            at_default = value == getattr(getattr(plain, section), each.name)
-            if not at_default or (section, each.name) == ("fit", "preset"):
+            if value != getattr(getattr(plain, section), each.name) or (
+                each.name == "preset" and value != default_of(each)
+            ):
                 found[f"{section}.{each.name}"] = _toml(value)
     return found
 

@@ -11,7 +11,7 @@ from ...cache.atomic import write_bytes
 from ...cache.fingerprint import KEY_LENGTH, digest
 from ...cache.ledger import StageRecord
 from ...data.metrics import Metrics, Queries
-from ...data.wording import counted, size_text
+from ...data.wording import size_text
 from ...stages import versions
 from ..inputs import INPUTS
 from ..reasons import PageElsewhere, Reason
@@ -45,16 +45,16 @@ def run_report(work: Work) -> Made:
 
     workspace, evaluated = snapshot.workspace, snapshot.workspace.stage("evaluate", work.plan["evaluate"].key)
     metrics = Metrics.from_json(json.loads((evaluated / "metrics.json").read_text()))
-    latest = snapshot.ledger.latest(NAME)
+    latest, extraction = snapshot.ledger.latest(NAME), _extraction(snapshot)
     inputs = ReportInputs(
         name=workspace.root.resolve().name,
         metrics=metrics,
         queries=Queries.from_json(json.loads((evaluated / "queries.json").read_text())),
-        sources=_sources(snapshot),
+        sources=_sources(snapshot, extraction.duration_V.tolist()),
         split=snapshot.split,
         spaces=_spaces(snapshot, work.plan),
         fit_folder=workspace.stage("fit", work.plan["fit"].key),
-        extraction=_extraction(snapshot),
+        extraction=extraction,
         duplicates=_duplicates(snapshot, work.plan),
         sweeps=_sweeps(workspace),
         tables=tuple(metric_tables(metrics)),
@@ -80,15 +80,16 @@ def _told(workspace: Workspace, page: Path) -> str:
     return os.path.relpath(page if page.is_absolute() else workspace.root / workspace.relative(page))
 
 
-def _sources(snapshot: Snapshot) -> tuple[Source, ...]:
-    """The videos with features, each with its file; None where that is not there now."""
+def _sources(snapshot: Snapshot, duration_V: list[float]) -> tuple[Source, ...]:
+    """The videos with features, each with its file (None where that is not there now) and the second of its middle."""
     from ...stages.report.thumbnails import Source
 
     catalog, found = snapshot.catalog, []
-    for video in snapshot.videos(snapshot.stored_ids()):
-        there = not catalog.imported and not catalog.unseen
+    there = not catalog.imported and not catalog.unseen
+    for video, duration_s in zip(snapshot.videos(snapshot.stored_ids()), duration_V, strict=True):
         path = catalog.path(video) if there else None
-        found.append(Source(video, path if path is not None and path.parent.exists() else None))
+        start_s = video.span.start_s if video.span else 0.0
+        found.append(Source(video, path, start_s + duration_s / 2))
     return tuple(found)
 
 
@@ -104,7 +105,7 @@ def _spaces(snapshot: Snapshot, plan: Plan) -> dict[str, Path]:
 
 
 def _extraction(snapshot: Snapshot) -> Extraction:
-    """Lengths and rates of the stored videos, how long the latest extraction took, and what failed."""
+    """Lengths of the stored videos, how long the latest extraction took, and what failed."""
     import numpy as np
 
     from ...stages.report.inputs import Extraction
@@ -112,13 +113,10 @@ def _extraction(snapshot: Snapshot) -> Extraction:
     table = snapshot.open_store().attach([snapshot.stored[video_id] for video_id in snapshot.stored_ids()])
     frames_V = np.diff(table.offsets)
     first_V, last_V = table.times_s_N[table.offsets[:-1]], table.times_s_N[table.offsets[1:] - 1]
-    step_V = [np.median(np.diff(table.times_s_N[begin:end])) for begin, end in zip(table.offsets, table.offsets[1:])]
-    rate_V = np.array([1.0 / step if step > 0 else np.nan for step in step_V])
     latest = snapshot.ledger.find("extract", snapshot.store_key)
     return Extraction(
         frames_V=frames_V,
         duration_V=last_V - first_V,
-        rate_V=rate_V,
         seconds=latest.seconds if latest else None,
         failures=tuple((failure.video_id, failure.reason) for _, failure in sorted(snapshot.failed.items())),
         imported=bool(snapshot.catalog.imported),

@@ -39,14 +39,15 @@ def answer(metrics: Metrics) -> Answer:
     tested = row.against_best_trivial.mean_ap
     bar = metrics.retrieval[best].recalls
     figures = f"mAP {row.recalls.mean_ap:.1f} % against {bar.mean_ap or 0.0:.1f} %, {_difference(tested)}"
+    rival = f"{best}, the best row that costs no training"
     sentence = {
-        "good": f"Training helped: mofore retrieves better than {best}, the best row that costs no training ({figures}).",
-        "bad": f"Training did not help: mofore retrieves worse than {best}, which costs no training ({figures}).",
-        "even": f"Training made no measurable difference: mofore retrieves as well as {best}, which costs no training "
-        f"({figures}).",
-        "unknown": f"Whether mofore beats {best}, which costs no training, could not be tested ({figures}).",
+        "good": f"Training helped: mofore retrieves better than {rival}",
+        "bad": f"Training did not help: mofore retrieves worse than {rival}",
+        "even": f"Training made no measurable difference: mofore cannot be told apart from {rival}",
+        "unknown": f"Whether mofore beats {rival}, could not be tested",
     }[TONES[tested.verdict]]
-    return Answer(TONES[tested.verdict], sentence, tuple(filter(None, [_nearest(row, best), _raw(row), forecast])))
+    details = tuple(filter(None, [_nearest(row, best), _raw(row), forecast]))
+    return Answer(TONES[tested.verdict], f"{sentence} ({figures}).", details)
 
 
 def _nearest(row: RetrievalFigures, best: str) -> str:

@@ -6,11 +6,13 @@ map alone is drawn by the page itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup, escape
+
+from ...data.figures import Interval
 
 WIDTH, HEIGHT = 360, 210  # of a chart, in its own pixels: what a phone shows
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 38
@@ -60,10 +62,13 @@ def line_chart(title: str, lines: Sequence[Line], axes: Axes) -> Markup:
                 for x, y in line.points()
             ]
     ends = "; ".join(f"{line.name} from {line.points()[0][1]:.3g} to {line.points()[-1][1]:.3g}" for line in lines)
-    return _figure(title, parts, [line.name for line in lines], f"{title}. {ends}", dashed=True)
+    names = [line.name for line in lines] if len(lines) > 1 else []
+    return _figure(title, parts, _legend(names, dashed=True), f"{title}. {ends}")
 
 
-def histogram(title: str, samples: dict[str, Sequence[float]], x: str, marks: dict[str, float] | None = None) -> Markup:
+def histogram(
+    title: str, samples: Mapping[str, Sequence[float]], x: str, marks: Mapping[str, float] | None = None
+) -> Markup:
     """Shares of one or several samples in the same bins; ``marks`` are values that are drawn beside them."""
     known = {name: np.asarray(values, np.float64) for name, values in samples.items() if len(values)}
     if not known:
@@ -85,18 +90,17 @@ def histogram(title: str, samples: dict[str, Sequence[float]], x: str, marks: di
         ]
     for number, (name, value) in enumerate(marks.items()):
         at = frame.left(value)
-        parts.append(f'<line class="mark s{number}" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        anchor = "end" if at > WIDTH / 2 else "start"
-        offset = -4 if anchor == "end" else 4
         parts.append(
-            f'<text class="note" x="{at + offset:.1f}" y="{TOP + 12 + 13 * number}" text-anchor="{anchor}">'
-            f"{escape(name)} {value:.2f}</text>"
+            f'<line class="mark s{number}" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}">'
+            f"<title>{escape(name)} {value:.2f}</title></line>"
         )
     told = "; ".join(
         f"{name}: median {np.median(values):.3g}, {values.min():.3g} to {values.max():.3g}, n = {len(values):,}"
         for name, values in known.items()
     )
-    return _figure(title, parts, list(known) if len(known) > 1 else [], f"{title}. {told}")
+    legend = _legend(list(known) if len(known) > 1 or marks else [])
+    legend += _legend([f"{name} {value:.2f}" for name, value in marks.items()], dashed=True, first=1)
+    return _figure(title, parts, legend, f"{title}. {told}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +109,21 @@ class Whisker:
 
     name: str
     value: float
-    low: float | None
-    high: float | None
-    learnt: bool
+    interval: Interval | None = None
+    learnt: bool = True
 
 
 def whiskers(title: str, rows: Sequence[Whisker], x: str) -> Markup:
     """Values with their intervals, one below the other."""
     if not rows:
         return Markup("")
-    ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None]
+    ends = [end for row in rows for end in (row.value, *(row.interval or ()))]
     ticks = _ticks(min(*ends, ends[0]), max(ends))
     step, left, height = 24, 142, 24 * len(rows) + TOP + BOTTOM
     low, high = min(*ticks, *ends), max(*ticks, *ends)
 
     def at(value: float) -> float:
-        return left + (value - low) / ((high - low) or 1.0) * (WIDTH - left - RIGHT - 8)
+        return left + float(value - low) / ((high - low) or 1.0) * (WIDTH - left - RIGHT - 8)
 
     parts = [
         f'<line class="grid" x1="{at(tick):.1f}" x2="{at(tick):.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>'
@@ -131,10 +134,9 @@ def whiskers(title: str, rows: Sequence[Whisker], x: str) -> Markup:
     for number, row in enumerate(rows):
         y, colour = TOP + step * number + step / 2, "s0" if row.learnt else "s1"
         parts.append(f'<text class="name" x="{left - 8}" y="{y + 4}" text-anchor="end">{escape(row.name)}</text>')
-        if row.low is not None and row.high is not None:
-            parts.append(
-                f'<line class="line {colour}" x1="{at(row.low):.1f}" x2="{at(row.high):.1f}" y1="{y}" y2="{y}"/>'
-            )
+        if row.interval:
+            ends_at = f'x1="{at(row.interval[0]):.1f}" x2="{at(row.interval[1]):.1f}"'
+            parts.append(f'<line class="line {colour}" {ends_at} y1="{y}" y2="{y}"/>')
         shape = (
             f'<circle class="dot {colour}" cx="{at(row.value):.1f}" cy="{y}" r="5">'
             if row.learnt
@@ -142,14 +144,18 @@ def whiskers(title: str, rows: Sequence[Whisker], x: str) -> Markup:
         )
         parts.append(f"{shape}<title>{escape(row.name)}: {row.value:.2f}</title></{shape[1:].split()[0]}>")
     told = "; ".join(f"{row.name} {row.value:.1f}" for row in rows)
-    return _figure(title, parts, [], f"{title}. {told}", height=height)
+    return _figure(title, parts, "", f"{title}. {told}", height=height)
 
 
 def matrix(title: str, names: Sequence[str], counts: Sequence[Sequence[float]]) -> Markup:
     """Rows against columns, each row as shares of its sum; the diagonal is what is right."""
-    size, left, top = len(names), 118, 6
-    cell = (WIDTH - left - RIGHT) / max(size, 1)
-    parts = []
+    size, left, top = len(names), 118, 74
+    cell = (WIDTH - left - 34) / max(size, 1)
+    parts = [
+        f'<text class="tick" transform="translate({left + (column + 0.5) * cell + 2:.1f} {top - 4}) rotate(-50)">'
+        f"{escape(_short(name, 16))}</text>"
+        for column, name in enumerate(names)
+    ]
     for row, values in enumerate(counts):
         total = sum(values)
         y = top + row * cell
@@ -175,7 +181,7 @@ def matrix(title: str, names: Sequence[str], counts: Sequence[Sequence[float]]) 
     right = sum(values[row] for row, values in enumerate(counts))
     total = sum(map(sum, counts))
     told = f"{title}. {right:g} of {total:g} on the diagonal"
-    return _figure(title, parts, [], told, height=height)
+    return _figure(title, parts, "", told, height=height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,20 +237,22 @@ class _Frame:
         return "".join(parts)
 
 
-def _figure(
-    title: str, parts: Sequence[str], names: Sequence[str], told: str, *, height: int = HEIGHT, dashed: bool = False
-) -> Markup:
-    """The chart below its title, with its legend, and what it says for those who do not see it."""
-    legend = "".join(
+def _legend(names: Sequence[str], *, dashed: bool = False, first: int = 0) -> str:
+    """A key for each name; ``first`` is the first dash, for lines that all have one."""
+    return "".join(
         f'<span><svg class="key" viewBox="0 0 26 10" aria-hidden="true"><line class="line s{number % COLOURS}" x1="1" '
-        f'x2="25" y1="5" y2="5" stroke-dasharray="{DASHES[number % COLOURS] if dashed else ""}"/></svg>'
+        f'x2="25" y1="5" y2="5" stroke-dasharray="{DASHES[max(number, first) % COLOURS] if dashed else ""}"/></svg>'
         f"{escape(name)}</span>"
         for number, name in enumerate(names)
     )
-    return Markup(  # noqa: S704 - every text in it is escaped above
+
+
+def _figure(title: str, parts: Sequence[str], legend: str, told: str, *, height: int = HEIGHT) -> Markup:
+    """The chart below its title, with its legend, and what it says for those who do not see it."""
+    return Markup(
         f'<figure class="chart"><figcaption>{escape(title)}</figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(told)}">{"".join(parts)}</svg>'
-        f'<div class="legend">{legend}</div></figure>'
+        + (f'<div class="legend">{legend}</div></figure>' if legend else "</figure>")
     )
 
 

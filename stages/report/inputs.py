@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ class Extraction:
     Attributes:
         frames_V: frames that are stored of each video.
         duration_V: seconds from each video's first frame to its last.
-        rate_V: frames a second that are stored, by the median step; nan of one frame.
         seconds: that the latest extraction took; None where features were imported.
         failures: videos that could not be read, with the reason.
         imported: whether the features were made elsewhere.
@@ -31,7 +30,6 @@ class Extraction:
 
     frames_V: Int64
     duration_V: Float64
-    rate_V: Float64
     seconds: float | None
     failures: tuple[tuple[str, str], ...]
     imported: bool
@@ -107,4 +105,3 @@ class ReportInputs:
     image_fps: float = IMAGE_FPS
     tsne: bool = False
     thumbnails: bool = True
-    notes: tuple[str, ...] = field(default=())

@@ -60,15 +60,20 @@ def tsne_map(name: str, centered_VE: Float32, seed: int = 0) -> Map:
 def _leading(centered_VE: Float32, directions: int) -> tuple[Float32, float]:
     """Coordinates (V, R) along the leading directions, and the share of the variance that they hold."""
     about_VE = centered_VE - centered_VE.mean(axis=0) if len(centered_VE) else centered_VE
-    variance_E, direction_EE = np.linalg.eigh(about_VE.T.astype(np.float64) @ about_VE)
-    chosen_ER = direction_EE[:, ::-1][:, :directions]
+    if len(about_VE) < about_VE.shape[1]:
+        _, length_R, direction_RE = np.linalg.svd(about_VE.astype(np.float64), full_matrices=False)
+        variance_R, direction_ER = length_R**2, direction_RE.T
+    else:
+        variance_E, direction_EE = np.linalg.eigh(about_VE.T.astype(np.float64) @ about_VE)
+        variance_R, direction_ER = variance_E[::-1], direction_EE[:, ::-1]
+    chosen_ER = direction_ER[:, :directions]
     largest_R = np.abs(chosen_ER).argmax(axis=0)
     chosen_ER = chosen_ER * np.sign(chosen_ER[largest_R, np.arange(chosen_ER.shape[1])])
     coordinates_VR = (about_VE @ chosen_ER).astype(np.float32)
     if coordinates_VR.shape[1] < directions:
         coordinates_VR = np.pad(coordinates_VR, ((0, 0), (0, directions - coordinates_VR.shape[1])))
-    total = float(variance_E.sum())
-    return coordinates_VR, float(variance_E[::-1][:directions].sum()) / total if total > 0 else 0.0
+    total = float(variance_R.sum())
+    return coordinates_VR, float(variance_R[:directions].sum()) / total if total > 0 else 0.0
 
 
 def _framed(places_V2: Float32) -> Float32:

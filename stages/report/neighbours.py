@@ -60,9 +60,8 @@ def _without_itself(near_VK: Int64, similarity_VK: Float32) -> tuple[Int64, Floa
     """Each row without its own number, at most :data:`KEPT` columns."""
     keep_VK: Bool = near_VK != np.arange(len(near_VK))[:, None]
     order_VK = np.argsort(~keep_VK, axis=1, kind="stable")
-    near_VK = np.where(keep_VK, near_VK, -1)
-    near_VK, similarity_VK = (np.take_along_axis(array, order_VK, 1) for array in (near_VK, similarity_VK))
-    return near_VK[:, :KEPT], similarity_VK[:, :KEPT]
+    near_VK = np.take_along_axis(np.where(keep_VK, near_VK, -1), order_VK, 1)
+    return near_VK[:, :KEPT], np.take_along_axis(similarity_VK, order_VK, 1)[:, :KEPT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Examples:
 
 
 def examples(
-    figures: QueryFigures | None, query_rows: Sequence[int], classes: Sequence[str | None], space: SpaceVectors
+    figures: QueryFigures | None, query_rows: Sequence[int], classes: Sequence[str | None], space: SpaceVectors | None
 ) -> Examples:
     """The best, typical and worst queries: at most one of each class, as long as there are enough classes.
 
@@ -82,7 +81,7 @@ def examples(
         figures: what each query met in ``space``; None where there are no queries.
         query_rows: rows of the queries among the V videos.
         classes: of each of the V videos.
-        space: the neighbours; its similarities decide where no query has a class in the gallery.
+        space: the neighbours; its similarities decide where no query has a class in the gallery. None: not indexed.
     """
     known = [] if figures is None else list(zip(figures.average_precision, query_rows, strict=True))
     scored = [(precision, row) for precision, row in known if precision is not None]
@@ -91,14 +90,14 @@ def examples(
             "Best, typical and worst test videos by average precision in mofore: the highest, those nearest to the "
             "median, and the lowest; one of each class at most, in the order of names where they are equal."
         )
-    else:
+    elif space is not None:
         rows = range(len(space.near_VK))
         scored = [(float(space.similarity_VK[row, 0]), row) for row in rows if space.near_VK.shape[1]]
         rule = (
             "No query has a class that the gallery holds, so by how near the nearest video is: the nearest, those "
             "nearest to the median, and the furthest."
         )
-    if not scored:
+    if space is None or not scored:
         return Examples("There are no two videos to compare.", {})
     median = float(np.median([score for score, _ in scored]))
     orders = {

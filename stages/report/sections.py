@@ -25,7 +25,13 @@ BARS = ("raw_mean_pool", "pca_whitened", "untrained", "random_projection")  # sh
 MOST_CLASSES = 24  # in the confusion picture
 MOST_POINTS = 400  # of a training curve
 MOST_LISTED = 20  # failures, pairs
-LOOSE_FIGURES = ("loss", "cosine", "rank", "contrast", "forecast", "pretext")  # of the log, those that are drawn
+OF_STEPS = ("loss", "cosine", "contrast", "forecast", "pretext")  # figures of the log that are drawn
+WATCHED = {  # and those that are taken now and then, by where they stand
+    "effective rank": ("health", "effective_rank"),
+    "alignment of adjoining clips": ("alignment",),
+    "forecast skill": ("forecast", "all", "skill"),
+    "InfoNCE, nats": ("info_nce",),
+}
 
 
 def headline(metrics: Metrics) -> Section:
@@ -54,7 +60,7 @@ def headline(metrics: Metrics) -> Section:
             }
         )
         if found.mean_ap is not None:
-            dots.append(Whisker(name, found.mean_ap, *(widest or (None, None)), learnt=is_learnt(name)))
+            dots.append(Whisker(name, found.mean_ap, widest, is_learnt(name)))
     measured = bool(dots)
     return {
         "rows": rows if measured else [],
@@ -82,10 +88,9 @@ def similarity(inputs: ReportInputs, spaces: Sequence[SpaceVectors]) -> Section:
     charts = []
     for space in spaces:
         vectors_VE = space.unit_VE[chosen]
-        samples = {
-            ("different class" if classes else "different videos"): _cosines(vectors_VE, different_P2),
-            "same class": _cosines(vectors_VE, same_P2) if classes else [],
-        }
+        different = _cosines(vectors_VE, different_P2)
+        of_classes = {"same class": _cosines(vectors_VE, same_P2), "different class": different}
+        samples = of_classes if classes else {"different videos": different}
         title = f"Cosines of pairs of videos, {space.name}"
         charts.append(histogram(title, samples, "cosine, not centred", marks if space.name == "mofore" else None))
     rows = [
@@ -102,22 +107,21 @@ def similarity(inputs: ReportInputs, spaces: Sequence[SpaceVectors]) -> Section:
     return {"charts": [chart for chart in charts if chart], "rows": rows}
 
 
-def classes(inputs: ReportInputs, space: SpaceVectors) -> Section:
+def classes(inputs: ReportInputs, space: SpaceVectors | None) -> Section:
     """R@1 by class, and which classes are taken for which by the nearest video."""
     labels = [source.video.label for source in inputs.sources]
+    found = [] if space is None or not space.near_VK.shape[1] else space.near_VK[:, 0].tolist()
     asked = [
         row
-        for row, source in enumerate(inputs.sources)
-        if labels[row]
-        and inputs.split.role(source.video.id) == "test"
-        and space.near_VK[row, :1].tolist() not in ([], [-1])
+        for row, nearest in enumerate(found)
+        if nearest >= 0 and labels[row] and inputs.split.role(inputs.sources[row].video.id) == "test"
     ]
-    pairs = Counter((labels[row], labels[int(space.near_VK[row, 0])] or "(no class)") for row in asked)
-    wrong: Counter[str] = Counter()
-    for (true, found), count in pairs.items():
-        if true != found:
-            wrong.update({str(true): count, found: count})
-    names = sorted({str(name) for pair in pairs for name in pair})
+    pairs = Counter((str(labels[row]), labels[found[row]] or "(no class)") for row in asked)
+    wrong = Counter[str]()
+    for (true, taken), count in pairs.items():
+        if true != taken:
+            wrong.update({true: count, taken: count})
+    names = sorted({name for pair in pairs for name in pair})
     if len(names) > MOST_CLASSES:
         names = sorted(name for name, _ in wrong.most_common(MOST_CLASSES))
     counts = [[float(pairs[row, column]) for column in names] for row in names]
@@ -175,34 +179,29 @@ def training(folder: Path) -> Section:
     """The curves of the fit, and what alarmed it."""
     log, looks = _json_lines(folder / "log.jsonl"), _json_lines(folder / "validation.jsonl")
     alarms = [(int(look["step"]), str(text)) for look in looks for text in look.get("alarms", ())]
-    marks = tuple(sorted({float(step) for step, _ in alarms}))
-    charts = []
-    for name in LOOSE_FIGURES:
-        points = [(row["step"], row[name]) for row in log if isinstance(row.get(name), int | float)]
-        if len(points) > 1:
-            points = _thinned(points)
-            steps, values = zip(*points, strict=True)
-            charts.append(
-                line_chart(f"{name}, of each step", [Line(name, steps, values)], Axes("step", "", marks=marks))
-            )
-    watched = {
-        "effective rank": lambda look: look["health"]["effective_rank"],
-        "alignment of adjoining clips": lambda look: look.get("alignment"),
-        "forecast skill": lambda look: look["forecast"].get("all", {}).get("skill"),
-        "InfoNCE, nats": lambda look: look.get("info_nce"),
-    }
-    steps = [float(look["step"]) for look in looks]
-    for name, read in watched.items():
-        line = Line(name, steps, [read(look) for look in looks])
-        if len(line.points()) > 1:
-            charts.append(line_chart(f"{name}, watched", [line], Axes("step", "", marks=marks)))
-    seen = bool(looks) and bool(looks[-1].get("seen"))
-    watched_on = (
-        f"{counted(int(looks[-1]['videos']), 'video')}, {'some of those trained on' if seen else 'held out'}"
-        if looks
-        else ""
-    )
-    return {"charts": [chart for chart in charts if chart], "alarms": alarms, "watched": watched_on}
+    axes = Axes("step", "", marks=tuple(sorted({float(step) for step, _ in alarms})))
+    charts = [_curve(f"{name}, of each step", log, (name,), axes) for name in OF_STEPS]
+    charts += [_curve(f"{name}, watched", looks, path, axes) for name, path in WATCHED.items()]
+    watched = ""
+    if looks:
+        which = "some of those trained on" if looks[-1].get("seen") else "held out"
+        watched = f"{counted(int(looks[-1]['videos']), 'video')}, {which}"
+    return {"charts": [chart for chart in charts if chart], "alarms": alarms, "watched": watched}
+
+
+def _curve(title: str, rows: Sequence[Mapping[str, Any]], path: Sequence[str], axes: Axes) -> str:
+    """A figure of the rows of a log, where it stands in each; empty with fewer than two points."""
+    points = []
+    for row in rows:
+        value: Any = row
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, int | float):
+            points.append((float(row["step"]), float(value)))
+    if len(points) < 2:
+        return ""
+    points = _thinned(points)
+    return line_chart(title, [Line(title, [x for x, _ in points], [y for _, y in points])], axes)
 
 
 def extraction(found: Extraction) -> Section:
@@ -211,9 +210,11 @@ def extraction(found: Extraction) -> Section:
     facts = [("videos", f"{videos:,}"), ("frames", f"{frames:,}")]
     if found.seconds and not found.imported:
         facts.append(("latest extraction", f"{found.seconds:,.1f} s"))
+        facts.append(("frames a second, if it read all of them", f"{frames / found.seconds:,.1f}"))
     facts.append(("could not be read", f"{len(found.failures):,}"))
     reasons = Counter(reason for _, reason in found.failures)
-    rates = found.rate_V[np.isfinite(found.rate_V)]
+    long_V = found.duration_V > 0
+    rates = (found.frames_V[long_V] - 1) / found.duration_V[long_V]
     return {
         "facts": facts,
         "charts": [
@@ -271,10 +272,9 @@ def sweep(found: Sweep) -> Section:
         if figures is None:
             rows.append([run["name"], "", "", "", "", run.get("failed", "")])
             continue
-        low_high = figures.get("mAP_interval") or (None, None)
-        dots.append(Whisker(run["name"], figures["mAP"], *low_high, learnt=True)) if figures[
-            "mAP"
-        ] is not None else None
+        interval = figures.get("mAP_interval")
+        if figures["mAP"] is not None:
+            dots.append(Whisker(run["name"], figures["mAP"], Interval(*interval) if interval else None))
         difference = (first or {}).get("mAP") or {}
         rows.append(
             [
@@ -330,12 +330,12 @@ def _interval(interval: Interval | None) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
+    return "-" if value is None else f"{value:.3g}"

@@ -53,7 +53,7 @@ def run(inputs: ReportInputs, folder: Path, *, progress: Progress) -> Report:
         place = {video_id: row for row, video_id in enumerate(ids)}
         mine = inputs.queries.rows.get("mofore")
         rows = [place[video_id] for video_id in inputs.queries.ids]
-        shown = examples(mine, rows, [source.video.label for source in inputs.sources], spaces[0])
+        shown = examples(mine, rows, [source.video.label for source in inputs.sources], _first(spaces))
         hits = dict(zip(inputs.queries.ids, mine.hits(), strict=True)) if mine else {}
         videos = [source.video for source in inputs.sources]
         data = videos_json(videos, inputs.split, hits, thumbnails, shown)
@@ -75,7 +75,7 @@ def write_page(path: Path, template: str, context: dict[str, Any]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    parts = {name: Markup((SOURCES / f"report.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}  # noqa: S704
+    parts = {name: Markup((SOURCES / f"report.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}
     text = environment.get_template(template).render(**context, **parts)
     write_bytes(path, text.encode("utf-8", "backslashreplace"))  # names of files may be no Unicode
 
@@ -105,7 +105,7 @@ def _context(
         "summary": _summary(inputs, metrics),
         "headline": sections.headline(metrics),
         "similarity": sections.similarity(inputs, spaces),
-        "classes": sections.classes(inputs, spaces[0]),
+        "classes": sections.classes(inputs, _first(spaces)),
         "forecast": sections.forecast(metrics),
         "training": sections.training(inputs.fit_folder),
         "extraction": sections.extraction(inputs.extraction),
@@ -121,6 +121,10 @@ def _context(
         "thumbnails": thumbnails,
         "videos": len(inputs.sources),
     }
+
+
+def _first(spaces: list[SpaceVectors]) -> SpaceVectors | None:
+    return spaces[0] if spaces else None
 
 
 def _summary(inputs: ReportInputs, metrics: Metrics) -> list[tuple[str, str]]:

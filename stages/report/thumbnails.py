@@ -25,7 +25,7 @@ from ...data.arrays import Int64
 from ...data.decode import IMAGE_FPS
 from ...data.errors import VideoError
 from ...data.progress import Progress
-from ...data.stills import WHOLE, glimpse
+from ...data.stills import glimpse
 from ...data.types import Video
 from ..machine.device import usable_cores
 
@@ -63,10 +63,11 @@ class Thumbnails:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A video and where it is; None where its file is not there."""
+    """A video, where it is (None where its file is not there), and where its picture is taken, seconds."""
 
     video: Video
     path: Path | None
+    near_s: float = 0.0
 
 
 def make_thumbnails(
@@ -88,7 +89,7 @@ def make_thumbnails(
         for rows in _dealt(sources):
             progress.pulse()
             some = [sources[row] for row in rows]
-            key = digest([size, QUALITY, [_state(source.video) for source in some]])
+            key = digest([size, QUALITY, [_state(source) for source in some]])
             sheet = _taken(known.get(key), previous, folder) or _drawn(some, size, folder, pool, image_fps)
             made[key] = sheet
             unread += sum(some[tile].path is not None for tile in sheet.missing)
@@ -122,10 +123,9 @@ def _dealt(sources: Sequence[Source]) -> list[list[int]]:
     return [rows for rows in dealt if rows]
 
 
-def _state(video: Video) -> list[object]:
-    span = video.span or WHOLE
-    end_s = span.end_s if math.isfinite(span.end_s) else None
-    return [video.id, video.file, video.size, video.mtime_ns, span.start_s, end_s]
+def _state(source: Source) -> list[object]:
+    video = source.video
+    return [video.id, video.file, video.size, video.mtime_ns, round(source.near_s, 3)]
 
 
 def _read_table(previous: Path | None) -> dict[str, _Sheet]:
@@ -171,7 +171,7 @@ def _picture(source: Source, size: tuple[int, int], image_fps: float) -> Image.I
     if source.path is None:
         return None
     try:
-        pixels = glimpse(source.path, source.video.span or WHOLE, image_fps=image_fps)
+        pixels = glimpse(source.path, source.near_s, image_fps=image_fps)
     except (VideoError, OSError):
         return None
     return ImageOps.fit(Image.fromarray(np.ascontiguousarray(pixels)), size, Image.Resampling.LANCZOS)

@@ -186,20 +186,23 @@
   const canvas = byId("canvas"), tip = byId("tip"), pen = canvas.getContext("2d");
   const kindOf = byId("map-kind"), colourBy = byId("map-colour"), one = byId("map-one");
   const COLOURS = ["--c0", "--c1", "--c2", "--c3", "--c4", "--c5"];
-  const SHAPES = ["circle", "square", "triangle", "diamond", "circle", "square"];
+  const SHAPES = ["circle", "square", "triangle", "diamond", "circle", "triangle"];
   maps.forEach((map, number) => kindOf.append(element("option", { value: number, textContent: map.name })));
   [...colourBy.options].forEach((option) => { if (!kinds[option.value].names.length) option.remove(); });
   let view = { x: 0.5, y: 0.5, zoom: 1 };
   let near = -1;
+  let largest = [];  // codes of what most videos are, each with a colour and a shape of its own
   const few = () => kinds[colourBy.value].names.length <= COLOURS.length;
 
   const list = () => {
     const { names, codes } = kinds[colourBy.value];
     const amounts = new Array(names.length).fill(0);
     codes.forEach((code) => { if (code >= 0) amounts[code]++; });
-    one.replaceChildren(element("option", { value: -1, textContent: few() ? "all" : "choose one" }),
+    largest = amounts.map((amount, code) => [amount, code]).sort((a, b) => b[0] - a[0] || a[1] - b[1])
+      .slice(0, COLOURS.length).map(([, code]) => code);
+    one.replaceChildren(element("option", { value: -1, textContent: few() ? "all" : `the ${largest.length} largest` }),
       ...names.map((name, code) => element("option", { value: code, textContent: `${name} (${amounts[code]})` })));
-    one.value = few() || !names.length ? "-1" : String(chosen >= 0 && codes[chosen] >= 0 ? codes[chosen] : 0);
+    one.value = "-1";
   };
   const size = () => ({ width: canvas.clientWidth, height: canvas.clientHeight });
   const scale = () => { const { width, height } = size(); return (Math.min(width, height) - 36) * view.zoom; };
@@ -227,15 +230,14 @@
     const style = getComputedStyle(root), of = (name) => style.getPropertyValue(name).trim();
     const palette = COLOURS.map(of), mute = of("--mute"), ink = of("--ink"), { codes } = kinds[colourBy.value];
     const wanted = Number(one.value), radius = Math.max(2, Math.min(5, 90 / Math.sqrt(count))) * Math.sqrt(Math.min(view.zoom, 4));
-    const isLit = (code) => code >= 0 && (wanted < 0 ? few() : code === wanted);
+    const numberOf = (code) => wanted < 0 ? largest.indexOf(code) : code === wanted ? Math.max(largest.indexOf(code), 0) : -1;
     for (const lit of [false, true]) {
       for (let video = 0; video < count; video++) {
-        const code = codes[video];
-        if (isLit(code) !== lit) continue;
+        const number = codes[video] < 0 ? -1 : numberOf(codes[video]);
+        if ((number >= 0) !== lit) continue;
         const [x, y] = at(video);
         if (x < -9 || y < -9 || x > width + 9 || y > height + 9) continue;
-        const number = few() ? code : 0;
-        pen.globalAlpha = lit ? 0.85 : 0.45;
+        pen.globalAlpha = lit ? 0.85 : 0.6;
         pen.fillStyle = lit ? palette[number] : mute;
         shape(lit ? SHAPES[number] : "circle", x, y, lit ? radius * 1.15 : radius * 0.8);
         pen.fill();
@@ -257,14 +259,15 @@
   };
   const legend = (palette, mute) => {
     const { names, codes } = kinds[colourBy.value], wanted = Number(one.value);
-    const entry = (colour, text) => {
-      const swatch = element("span", { className: "swatch" });
-      swatch.style.background = colour;
+    const entry = (number, text) => {
+      const swatch = element("span", { className: `swatch ${number < 0 ? "circle" : SHAPES[number]}` });
+      swatch.style.background = number < 0 ? mute : palette[number];
       return element("span", {}, swatch, text);
     };
-    const shown = few() ? names.map((name, code) => entry(wanted < 0 || wanted === code ? palette[code] : mute, name))
-      : wanted >= 0 ? [entry(palette[0], names[wanted]), entry(mute, "all others")] : [entry(mute, "all")];
-    if (few() && codes.some((code) => code < 0)) shown.push(entry(mute, colourBy.value === "error" ? "not a query" : "not known"));
+    const codesShown = wanted >= 0 ? [wanted] : largest;
+    const shown = codesShown.map((code) => entry(Math.max(largest.indexOf(code), 0), names[code]));
+    if (wanted >= 0 || names.length > largest.length) shown.push(entry(-1, "all others"));
+    else if (codes.some((code) => code < 0)) shown.push(entry(-1, colourBy.value === "error" ? "not a query" : "not known"));
     byId("map-legend").replaceChildren(...shown);
   };
   const nearest = (x, y, most) => {
