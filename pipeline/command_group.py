@@ -57,8 +57,8 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "settings": "mofore settings gap",
     },
     "Take it elsewhere": {
-        "export": "mofore export embeddings -w runs/mine",
-        "embed": "mofore embed clip.mp4 -w runs/mine",
+        "export": "mofore export embeddings out.parquet -w runs/mine",
+        "embed": "mofore embed clip.mp4 -w runs/mine -o clip.npy",
     },
     "Keep it in order": {
         "verify": "mofore verify -w runs/mine",

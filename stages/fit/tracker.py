@@ -64,7 +64,7 @@ def make_tracker(settings: FitSettings, folder: Path, progress: Progress) -> Cur
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"fit.tracker = {settings.tracker!r} is not found ({error}): MODULE:FUNCTION is needed, of a module "
-            f"that Python finds; for one in this folder: PYTHONPATH=. mofore ... (looked in {', '.join(sys.path[:2])}, ...)"
+            f"that Python finds (looked in {', '.join(sys.path[:2])}, ...); one in this folder: PYTHONPATH=. mofore ..."
         ) from error
     try:
         return Tracked(begin(folder, settings.identity()), progress)

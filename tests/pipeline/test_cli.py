@@ -16,6 +16,7 @@ from click.testing import Result
 
 from mofore.cache.lock import exclusive
 from mofore.data.errors import StageError
+from mofore.pipeline.cli import cli
 from mofore.stages.extract import estimate
 
 Command = Callable[..., Result]
