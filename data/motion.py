@@ -8,7 +8,7 @@ blind to order cannot tell the two apart, whatever its features.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -34,7 +34,11 @@ MOTIONS = (
     "OscillateFast",
     "Orbit",
 )
+SCALES = ("ZoomIn", "ZoomOut", "Pulse", "PulseFast")  # motions of size alone, which any backbone sees
 REVERSED = {"SlideLeft": "SlideRight", "RotateCounterclockwise": "RotateClockwise", "ZoomOut": "ZoomIn"}
+
+
+ALL = tuple(dict.fromkeys((*MOTIONS, *SCALES)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,10 @@ def poses(motion: str, start: Start, frames: int) -> Pose:
             angle_T = 2 * np.pi * turn_T
         case "ZoomIn":
             scale_T = 0.5 + saw_T
+        case "Pulse":
+            scale_T = 1.0 + 0.5 * wave_T
+        case "PulseFast":
+            scale_T = 1.0 + 0.5 * np.sin(6 * np.pi * turn_T)
         case "Bounce":
             y_T = 0.3 - 0.6 * np.abs(wave_T)
         case "Oscillate":
@@ -81,7 +89,7 @@ def poses(motion: str, start: Start, frames: int) -> Pose:
         case "Orbit":
             x_T, y_T = 0.3 * wave_T, 0.3 * np.cos(2 * np.pi * turn_T)
         case _:
-            raise ValueError(f"motion {motion!r}: one of {', '.join(MOTIONS)} is needed")
+            raise ValueError(f"motion {motion!r}: one of {', '.join(ALL)} is needed")
     return Pose(x_T, y_T, angle_T, scale_T)
 
 
@@ -96,16 +104,20 @@ class Appearance:
     stripe: float
 
 
-def appearance(group: int, seed: int = 0) -> Appearance:
-    """The look of a group, the same in every class."""
+def appearance(group: int, seed: int = 0, *, bright: bool = False) -> Appearance:
+    """The look of a group, the same in every class; ``bright``: a large light object on a dark background."""
     rng = default_rng([seed, group])
-    return Appearance(
+    look = Appearance(
         background=_texture(rng),
         sides=int(rng.integers(3, 8)),
         radius=float(rng.uniform(0.16, 0.24)),
         colors=rng.uniform(0.0, 1.0, (2, 3)),
         stripe=float(rng.uniform(8.0, 20.0)),
     )
+    if not bright:
+        return look
+    dark, light = 0.35 * look.background, 0.65 + 0.35 * look.colors
+    return replace(look, background=dark, colors=light, radius=1.5 * look.radius)
 
 
 def draw(motion: str, look: Appearance, start: Start, frames: int) -> UInt8:
@@ -125,7 +137,14 @@ def draw(motion: str, look: Appearance, start: Start, frames: int) -> UInt8:
 
 
 def write_motion_set(
-    folder: Path, *, motions: Sequence[str] = MOTIONS, groups: int = 10, clips: int = 2, frames: int = 48, seed: int = 0
+    folder: Path,
+    motions: Sequence[str] = MOTIONS,
+    *,
+    groups: int = 10,
+    clips: int = 2,
+    frames: int = 48,
+    seed: int = 0,
+    bright: bool = False,
 ) -> Iterator[Path]:
     """Write ``len(motions) * groups * clips`` MPEG-4 AVI files named as UCF101's, yielding each.
 
@@ -136,9 +155,10 @@ def write_motion_set(
         clips: clips of each class and appearance, which differ in where and when the motion starts.
         frames: frames of a clip.
         seed: of appearances and starts.
+        bright: as for :func:`appearance`.
     """
-    looks = [appearance(group, seed) for group in range(1, groups + 1)]
-    for number, motion in ((MOTIONS.index(motion), motion) for motion in motions):
+    looks = [appearance(group, seed, bright=bright) for group in range(1, groups + 1)]
+    for number, motion in ((ALL.index(motion), motion) for motion in motions):
         (folder / motion).mkdir(parents=True, exist_ok=True)
         for group, look in enumerate(looks, 1):
             for clip in range(1, clips + 1):

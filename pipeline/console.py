@@ -24,7 +24,7 @@ from .live_display import Display
 from .progress_text import duration
 from .show.metric_tables import metric_tables
 from .show.summary import summary_tables
-from .show.table_layout import TableText, fitted, table_width
+from .show.table_layout import NOTHING, TableText, fitted, table_width
 from .stage import StagePlan
 from .terminal import WIDE, printable, say, show_error, wrapped, write, write_text
 from .workspace import Workspace
@@ -167,7 +167,8 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: i
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_header=any(columns))
     for number, column in enumerate(columns):
-        is_text = number == 0 or any(row[number][:1].isalpha() for row in rows)
+        said = [row[number] for row in rows if row[number] not in NOTHING]
+        is_text = number == 0 or not column or all(cell[:1].isalpha() for cell in said)
         table.add_column(column, justify="left" if is_text else "right", no_wrap=True)
     for row in rows:
         table.add_row(*map(terminal.encodable, row))

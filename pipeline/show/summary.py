@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...data.metrics import Metrics
 from ...data.wording import counted
 from .metric_reasons import why_without_classes, why_without_retrieval
-from .metric_tables import difference_text, interval_text, metric_tables, number, percent
+from .metric_tables import difference_text, interval_text, number, percent
 from .table_layout import TableText
 
 ROW, RAW = "mofore", "raw_mean_pool"
@@ -39,21 +39,21 @@ def answer_text(metrics: Metrics) -> str:
 
 
 def _of_retrieval(metrics: Metrics) -> str:
-    """Queries answered, and the paired verdicts."""
+    """Queries answered, and the paired verdict."""
     found, best = metrics.retrieval[ROW], metrics.protocol.best_trivial
-    asked = counted(found.recalls.queries, "query", "queries")
+    asked, raw = counted(found.recalls.queries, "query", "queries"), metrics.retrieval[RAW].recalls.r_at_1
     said = (
-        f"Of {asked}, {percent(found.recalls.r_at_1)} % have a video of their class as the nearest "
-        f"({ROW}; {RAW}: {percent(metrics.retrieval[RAW].recalls.r_at_1)} %)."
+        f"{ROW} finds a video of the query's class first for {percent(found.recalls.r_at_1)} % of {asked}, the raw "
+        f"features for {percent(raw)} %."
     )
-    tested = found.against_best_trivial
-    if tested is None or tested.mean_ap.verdict is None or best is None:
+    tested = found.against_best_trivial.mean_ap if found.against_best_trivial else None
+    if tested is None or tested.verdict is None or best is None:
         return said
-    difference = f"mAP {tested.mean_ap.difference:+.1f}, R@1 {tested.r_at_1.difference:+.1f} points"
-    if tested.mean_ap.verdict == "no difference":
-        return f"{said} Training made no difference to the best row that needs none, {best} ({difference})."
-    verdict = tested.mean_ap.verdict
-    return f"{said} By mAP that is {verdict} than the best row that needs no training, {best} ({difference})."
+    stands = "is not told apart from" if tested.verdict == "no difference" else f"is {tested.verdict} than"
+    return (
+        f"{said} Its mAP of {percent(found.recalls.mean_ap)} {stands} that of the best row without training ({best}: "
+        f"{percent(metrics.retrieval[best].recalls.mean_ap)}; {tested.difference:+.1f} points, paired)."
+    )
 
 
 def _of_forecast(metrics: Metrics) -> str:
@@ -74,24 +74,23 @@ def _headline(metrics: Metrics) -> TableText:
     best = metrics.protocol.best_trivial
     wanted = [ROW, "predict", RAW, "untrained", *((best,) if best else ()), *trivial]
     names = [name for name in dict.fromkeys(wanted) if name in metrics.retrieval][:MOST_ROWS]
-    columns = ["embedding", "R@1", "95 %", "mAP", "95 %", "probe", "mAP against best trivial"]
+    columns = ["embedding", "R@1", "mAP", "95 %", "probe", "mAP against best trivial"]
     rows = []
     for name in names:
         row = metrics.retrieval[name]
-        probe, tested = row.probe.accuracy if row.probe else None, row.against_best_trivial
+        tested = row.against_best_trivial
         rows.append(
             [
                 name,
                 percent(row.recalls.r_at_1),
-                interval_text(row.intervals.r_at_1.widest),
                 percent(row.recalls.mean_ap),
                 interval_text(row.intervals.mean_ap.widest),
-                percent(probe),
-                "(it is the best)" if name == best else difference_text(tested.mean_ap) if tested else "",
+                percent(row.probe.accuracy if row.probe else None),
+                "is the best" if name == best else difference_text(tested.mean_ap) if tested else "",
             ]
         )
     protocol = metrics.protocol
-    title = f"Retrieval, % ({protocol.gallery:,} in the gallery, split {protocol.split}; 95 %: bootstrap)"
+    title = f"Retrieval, % ({protocol.gallery:,} in the gallery, split {protocol.split}; 95 %: of mAP)"
     return title, columns, rows
 
 
@@ -109,8 +108,3 @@ def _of_health(metrics: Metrics) -> list[TableText]:
         for name in names
     ]
     return [("Health of the spaces (eff. rank and anisotropy near 1: collapse)", columns, texts)] if texts else []
-
-
-def everything(metrics: Metrics) -> list[TableText]:
-    """All tables, as `mofore show` has them."""
-    return metric_tables(metrics)
