@@ -81,7 +81,7 @@ class Console(Stoppable):
 
     def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
         """Show that ``done`` further units are finished."""
-        self._display.advance(done, share, figures)
+        self._display.advance(done, share, **figures)
 
     def note(self, message: str) -> None:
         """One line worth reading."""

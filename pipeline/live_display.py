@@ -38,7 +38,7 @@ class Display:
         if self._live is None and (self._given is not None or terminal.can_be_live()):
             self._open()
 
-    def advance(self, done: int, share: float | None, figures: dict[str, float | str]) -> None:
+    def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
         """``done`` further units of the innermost one are finished."""
         if not self._meters:
             return

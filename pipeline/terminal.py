@@ -80,7 +80,7 @@ def say(message: str = "", *, always: bool = False, indent: int = 0) -> None:
     On a terminal it breaks between words, and what follows the first line is indented.
     """
     if message:
-        _log.info(printable(message))
+        to_log(message)
     if _words.level == "quiet" and not always:
         return
     text = encodable(message, err=True)
@@ -96,7 +96,7 @@ def say(message: str = "", *, always: bool = False, indent: int = 0) -> None:
 
 def show_error(message: str) -> None:
     """An error of the user's, in one place and one form."""
-    _log.error(printable(message))
+    to_log(message, logging.ERROR)
     mark = click.style("error:", fg="red", bold=True) if colour(err=True) else "error:"
     click.echo(f"{mark} {encodable(message, err=True)}", err=True, color=colour(err=True))
 
@@ -142,7 +142,7 @@ def open_log(folder: Path, command: str) -> None:
         _log.addHandler(handler)
         _log.setLevel(logging.INFO)
         _log.propagate = False
-        _log.info("%s", printable(command))
+        to_log(command)
 
 
 def close_log() -> None:
@@ -152,6 +152,7 @@ def close_log() -> None:
         handler.close()
 
 
-def to_log(message: str) -> None:
-    """To the log alone."""
-    _log.info(printable(message))
+def to_log(message: str, severity: int = logging.INFO) -> None:
+    """To the log alone, where there is one."""
+    if _log.handlers:
+        _log.log(severity, "%s", printable(message))

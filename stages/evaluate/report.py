@@ -75,14 +75,32 @@ def embedders(forecaster: Forecaster, fit: FitSettings, settings: IndexSettings)
     }
 
 
-def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping[str, Float32]) -> Evaluated:
+RANKING, FORECASTS, PROBES, CLUSTERS = "nearest neighbours", "forecasts", "intervals and probes", "clusters"
+SPLITS, HEALTH, HARDER = "every split", "health of the spaces", "harder views"
+PARTS = (RANKING, FORECASTS, PROBES, CLUSTERS, SPLITS, HEALTH, HARDER)  # of the metrics, in order
+
+
+def evaluate(
+    evaluation: Evaluation,
+    views: Mapping[str, Views],
+    spaces: Mapping[str, Float32],
+    *,
+    at: Callable[[str], None] = lambda _part: None,
+) -> Evaluated:
     """Measure everything.
 
     Args:
         evaluation: what to measure.
         views: of all videos, by each of :func:`embedders`.
         spaces: unit embeddings (V, E) of the indexed spaces, "mofore" and "frames" among them.
+        at: told which of :data:`PARTS` begins.
     """
+
+    def part(name: str, make: Callable[[], T]) -> T:
+        at(name)
+        return make()
+
+    at(RANKING)
     sd_VD = sd_pool(evaluation.memory)
     rows = _rows(evaluation, views, spaces, sd_VD)
     vectors = [row for row in rows if not row.mutual]
@@ -90,24 +108,24 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
     ranked = by_row(rows, lambda row: evaluation.repeats.call(rank, row.sides(protocol)))
     best = best_trivial(rows, ranked)
     shown, sides = {name: ranked[name] for name in SHOWN}, protocol.sides(rows[0].embeddings_VE, centered=False)
-    forecast = _forecast(evaluation, views, protocol)
+    forecast = part(FORECASTS, lambda: _forecast(evaluation, views, protocol))
     metrics = Metrics(
         schema=SCHEMA,
-        retrieval=_retrieval(evaluation, rows, ranked, protocol, best),
+        retrieval=part(PROBES, lambda: _retrieval(evaluation, rows, ranked, protocol, best)),
         per_class=per_class(shown, sides, protocol.classes),
         confusions={}
         if protocol.several
         else {name: confusions(of_name, sides, protocol.classes) for name, of_name in shown.items()},
         purity_by_distance={name: purity_by_distance(of_name) for name, of_name in shown.items()},
-        clustering=by_row(vectors, lambda row: _clustering(evaluation, row, protocol)),
+        clustering=part(CLUSTERS, lambda: by_row(vectors, lambda row: _clustering(evaluation, row, protocol))),
         left_out=_left_out(protocol, evaluation.settings),
-        protocols=figures_of_splits(evaluation, vectors, sd_VD, ranked),
+        protocols=part(SPLITS, lambda: figures_of_splits(evaluation, vectors, sd_VD, ranked)),
         table2=_table2(evaluation, views, spaces["mofore"], forecast),
         forecast=forecast,
-        health=_health(evaluation, vectors, views, protocol),
+        health=part(HEALTH, lambda: _health(evaluation, vectors, views, protocol)),
         order=_order(evaluation),
         mveb=_mveb(evaluation, vectors, protocol),
-        harder=_harder(evaluation, vectors, protocol),
+        harder=part(HARDER, lambda: _harder(evaluation, vectors, protocol)),
         protocol=_protocol(evaluation, protocol, rows, best),
     )
     return Evaluated(metrics, _queries(evaluation, ranked, protocol))

@@ -26,10 +26,11 @@ from ..model.spaces import Space, open_space, refuse_other_features
 from .evaluation import Evaluation
 from .mveb import check_scikit_learn
 from .repeats import Repeats
-from .report import embedders, evaluate
+from .report import PARTS, embedders, evaluate
 
 METRICS, QUERIES = "metrics.json", "queries.json"
 OUTPUTS = (METRICS, QUERIES)
+EMBEDDING = "embedding"  # the part of the work that comes before those of the metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def run(
         memory = FrameTensors.of(inputs.table, torch.device("cpu"))
         for space in spaces:
             refuse_other_features(space, memory.width)
+        _tell(progress, EMBEDDING)
         vectors, views = embedded(embedding, spaces, memory, forecaster, fit)
         seen = {space.name: space.seen for space in spaces if space.name.startswith("fit:")}
         evaluation = Evaluation(
@@ -94,7 +96,7 @@ def run(
             seen,
             inputs.repeats,
         )
-        evaluated = evaluate(evaluation, views, vectors)
+        evaluated = evaluate(evaluation, views, vectors, at=lambda part: _tell(progress, part))
         write_json(folder / QUERIES, evaluated.queries.as_json())
         metrics = replace(evaluated.metrics, provenance=inputs.provenance)
         write_json(folder / METRICS, metrics.as_json())
@@ -102,6 +104,13 @@ def run(
     finally:
         progress.finish()
     return metrics, {space.model: vectors[space.name] for space in spaces}
+
+
+def _tell(progress: Progress, part: str) -> None:
+    """Which part of the work begins."""
+    parts = (EMBEDDING, *PARTS)
+    progress.pulse()
+    progress.advance(0, parts.index(part) / len(parts), at=part)
 
 
 def embedded(

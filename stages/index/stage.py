@@ -123,6 +123,7 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
             for name in names:
                 progress.pulse()
                 level = Level.of(space, name, settings, inputs)
+                progress.advance(0, at=f"{space.name}, {name}")
                 rows = whole if name == "video" else _embedded(level, settings, inputs)
                 _publish(level, rows, mean_E, settings, inputs, folder)
                 progress.advance(1)
