@@ -399,11 +399,12 @@ def gc(
 @verbosity
 def demo(workdir: Path) -> None:
     """Draw a set of moving shapes and take it down the whole road, offline."""
-    from .commands.demo import closing_lines, run_demo
+    from .commands.demo import explained, next_lines, run_demo
 
     opened = Workspace(workdir)
     _finish(opened, run_demo(workdir, console.of_run(opened)), show=True)
-    console.show_lines(closing_lines(workdir, read_metrics(opened)))
+    console.show_text(explained(read_metrics(opened)))
+    console.show_lines(next_lines(workdir))
 
 
 @cli.command()

@@ -44,7 +44,7 @@ COLUMNS = ("rank", "video_id", "label", "group", "start_s", "end_s", "similarity
 
 def of_run(workspace: Workspace) -> Console:
     """A console whose lines are kept in the log of the work folder too."""
-    terminal.open_log(workspace.root, f"mofore {__version__}: {shlex.join(sys.argv[1:])}")
+    terminal.open_log(workspace.log, f"mofore {__version__}: {shlex.join(sys.argv[1:])}")
     return Console()
 
 
@@ -234,7 +234,13 @@ def typed_queries() -> Iterator[str]:
 def show_lines(lines: Sequence[str]) -> None:
     """Lines of a result, to stdout."""
     for line in lines:
-        write(wrapped(line, terminal.columns()))
+        write(line)
+
+
+def show_text(paragraphs: Sequence[str]) -> None:
+    """Sentences of a result, to stdout, in lines as long as the terminal is wide."""
+    for paragraph in paragraphs:
+        write(wrapped(paragraph, terminal.columns()))
 
 
 def say_note(message: str) -> None:

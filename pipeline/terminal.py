@@ -25,7 +25,7 @@ Level = Literal["quiet", "usual", "verbose"]
 
 WIDE = 132  # columns of what is shown where there is no terminal
 LEAST_WRAPPED = 40  # columns; in fewer, lines are left as they are
-LOG, LOG_BYTES, LOG_FILES = "mofore.log", 1_000_000, 2
+LOG_BYTES, LOG_FILES = 1_000_000, 2
 _log = logging.getLogger("mofore.run")
 
 
@@ -131,13 +131,13 @@ def encodable(text: str, *, err: bool = False) -> str:
     return printable(text)
 
 
-def open_log(folder: Path, command: str) -> None:
-    """Keep what is said from now on in ``mofore.log`` of a work folder too; where it cannot be written, nowhere."""
+def open_log(path: Path, command: str) -> None:
+    """Keep what is said from now on in a file too; where it cannot be written, nowhere."""
     from logging.handlers import RotatingFileHandler
 
     close_log()
     with suppress(OSError):
-        handler = RotatingFileHandler(folder / LOG, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+        handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-5s %(message)s", "%Y-%m-%d %H:%M:%S"))
         _log.addHandler(handler)
         _log.setLevel(logging.INFO)

@@ -55,6 +55,11 @@ class Workspace:
         """Names that the user gave to runs."""
         return self.root / "runs.json"
 
+    @property
+    def log(self) -> Path:
+        """What runs said."""
+        return self.root / "mofore.log"
+
     def store(self, key: str) -> Path:
         """Shards of one encoder."""
         return self.root / "features" / key

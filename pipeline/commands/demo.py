@@ -64,8 +64,8 @@ def run_demo(root: Path, watcher: Watcher) -> Outcome:
     return execute(workspace, load_config(workspace.config), Request(), watcher)
 
 
-def closing_lines(root: Path, metrics: Metrics) -> list[str]:
-    """What the figures show, what real videos say, and what to type next."""
+def explained(metrics: Metrics) -> list[str]:
+    """What the figures show, and what real videos say."""
     rows = metrics.retrieval
     shown = SHOWN.format(
         queries=rows["mofore"].recalls.queries,
@@ -74,14 +74,14 @@ def closing_lines(root: Path, metrics: Metrics) -> list[str]:
         raw=percent(rows["raw_mean_pool"].recalls.r_at_1),
         chance=f"{100 / len(SCALES):.0f}",
     )
+    return [shown, REAL]
+
+
+def next_lines(root: Path) -> list[str]:
+    """The report, where one was made, and a command that works as it is."""
     report = root / "report" / "index.html"
-    where, command = shlex.quote(str(root)), own_command()
-    return [
-        shown,
-        REAL,
-        *([f"report: {report}"] if report.exists() else []),
-        f"next: {command} search v_{SCALES[0]}_g01_c01 -w {where}",
-    ]
+    command = f"{own_command()} search v_{SCALES[0]}_g01_c01 -w {shlex.quote(str(root))}"
+    return [*([f"report: {report}"] if report.exists() else []), f"next: {command}"]
 
 
 def own_command() -> str:

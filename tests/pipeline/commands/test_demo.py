@@ -24,7 +24,7 @@ def test_the_demo_goes_down_the_whole_road_and_says_what_it_shows(
     last = result.stdout.strip().splitlines()[-1].removeprefix("next: ")
     assert last.endswith(f"search v_ZoomIn_g01_c01 -w {tmp_path / 'demo'}")
     found = subprocess.run(shlex.split(last), capture_output=True, text=True, check=True, env={"PATH": "/nowhere"})
-    assert found.stdout.startswith("nearest to v_ZoomIn_g01_c01"), "nothing needs to be activated"
+    assert found.stdout.startswith("nearest to ZoomIn/v_ZoomIn_g01_c01"), "nothing needs to be activated"
     assert "What this shows" in result.stdout
     again = mofore("demo", "-w", tmp_path / "demo")
     assert again.stderr.count("up to date") == 4
