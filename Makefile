@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 	mkdir -p $(VENV)/src && ln -sfn ../.. $(ROOT)
 	@touch $@
 
-demo: $(STAMP) ## the whole road on drawn clips, offline, in under two minutes
+demo: $(STAMP) ## the whole road on drawn clips, offline, and what forecasting finds in them
 	$(BIN)/mofore demo -w $(DEMO)
 
 check: $(STAMP) ## format, lint, types, direction of imports

@@ -174,7 +174,9 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: i
         table.add_row(*map(terminal.encodable, row))
     # As wide as it needs where a single cell is wider than the terminal, whose own breaking of lines loses nothing.
     console = RichConsole(width=max(width, table_width(columns, rows)), markup=False, highlight=False)
-    console.print(table)
+    with console.capture() as shown:  # rich would end the program itself where nobody reads any more
+        console.print(table)
+    write(shown.get().removesuffix("\n"))
 
 
 def show_answer(answer: Answer) -> None:

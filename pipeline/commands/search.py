@@ -198,9 +198,9 @@ def answered(session: Session, texts: Sequence[str]) -> Answer:
     try:
         return session.answer(texts)
     except VideoError as error:
+        known = min(session.snapshot.stored, default="")
         raise UsageError(
-            f"{error}: give a video or an image file, the id of a video of the index (those of `mofore search ID "
-            '--json`), or "text: ..."'
+            f'{error}: give a video or an image file, the id of a video of the index, such as {known}, or "text: ..."'
         ) from error
 
 

@@ -7,11 +7,13 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from mofore.pipeline import console
 from mofore.pipeline.cli import cli
 from mofore.pipeline.command_group import BROKEN_PIPE, EXAMPLES, EXIT_CODES
 
@@ -52,6 +54,15 @@ def test_a_reader_that_has_seen_enough_ends_it_silently(work: Path, command: tup
         said = reading.stderr.read()
     assert reading.wait() == BROKEN_PIPE
     assert said == b""
+
+
+def test_a_table_that_nobody_reads_any_more_ends_it_as_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with monkeypatch.context() as patched, suppress(BrokenPipeError), os.fdopen(writer, "w") as nobody:
+        patched.setattr(sys, "stdout", nobody)
+        with pytest.raises(BrokenPipeError):
+            console.show_tables([("", ["embedding", "R@1"], [["mofore", "12.5"]])])
 
 
 def test_quiet_says_errors_alone_and_verbose_all(mofore: Command, work: Path) -> None:
