@@ -96,7 +96,7 @@ def test_search_says_what_it_cannot_answer(mofore: Command, work: Path, tmp_path
     text = tmp_path / "text.avi"
     text.write_text("no video")
     result = mofore("search", text, "-w", work)
-    assert result.exit_code == 3
+    assert result.exit_code == 2
     assert "not a readable video" in result.stderr
     fresh = tmp_path / "fresh"
     assert mofore("init", videos, "--backbone", "random:test_efficientnet", "-w", fresh).exit_code == 0
