@@ -20,7 +20,7 @@ from ..data.errors import MoforeError, StaleError, StoreError, UsageError
 from ..data.metrics import Metrics
 from .inputs import read_inputs
 from .road import OPTIONAL, ROAD
-from .run_names import NamedRun, read_names
+from .run_names import read_names
 from .run_settings import Values, differing, fit_settings, settings_of
 from .workspace import Workspace
 
@@ -212,8 +212,3 @@ def _fit_of(workspace: Workspace, record: StageRecord) -> str:
 
 def _time(run: Listed) -> datetime:
     return run.when or datetime.min.replace(tzinfo=UTC)
-
-
-def named_run(workspace: Workspace, run: Listed) -> NamedRun | None:
-    """What was recorded with a run's name."""
-    return read_names(workspace).get(run.name) if run.name else None
