@@ -27,7 +27,7 @@ setup: $(STAMP) ## a virtual environment in .venv with the tested versions
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "mofore needs Python 3.11 or later; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[check,cpu,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser,check,cpu,test]'
 	mkdir -p $(VENV)/src && ln -sfn ../.. $(ROOT)
 	@touch $@
 

@@ -54,6 +54,7 @@ def videos_json(
     return {
         "ids": [video.id for video in videos],
         "kinds": {kind: _coded(values) for kind, values in kinds.items()},
+        "labels": {row: list(video.labels) for row, video in enumerate(videos) if video.more_labels},
         "examples": {"rule": shown.rule, "kinds": shown.kinds},
         "thumbs": {
             "size": thumbnails.size,

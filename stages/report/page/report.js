@@ -30,6 +30,7 @@
   spaces.forEach((space) => { space.near = unpack(space.near); space.similarity = unpack(space.similarity); });
   maps.forEach((map) => { map.places = unpack(map.places); });
   const nameOf = (kind, video) => kinds[kind].names[kinds[kind].codes[video]] ?? null;
+  const classesOf = (video) => videos.labels[video] ?? [nameOf("class", video)].filter((name) => name !== null);
   const stem = (video) => videos.ids[video].split("/").pop();
 
   // ---- pictures and strips
@@ -60,8 +61,8 @@
 
   const tile = (video, { query = null, similarity = null, rank = 0 } = {}) => {
     const label = nameOf("class", video);
-    const asked = query === null ? null : nameOf("class", query);
-    const right = label === null || asked === null ? null : label === asked;
+    const mine = classesOf(video), theirs = query === null ? [] : classesOf(query);
+    const right = mine.length && theirs.length ? mine.some((name) => theirs.includes(name)) : null;
     const verdict = query === null ? "query" : right === null ? "" : right ? "right" : "wrong";
     const mark = { right: "✓ ", wrong: "✗ ", query: "", "": "" }[verdict];
     const told = { right: "same class", wrong: "other class", query: "query", "": "" }[verdict];
