@@ -13,8 +13,9 @@ from .stages.fit import FIT
 from .stages.index import INDEX
 from .stages.report import REPORT
 
-ROAD: tuple[Stage, ...] = (EXTRACT, FIT, EVALUATE, INDEX, REPORT)
-OPTIONAL: tuple[Stage, ...] = (FINETUNE,)  # run when they are asked for by name, and never called for by others
+ROAD: tuple[Stage, ...] = (EXTRACT, FIT, EVALUATE, INDEX)
+# run when they are asked for by name (the report by `mofore run` too), and never called for by others
+OPTIONAL: tuple[Stage, ...] = (FINETUNE, REPORT)
 
 
 def names() -> tuple[str, ...]:

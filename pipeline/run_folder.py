@@ -32,7 +32,7 @@ from .run_names import NamedRun, check_name, give_name, now, read_names, taken
 from .snapshot import Snapshot, observe
 from .stage import StagePlan
 from .stages.finetune import begun
-from .stages.report import PAGE
+from .stages.report import PAGE, REPORT
 from .stored_features import StoredFeatures
 from .workspace import Workspace
 
@@ -151,7 +151,7 @@ class Run:
         """
         if name:
             self._refuse_taken(name)
-        stages = names() if report else upto("index")
+        stages = (*names(), REPORT.name) if report else names()
         forced = frozenset(stages) if force else frozenset()
         outcome = self._execute(Request(stages, force=forced, retry_failed=retry_failed))
         if name:
@@ -202,8 +202,9 @@ class Run:
         >>> run.report().name
         'index.html'
         """
-        self.make("report", only=only, force=force)
-        return self.workspace.stage("report", make_plan(self.snapshot)["report"].key) / PAGE
+        self.make(REPORT.name, only=only, force=force)
+        plan = make_plan(self.snapshot, optional=True)[REPORT.name]
+        return self.workspace.stage(REPORT.name, plan.key) / PAGE
 
     def make(self, stage: str, *, only: bool = False, force: bool = False, retry_failed: bool = False) -> Outcome:
         """Bring a stage up to date, and those above it.
@@ -270,6 +271,7 @@ class Run:
         plan = make_plan(snapshot, optional=True)
         if not begun(snapshot, plan["finetune"]):  # optional: nobody is asked for it
             del plan["finetune"]
+        del plan[REPORT.name]  # made without being asked for, and never in the way of anything
         return Status(plan, tuple(snapshot.failed.values()))
 
     @property

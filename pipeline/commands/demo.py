@@ -12,6 +12,7 @@ from ...data.metrics import Metrics
 from ...data.motion import SCALES, write_motion_set
 from ...data.progress import under_way
 from ..config import load_config
+from ..road import names
 from ..run import Outcome, Request, Watcher, execute
 from ..show.metric_tables import percent
 from ..workspace import Workspace
@@ -61,7 +62,7 @@ def run_demo(root: Path, watcher: Watcher) -> Outcome:
                 watcher.advance(1)
         asked = NewWorkspace([root / "videos"], backbone=BACKBONE, overrides=SETTINGS)
         init_workspace(root, asked, estimating=False)
-    return execute(workspace, load_config(workspace.config), Request(), watcher)
+    return execute(workspace, load_config(workspace.config), Request((*names(), "report")), watcher)
 
 
 def explained(metrics: Metrics) -> list[str]:

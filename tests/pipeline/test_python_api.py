@@ -93,7 +93,7 @@ def test_examples_in_the_documentation_hold(work: Path, tmp_path: Path, monkeypa
     names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, "docs/python-api.md", "exec"), names)
-    assert names["outcome"].ran == ["evaluate", "index"]
+    assert names["outcome"].ran == ["evaluate", "index", "report"]
 
 
 def outputs(work: Path) -> dict[str, bytes]:
@@ -120,6 +120,7 @@ def mofore_init(work: Path, finished: Path) -> Path:
     assert run.fit().ran == ["fit"]
     assert run.evaluate().ran == ["evaluate"]
     assert run.index().ran == ["index"]
+    assert run.run().ran == ["report"]
     assert run.run().ran == []
     return work
 
@@ -161,7 +162,7 @@ def test_progress_is_shown_or_told_if_it_is_wanted(work: Path, capfd: pytest.Cap
 
     told = Told()
     mofore.open(work, progress=told).run()
-    assert told.stages == ["extract", "fit", "evaluate", "index"]
+    assert told.stages == ["extract", "fit", "evaluate", "index", "report"]
     assert capfd.readouterr().err == ""
     mofore.open(work, progress=True).run()
     assert "extract  up to date" in capfd.readouterr().err

@@ -31,7 +31,9 @@ EVIL = "</script><img src=x onerror=boom()><script>boom()</script>.avi"  # slash
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'"
+    )
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the path (Debian: apt-get install chromium)")
@@ -53,7 +55,17 @@ def hostile(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(next(drawn.rglob("*.avi")), evil)
     depth = ("--set", "data.class_depth=1", "--set", "data.layout=folders")
     for command in (
-        ["init", f"{root}/videos", "--backbone", "random:test_efficientnet", "-w", root, "--no-estimate", *depth, *TINY],
+        [
+            "init",
+            f"{root}/videos",
+            "--backbone",
+            "random:test_efficientnet",
+            "-w",
+            root,
+            "--no-estimate",
+            *depth,
+            *TINY,
+        ],
         ["run", "-w", root],
     ):
         done = CliRunner().invoke(cli, [*map(str, command)])
