@@ -178,7 +178,6 @@ def _inputs(snapshot: Snapshot, plan: Plan) -> str:
             "seen": not snapshot.catalog.unseen,
             "failed": sorted((failure.video_id, failure.reason) for failure in snapshot.failed.values()),
             "sweeps": sweeps,
-            "name": snapshot.workspace.root.resolve().name,
         }
     )
 

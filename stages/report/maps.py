@@ -8,10 +8,12 @@ from importlib.util import find_spec
 import numpy as np
 
 from ...data.arrays import Float32
+from ..machine.device import usable_cores
 
 TSNE_LIBRARY = "openTSNE"
 MOST_TSNE = 5_000  # videos that it is drawn of without being asked for
 PERPLEXITY = 30.0
+SHARED_FROM = 2_000  # videos from which on threads don't wait for each other most of the time
 STEPS = (250, 500)  # with and without early exaggeration
 LEADING = 50  # directions that t-SNE starts from
 
@@ -51,7 +53,7 @@ def tsne_map(name: str, centered_VE: Float32, seed: int = 0) -> Map:
         n_iter=STEPS[1],
         initialization="pca",
         random_state=seed,
-        n_jobs=-1,
+        n_jobs=1 if len(centered_VE) < SHARED_FROM else len(usable_cores()),
     ).fit(leading_VR)
     how = "t-SNE: neighbours stay together; distances between clusters and their sizes mean nothing"
     return Map(f"{name}, t-SNE", how, _framed(np.asarray(fitted, np.float32)))

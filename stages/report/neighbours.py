@@ -10,6 +10,8 @@ import numpy as np
 
 from ...data.arrays import Bool, Float32, Int64
 from ...data.metrics import QueryFigures
+from ..vectors.exact import Found, nearest
+from ..vectors.faiss_library import faiss
 from ..vectors.vector_index import VectorIndex
 
 KEPT = 20  # nearest of each video
@@ -46,14 +48,21 @@ def read_space(name: str, folder: Path, ids: Sequence[str]) -> SpaceVectors:
     index = VectorIndex.load(folder)
     row_of = {str(index.items.of(row)["id"]): row for row in range(len(index.items))}
     index_V = np.array([row_of[video_id] for video_id in ids], np.int64)
-    place_N = np.full(len(index.items), -1, np.int64)
-    place_N[index_V] = np.arange(len(ids))
-    gallery_N = np.array([index.items.of(row)["role"] == "train" for row in range(len(index.items))])
+    gallery = [n for n, row in enumerate(index_V.tolist()) if index.items.of(row)["role"] == "train"]
     unit_VE = np.asarray(index.embeddings_NE[index_V])
     centered_VE = index.centered(unit_VE)
-    found = index.search(centered_VE, KEPT + 1, gallery_N if gallery_N.any() else None)
-    near_VK, similarity_VK = _without_itself(place_N[found[1]], found[0])
+    gallery_G = np.array(gallery or range(len(ids)), np.int64)
+    similarity_VK, near_VK = _nearest(centered_VE, centered_VE[gallery_G])
+    near_VK, similarity_VK = _without_itself(gallery_G[near_VK], similarity_VK)
     return SpaceVectors(name, unit_VE, centered_VE, near_VK, similarity_VK)
+
+
+def _nearest(queries_VE: Float32, gallery_GE: Float32) -> Found:
+    """Exact, whatever kind the index is; one more than is kept, since a video of the gallery finds itself."""
+    flat = faiss().IndexFlatIP(gallery_GE.shape[1])  # many times faster than a search among some rows of an index
+    flat.add(np.ascontiguousarray(gallery_GE))
+    wanted, count = min(KEPT + 1, len(gallery_GE)), len(gallery_GE)
+    return nearest(flat.search, lambda rows: gallery_GE[rows], queries_VE, wanted, count, values=False)
 
 
 def _without_itself(near_VK: Int64, similarity_VK: Float32) -> tuple[Int64, Float32]:

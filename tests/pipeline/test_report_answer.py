@@ -14,7 +14,7 @@ def metrics(finished: Path) -> Metrics:
     return Metrics.from_json(json.loads((finished / "metrics.json").read_text()))
 
 
-def tested(difference: float, verdict: Verdict) -> PairedTest:
+def outcome(difference: float, verdict: Verdict) -> PairedTest:
     interval = Interval(difference - 1, difference + 1)
     return PairedTest(
         difference=difference,
@@ -43,7 +43,7 @@ def with_verdicts(metrics: Metrics, mean_ap: PairedTest, r_at_1: PairedTest) -> 
 def test_the_answer_is_what_the_test_says(
     metrics: Metrics, difference: float, verdict: Verdict, tone: str, words: str
 ) -> None:
-    same = tested(difference, verdict)
+    same = outcome(difference, verdict)
     found = answer(with_verdicts(metrics, same, same))
     assert found.tone == tone
     assert found.sentence.startswith(words)
@@ -54,7 +54,7 @@ def test_the_answer_is_what_the_test_says(
 
 
 def test_another_verdict_of_the_nearest_is_not_kept_back(metrics: Metrics) -> None:
-    found = answer(with_verdicts(metrics, tested(3.0, "better"), tested(-2.0, "worse")))
+    found = answer(with_verdicts(metrics, outcome(3.0, "better"), outcome(-2.0, "worse")))
     assert found.tone == "good"
     assert any("R@1" in detail and "worse (-2.0 points" in detail for detail in found.details)
 

@@ -50,7 +50,7 @@ def littered(mofore: Command, work: Path) -> Path:
     return work
 
 
-ALL = ["damaged", "evaluate", "features", "fit", "index", "temporary", "temporary"]
+ALL = ["damaged", "evaluate", "features", "fit", "index", "report", "temporary", "temporary"]
 
 
 def test_a_finished_folder_has_nothing_to_reclaim(mofore: Command, work: Path) -> None:
