@@ -51,7 +51,8 @@ def test_the_result_is_an_encoder_that_the_road_follows(mofore: Command, work: P
         ("extract", "fit", "evaluate", "index", "finetune"), "skip"
     ), "the result that is used is not asked for again"
     assert "extraction uses it" in mofore("finetune", "-w", work, *SHORT, *use).stderr
-    assert gone(mofore, work, *use) == ["evaluate", "features", "fit", "index"], "the result that is used stays"
+    superseded = ["evaluate", "features", "fit", "index", "report"]
+    assert gone(mofore, work, *use) == superseded, "the result that is used stays"
     metrics = json.loads((work / "metrics.json").read_text())
     assert metrics["provenance"]["encoder"]["weights"] == "backbone.safetensors"
     assert stages(mofore, work)["evaluate"]["reasons"][0].startswith("metrics.json"), "and the old road is still there"  # type: ignore[index]

@@ -88,7 +88,7 @@ def test_imported_features_go_down_the_road(mofore: Command, work: Path, brought
     status = mofore("status", "-w", work).stdout
     frames = len(brought.features)
     assert f"extract  skip     up to date (imported: 15 videos, {frames} frames)" in status
-    assert mofore("run", "-w", work).stderr.count("up to date") == 4
+    assert mofore("run", "-w", work).stderr.count("up to date") == 5
     assert "imported: 15 videos" in mofore("extract", "-w", work).stderr
     found = json.loads(mofore("search", "v_Run_g01_c01", "-k", "3", "--json", "-w", work).stdout)["neighbours"]
     assert {neighbour["label"] for neighbour in found} == {"Run"}

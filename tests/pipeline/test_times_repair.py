@@ -89,7 +89,7 @@ def test_only_the_order_of_times_changes(mofore: Command, old: Path, monkeypatch
 
 def test_fits_are_of_the_sorted_times(mofore: Command, old: Path) -> None:
     result = mofore("run", "-w", old)
-    assert result.stderr.count("up to date") == 3, "the fit and the index that were made of these times are found again"
+    assert result.stderr.count("up to date") == 4, "what was made of these times is found again"
 
 
 def test_readers_have_them_sorted_before_that(old: Path) -> None:

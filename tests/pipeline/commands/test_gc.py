@@ -34,7 +34,7 @@ def files(work: Path) -> set[str]:
 
 
 def nothing_to_do(mofore: Command, work: Path) -> bool:
-    return mofore("run", "-w", work).stderr.count("up to date") == 4
+    return mofore("run", "-w", work).stderr.count("up to date") == 5
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_a_kill_between_any_steps_leaves_nothing_to_do(
     for path in (work / "videos" / "Bounce").iterdir():
         path.unlink()
     assert mofore("run", "-w", work).exit_code == 0
-    assert len(kinds(mofore, work)) == 7
+    assert len(kinds(mofore, work)) == 8
     module, _, name = step.rpartition(".")
     outer, _, last = module.rpartition(".")
     is_class = last[0].isupper()
