@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
+from ..data.csv_cells import cell
 from ..data.metrics import Metrics
 from ..data.progress import Stoppable
 from ..data.types import Failure
@@ -209,9 +210,9 @@ def answer_as_csv(answer: Answer) -> str:
 
 
 def as_csv(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """A table as CSV."""
+    """A table as CSV; texts that a spreadsheet would compute are made harmless."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *rows])
+    csv.writer(text, lineterminator="\n").writerows([head, *([cell(value) for value in row] for row in rows)])
     return text.getvalue()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...data.csv_cells import cell
 from ...data.figures import PairedTest, Spread
 from ...data.metrics import Queries, QueryFigures
 from ...data.record import Record, named, record
@@ -272,7 +273,8 @@ def as_csv(table: SweepTable) -> str:
         ]
     )
     for row in table.runs:
-        writer.writerow([*(_plain(row.values[name]) for name in settings), *_csv_cells(row)])
+        cells = [*(_plain(row.values[name]) for name in settings), *_csv_cells(row)]
+        writer.writerow([cell(value) for value in cells])
     return text.getvalue()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -64,7 +63,7 @@ def make_tracker(settings: FitSettings, folder: Path, progress: Progress) -> Cur
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"fit.tracker = {settings.tracker!r} is not found ({error}): MODULE:FUNCTION is needed, of a module "
-            f"that Python finds (looked in {', '.join(sys.path[:2])}, ...); one in this folder: PYTHONPATH=. mofore ..."
+            "that Python finds; for one in this folder: PYTHONPATH=. mofore ..."
         ) from error
     try:
         return Tracked(begin(folder, settings.identity()), progress)
