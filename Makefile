@@ -4,6 +4,12 @@ BOUNDS := .venv-bounds
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 DEMO ?= runs/demo
+# torch for processors (200 MB) where Linux has no NVIDIA driver: the usual index's brings 3 GB of CUDA. Where this index does
+# not answer within seconds, pip takes what it has. TORCH_INDEX= (empty) never asks it.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PIP = -m pip install --quiet --disable-pip-version-check
+TORCH = $(shell sed -n '/^torch\(vision\)*==/p' constraints.txt)
+OTHERS ?= python3.11 python3.12 python3.13 python3.14
 # The root is the package `mofore`, whatever the folder is called ("mofore-main" is no module name): tools that
 # take the package's name from its folder see it through this link.
 ROOT := $(VENV)/src/mofore
@@ -17,7 +23,7 @@ BOUND_TESTS := cache data $(addsuffix .py,$(addprefix stages/test_,arithmetic bf
 	pipeline/test_demo.py pipeline/test_import.py pipeline/test_search.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check check-bounds test bench clean
+.PHONY: help setup demo check check-bounds test test-all bench clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +33,10 @@ setup: $(STAMP) ## a virtual environment in .venv with the tested versions
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "mofore needs Python 3.11 or later; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser,check,cpu,test]'
+	@if [ "$$(uname -s)" = Linux ] && [ -n "$(TORCH_INDEX)" ] && ! command -v nvidia-smi >/dev/null; then \
+		$(BIN)/python $(PIP) --timeout 8 --retries 0 --no-deps --index-url $(TORCH_INDEX) $(TORCH) \
+		|| echo "note: $(TORCH_INDEX) does not answer: torch comes from pip's own index, perhaps with CUDA"; fi
+	$(BIN)/python $(PIP) -c constraints.txt -e '.[browser,check,cpu,export,test]'
 	mkdir -p $(VENV)/src && ln -sfn ../.. $(ROOT)
 	@touch $@
 
@@ -51,8 +60,17 @@ check-bounds: $(STAMP) ## the tests with the oldest versions that pyproject.toml
 test: check ## everything that is checked, then the tests (with ../shared, the real set too)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ROOT)/tests
 
+test-all: ## the tests on every Python from 3.11 on that is here (OTHERS="python3.12" for some)
+	@for python in $(OTHERS); do \
+		$$python -c '' 2>/dev/null || { echo "$$python: not here, not tested"; continue; }; \
+		echo "$$python:"; \
+		$(MAKE) --no-print-directory setup VENV=.venv-$$python PYTHON=$$python || exit 1; \
+		.venv-$$python/bin/python -m pytest -p no:cacheprovider -n auto --maxprocesses 4 --dist worksteal \
+			.venv-$$python/src/mofore/tests || exit 1; \
+	done
+
 bench: $(STAMP) ## ratios of speed within one run; see docs/performance.md
 	$(BIN)/python -m benchmarks
 
 clean: ## remove the environment and what tools left
-	rm -rf $(VENV) $(BOUNDS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-python* $(BOUNDS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

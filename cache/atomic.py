@@ -41,6 +41,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def sync(path: Path) -> None:
     """Make sure that what was written to a file, or which names a folder holds, survives a power cut."""
+    if os.name == "nt":  # which syncs only what is open for writing, and no folders
+        if path.is_file():
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

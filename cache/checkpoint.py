@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..data.errors import StoreError
 from .atomic import write_bytes
+from .positioned import read_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +62,7 @@ def read_rows(path: Path, name: str, rows: Int64) -> Float32:
             if tensor["dtype"] != "F32":
                 raise ValueError(f"{name} is {tensor['dtype']}, not F32")
             width, start = math.prod(tensor["shape"][1:]), 8 + size + tensor["data_offsets"][0]
-            pieces = [os.pread(handle.fileno(), 4 * width, start + 4 * width * row) for row in rows.tolist()]
+            pieces = [read_at(handle.fileno(), 4 * width, start + 4 * width * row) for row in rows.tolist()]
         return np.frombuffer(b"".join(pieces), "<f4").reshape(len(rows), width)
     except (OSError, ValueError, KeyError, struct.error) as error:
         raise StoreError(f"the rows of '{path}' cannot be read ({error}): see `mofore verify`") from error

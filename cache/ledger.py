@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from ..data.errors import StoreError
 from ..data.types import Failure, FileState
 from .atomic import write_bytes
+from .positioned import read_at
 
 VERSION = 2  # 2 knows how to forget a stage; version 1 is read, and continued as version 2
 READABLE = (1, 2)
@@ -210,7 +211,7 @@ def _cut_torn_tail(handle: int) -> int:
     """Shorten the file to its last newline; return its size."""
     size = os.fstat(handle).st_size
     end = size
-    while end and os.pread(handle, 1, end - 1) != b"\n":
+    while end and read_at(handle, 1, end - 1) != b"\n":
         end -= 1
     if end != size:
         os.ftruncate(handle, end)

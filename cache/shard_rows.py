@@ -23,6 +23,7 @@ import numpy as np
 
 from ..data.arrays import Bool, Float16, Int64
 from ..data.errors import StoreError
+from .positioned import BINARY, read_into
 
 HOLE_BYTES = 16 << 10  # rows no further apart are read together, with what is between
 STRETCH_BYTES = 4 << 20  # read in one call at most; rounded down to whole rows
@@ -74,7 +75,7 @@ class ShardFeatures:
             StoreError: if the file is gone, is another one, or cannot be read (inside the block, too).
         """
         try:
-            number = os.open(self.path, os.O_RDONLY)
+            number = os.open(self.path, os.O_RDONLY | BINARY)
             try:
                 state = os.fstat(number)
                 if (state.st_size, state.st_mtime_ns) != (self.size, self.mtime_ns):
@@ -190,7 +191,7 @@ def _fill(shard: ShardFeatures, number: int, rows_SD: Float16, start: int) -> No
     """Fill ``rows_SD`` with the bytes of a file from ``start`` on."""
     waiting = rows_SD.data.cast("B")
     while waiting:
-        count = os.preadv(number, [waiting], start)
+        count = read_into(number, waiting, start)
         if not count:
             raise StoreError(f"'{shard.path}' is damaged: it ends before its features do: see `mofore verify`")
         waiting, start = waiting[count:], start + count

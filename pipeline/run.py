@@ -23,6 +23,7 @@ from ..cache.lock import exclusive
 from ..data.errors import StaleError
 from ..data.progress import Progress
 from ..data.types import Failure
+from ..stages.vectors.faiss_library import refuse_missing_faiss
 from .config import Config
 from .inputs import INPUTS
 from .road import make_plan, names, stage_called, upto
@@ -30,6 +31,8 @@ from .snapshot import Snapshot, observe
 from .stage import Asked, Plan, Stage, StagePlan, Work
 from .stages.finetune import refuse_imported, refuse_in_use
 from .workspace import Workspace
+
+OF_FAISS = ("evaluate", "index")  # stages that need it
 
 
 class Watcher(Progress, Protocol):
@@ -72,6 +75,7 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
     Raises:
         WorkspaceError: if another run holds the work folder, or it cannot be written to.
         StaleError: with ``only``, if a stage above is out of date.
+        StageError: if a stage will need faiss and it is not installed; before anything is extracted.
         MoforeError: what a stage raises; what was finished before stays finished.
     """
     with exclusive(workspace.lock), stoppable(watcher):
@@ -89,6 +93,8 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         outcome, shared = Outcome(), dict[str, Any]()
         plan = make_plan(snapshot)
         _refuse_devices(snapshot, plan, request)
+        if any(name in request.stages and (plan[name].action != "skip" or name in request.force) for name in OF_FAISS):
+            refuse_missing_faiss()
         for stage in map(stage_called, request.stages):
             work = _work(snapshot, stage, plan, request, watcher, shared)
             if not _bring_up_to_date(stage, work, watcher):

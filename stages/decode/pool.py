@@ -373,7 +373,7 @@ def _tell(lane: _Lane, message: object) -> bool:
 def _cause(exit_code: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"the decoder's process ended with exit code {exit_code}"
-    if -exit_code == signal.SIGKILL:
+    if -exit_code == getattr(signal, "SIGKILL", 9):  # Windows has no such name
         return "the decoder's process was killed from outside (out of memory?)"
     names = {number.value: number.name for number in signal.Signals}
     return f"the decoder crashed ({names.get(-exit_code, f'signal {-exit_code}')})"

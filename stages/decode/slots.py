@@ -11,13 +11,13 @@ import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.reduction import DupFd
+from multiprocessing import reduction
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..machine.shared_memory import nameless_file
+from ..machine.shared_memory import named_file, nameless_file, remove
 
 TICK_BYTES = mmap.PAGESIZE  # the first page holds the worker's tick
 
@@ -39,14 +39,21 @@ class FrameSlots:
     """The slots of one worker. Made by the parent; pickled into the worker when that is started."""
 
     def __init__(self, layout: SlotLayout, descriptor: int | None = None) -> None:
-        self.layout = layout
-        self._descriptor = nameless_file(layout.total_bytes) if descriptor is None else descriptor
+        self.layout, self._path = layout, ""
+        if descriptor is not None:
+            self._descriptor = descriptor
+        elif hasattr(reduction, "DupFd"):
+            self._descriptor = nameless_file(layout.total_bytes)
+        else:  # Windows hands no descriptors on: the worker opens a file by its name
+            self._descriptor, self._path = named_file(layout.total_bytes)
         self._memory = mmap.mmap(self._descriptor, layout.total_bytes)
         self._tick = memoryview(self._memory)[:8].cast("Q")
         self._pinned: int | None = None  # address
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _attach, (self.layout, DupFd(self._descriptor))
+        if self._path:
+            return _open, (self.layout, self._path)
+        return _attach, (self.layout, reduction.DupFd(self._descriptor))
 
     @property
     def tick(self) -> int:
@@ -74,6 +81,12 @@ class FrameSlots:
             torch.cuda.check_error(torch.cuda.cudart().cudaHostUnregister(self._pinned))
         self._tick.release()
         os.close(self._descriptor)
+        if self._path:
+            remove(self._path)
+
+
+def _open(layout: SlotLayout, path: str) -> FrameSlots:
+    return FrameSlots(layout, os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0)))
 
 
 def _attach(layout: SlotLayout, descriptor: Any) -> FrameSlots:

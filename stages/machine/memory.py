@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 CGROUPS = Path("/sys/fs/cgroup")
+UNKNOWN = 4 << 30  # what is reckoned with where a system does not say: little, so that more is left in files
 
 
 def total_memory(device: torch.device) -> int:
@@ -24,8 +26,28 @@ def total_memory(device: torch.device) -> int:
 
 def machine_bytes() -> int:
     """Memory of the machine, as far as the process may use it."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([physical, *_limits(CGROUPS, _memberships(Path("/proc/self/cgroup")))])
+    return min([_physical_bytes(), *_limits(CGROUPS, _memberships(Path("/proc/self/cgroup")))])
+
+
+def _physical_bytes() -> int:
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    state = _MemoryStatus(dwLength=ctypes.sizeof(_MemoryStatus))  # Windows
+    kernel = getattr(ctypes, "windll", None)
+    if kernel is None or not kernel.kernel32.GlobalMemoryStatusEx(ctypes.byref(state)):
+        return UNKNOWN
+    return int(state.ullTotalPhys)
+
+
+class _MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX of Windows."""
+
+    _fields_ = (
+        ("dwLength", ctypes.c_uint32),
+        ("dwMemoryLoad", ctypes.c_uint32),
+        *((name, ctypes.c_uint64) for name in ("ullTotalPhys", "ullAvailPhys", "ullTotalPageFile", "ullAvailPageFile")),
+        *((name, ctypes.c_uint64) for name in ("ullTotalVirtual", "ullAvailVirtual", "ullAvailExtendedVirtual")),
+    )
 
 
 def _memberships(path: Path) -> list[str]:

@@ -22,8 +22,10 @@ def limit_memory() -> None:
     """Refuse what a damaged header asks for, rather than let it take the machine's memory."""
     if sys.platform != "linux":
         return
-    import resource
-
+    try:
+        import resource
+    except ImportError:
+        return
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY_BYTES
     _, hard = resource.getrlimit(resource.RLIMIT_AS)

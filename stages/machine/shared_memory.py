@@ -11,7 +11,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,19 @@ def nameless_file(size: int) -> int:
     return descriptor
 
 
+def named_file(size: int) -> tuple[int, str]:
+    """Descriptor and path of a file of ``size`` zeroed bytes among the temporary ones, for :func:`remove`."""
+    descriptor, path = tempfile.mkstemp(prefix="mofore-")
+    os.ftruncate(descriptor, size)
+    return descriptor, path
+
+
+def remove(path: str) -> None:
+    """Remove a file of :func:`named_file`; Windows leaves one that is still mapped to its own cleaning."""
+    with suppress(OSError):
+        Path(path).unlink()
+
+
 class SharedMemory:
     """Zeroed memory of ``size`` bytes that others may map while it is open."""
 
@@ -38,14 +51,15 @@ class SharedMemory:
         if DESCRIPTORS.is_dir():
             self._handle: Any = os.fdopen(nameless_file(max(size, 1)), "r+b")
             self.path = f"/proc/{os.getpid()}/fd/{self._handle.fileno()}"
-        else:  # macOS: nobody else reaches a file without a name; this one is deleted when it is closed
-            self._handle = tempfile.NamedTemporaryFile(prefix="mofore-")  # noqa: SIM115 - closed by `close`
-            self.path = self._handle.name
-            os.ftruncate(self._handle.fileno(), max(size, 1))
+        else:  # macOS, Windows: nobody else reaches a file without a name; this one is deleted by `close`
+            descriptor, self.path = named_file(max(size, 1))
+            self._handle = os.fdopen(descriptor, "r+b")
 
     def close(self) -> None:
         """Let nobody else map it; whoever has done so keeps it."""
         self._handle.close()
+        if not self.path.startswith("/proc/"):
+            remove(self.path)
 
 
 def mapped(path: str) -> memoryview:

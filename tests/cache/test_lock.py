@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,3 +31,20 @@ except WorkspaceError as error:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="cannot be written to"), exclusive(tmp_path / "gone" / "lock"):
         pass
+
+
+def test_where_there_is_no_fcntl_a_byte_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[int, int]] = []
+
+    def locking(handle: int, _mode: int, count: int) -> None:
+        place = (os.lseek(handle, 0, os.SEEK_CUR), count)
+        if place in taken:
+            raise OSError(36, "held")
+        taken.append(place)
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    with exclusive(tmp_path / "lock"):
+        assert taken[0][0] >= 1 << 30, "beyond the text, which others read"
+        with pytest.raises(WorkspaceError, match=f"process {os.getpid()} on"), exclusive(tmp_path / "lock"):
+            pass

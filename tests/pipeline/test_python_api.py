@@ -20,6 +20,7 @@ from click.testing import Result
 import mofore
 from mofore.data.progress import Silent
 from mofore.pipeline import python_api, run_folder
+from mofore.stages.vectors import faiss_library
 from mofore.stages.vectors.vector_index import VectorIndex
 
 from ..conftest import TINY
@@ -424,6 +425,17 @@ def test_a_function_of_the_script_is_told_the_figures(work: Path, monkeypatch: p
     assert steps == sorted(steps)
     with pytest.raises(mofore.MoforeError, match="is not found"):
         mofore.open(work, set={"fit.tracker": "nowhere:begin"}).fit(force=True)
+
+
+def test_faiss_is_looked_for_before_extraction_begins(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(work / "features")
+    monkeypatch.setattr(faiss_library, "find_spec", lambda _name: None)
+    monkeypatch.delitem(sys.modules, "faiss", raising=False)
+    for command in (mofore.open(work).run, mofore.open(work).index):
+        with pytest.raises(mofore.MoforeError, match=r"faiss is not installed: pip install 'mofore\[cpu\]'"):
+            command()
+        assert not (work / "features").exists()
+    assert "extract" in mofore.open(work).extract().ran, "what needs no faiss goes on"
 
 
 def test_a_run_needs_no_videos(work: Path) -> None:

@@ -1,5 +1,10 @@
 import os
+import pickle
+from pathlib import Path
 
+import pytest
+
+from mofore.stages.decode import slots as slots_module
 from mofore.stages.decode.slots import FrameSlots, SlotLayout
 
 
@@ -27,3 +32,16 @@ def test_a_view_outlives_the_slots() -> None:
     view = slots.view(0, (12,)).fill_(3)
     slots.close()
     assert view.sum() == 36
+
+
+def test_where_descriptors_are_not_handed_on_a_named_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots_module, "reduction", object())
+    slots = FrameSlots(SlotLayout(count=1, slot_bytes=12))
+    other = pickle.loads(pickle.dumps(slots))
+    slots.view(0, (12,)).fill_(7)
+    slots.step()
+    assert other.view(0, (12,)).tolist() == [7] * 12
+    assert other.tick == 1
+    other.close()
+    slots.close()
+    assert not Path(slots._path).exists()
