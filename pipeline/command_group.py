@@ -169,6 +169,6 @@ def _setting_called(option: str, command: str) -> str:
 
 def _cause(error: OSError) -> str:
     """What is wrong, in one line; HDF5 buries a full disk in a paragraph."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return f"the disk is full ('{error.filename}')" if error.filename else "the disk is full"
     return f"'{error.filename}': {error.strerror}" if error.filename else str(error)
