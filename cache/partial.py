@@ -4,8 +4,8 @@ A long film takes longer than the time after which finished work must be safe, a
 take. So its rows are appended to a file of their own, committed now and then, and a later run goes on after
 the last commit. Once the whole video is in a shard the file goes.
 
-``<name>.rows`` holds records (time_s float64, feature float16[D]); ``<name>.json`` is published after the rows
-that it speaks of are on disk, and says how many of them count and what their digest is.
+``<name>.rows`` holds records (time_s float64, of windows also end_s, feature float16[D]); ``<name>.json`` is published
+after the rows that it speaks of are on disk, and says how many of them count and what their digest is.
 """
 
 from __future__ import annotations
@@ -39,6 +39,12 @@ class Commit:
     width: int
     digest: str
     rising: bool
+    windows: bool = False  # whether rows have ends beside their times
+
+    @property
+    def row(self) -> np.dtype[Any]:
+        """Of a record."""
+        return _row(self.width, self.windows)
 
 
 class PartialVideo:
@@ -50,7 +56,7 @@ class PartialVideo:
         self.frames = 0
         self._rows_path, self._commit_path = folder / f"{name}.rows", folder / f"{name}.json"
         self._hash = hashlib.sha256()
-        self._width = 0
+        self._width, self._windows = 0, False
 
     def committed(self) -> Commit | None:
         """What an earlier run left, if its rows are what they should be."""
@@ -59,14 +65,15 @@ class PartialVideo:
             size = self._rows_path.stat().st_size
         except (OSError, ValueError, TypeError):
             return None
-        if commit.video_id != self.video_id or size < commit.frames * _row(commit.width).itemsize:
+        if commit.video_id != self.video_id or size < commit.frames * commit.row.itemsize:
             return None
         return commit if self._digest_of(commit).hexdigest() == commit.digest else None
 
     def go_on(self, commit: Commit) -> None:
         """Take the committed rows; what was written after the commit is cut off."""
-        os.truncate(self._rows_path, commit.frames * _row(commit.width).itemsize)
+        os.truncate(self._rows_path, commit.frames * commit.row.itemsize)
         self.frames, self._width, self._hash = commit.frames, commit.width, self._digest_of(commit)
+        self._windows = commit.windows
 
     def begin(self) -> None:
         """Start with no rows, whatever is there."""
@@ -74,11 +81,13 @@ class PartialVideo:
         self._rows_path.parent.mkdir(parents=True, exist_ok=True)
         self._rows_path.touch()
 
-    def append(self, features_TD: Float16, times_s_T: Float64) -> None:
+    def append(self, features_TD: Float16, times_s_T: Float64, ends_s_T: Float64 | None = None) -> None:
         """Add rows; they are safe after the next :meth:`commit`."""
-        self._width = features_TD.shape[1]
-        rows = np.empty(len(features_TD), _row(self._width))
+        self._width, self._windows = features_TD.shape[1], ends_s_T is not None
+        rows = np.empty(len(features_TD), _row(self._width, self._windows))
         rows["time_s"], rows["feature"] = times_s_T, features_TD
+        if ends_s_T is not None:
+            rows["end_s"] = ends_s_T
         content = rows.tobytes()
         with self._rows_path.open("ab") as handle:
             handle.write(content)
@@ -95,13 +104,14 @@ class PartialVideo:
             "width": self._width,
             "digest": self._hash.hexdigest(),
             "rising": True,
+            **({"windows": True} if self._windows else {}),
         }
         write_json(self._commit_path, commit)
 
-    def rows(self) -> tuple[Float16, Float64]:
-        """Features (T, D) and times (T,), as views of the file: nothing is loaded."""
-        rows = np.memmap(self._rows_path, _row(self._width), "r", shape=(self.frames,))
-        return rows["feature"], rows["time_s"]
+    def rows(self) -> tuple[Float16, Float64, Float64 | None]:
+        """Features (T, D), times (T,) and of windows ends (T,), as views of the file: nothing is loaded."""
+        rows = np.memmap(self._rows_path, _row(self._width, self._windows), "r", shape=(self.frames,))
+        return rows["feature"], rows["time_s"], rows["end_s"] if self._windows else None
 
     def discard(self) -> None:
         """Delete rows and commit; a later :meth:`begin` starts at frame 0."""
@@ -110,7 +120,7 @@ class PartialVideo:
         self.frames, self._hash = 0, hashlib.sha256()
 
     def _digest_of(self, commit: Commit) -> hashlib._Hash:
-        left, total = commit.frames * _row(commit.width).itemsize, hashlib.sha256()
+        left, total = commit.frames * commit.row.itemsize, hashlib.sha256()
         with self._rows_path.open("rb") as handle:
             while left and (chunk := handle.read(min(left, READ_BYTES))):
                 total.update(chunk)
@@ -126,5 +136,6 @@ def remove_partial_videos(folder: Path) -> None:
         folder.rmdir()
 
 
-def _row(width: int) -> np.dtype[Any]:
-    return np.dtype([("time_s", "<f8"), ("feature", "<f2", (width,))])
+def _row(width: int, windows: bool) -> np.dtype[Any]:
+    ends = [("end_s", "<f8")] if windows else []
+    return np.dtype([("time_s", "<f8"), *ends, ("feature", "<f2", (width,))])

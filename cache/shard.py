@@ -9,6 +9,12 @@ A shard holds the features of all frames of its videos one after another::
     digest, source_size, source_mtime_ns, source_sha256   (V,)
     attributes: format, version, encoder (JSON: all that is needed to repeat the features)
 
+Of a backbone that sees several frames at once a row is a window of them. ``times_s`` is then when its first frame is
+shown, and the shard has when its last one has been, and the middle of both::
+
+    end_s     (N,)   float64
+    middle_s  (N,)   float64                 for readers; never read here
+
 One flat dataset with offsets reads 3 to 10 times faster than a dataset per video. Float16 features compress
 by a tenth or two only, and compression slows reads 3 to 30 times, so there is none. A shard belongs to one
 writer.
@@ -41,6 +47,7 @@ from .probe import probe
 FORMAT, VERSION = "mofore.features", 1
 ROOM, ROOM_PER_VIDEO = 64 << 10, 1 << 10  # bytes of a shard beside its features and times, generously
 ROWS_AT_ONCE = 8192  # of a video that are in memory while it is written or digested
+WINDOW_TIMES = ("end_s", "middle_s")
 _TABLES = ("offsets", "video_id", "digest", "source_size", "source_mtime_ns", "source_sha256")
 # What HDF5 and its Python layer raise over damaged bytes, found by damaging shards at random.
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)
@@ -48,12 +55,13 @@ _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeErro
 
 @dataclass(frozen=True, slots=True)
 class VideoFeatures:
-    """The features of every frame of one video, features_TD float16 and times_s_T, and its file's state."""
+    """The features of every frame (or window) of one video, float16, their times, and its file's state."""
 
     id: str
     source: FileState
     features_TD: Float16
-    times_s_T: Float64
+    times_s_T: Float64  # of frames; of windows, when they begin
+    ends_s_T: Float64 | None = None  # when windows end; None of frames
 
     def __post_init__(self) -> None:
         if self.features_TD.ndim != 2 or len(self.features_TD) != len(self.times_s_T):
@@ -61,24 +69,27 @@ class VideoFeatures:
                 f"features of '{self.id}' have shape {self.features_TD.shape} and {len(self.times_s_T)} times; "
                 "(T, D) and T are needed"
             )
+        if self.ends_s_T is not None and len(self.ends_s_T) != len(self.times_s_T):
+            raise ValueError(f"windows of '{self.id}' have {len(self.times_s_T)} starts and {len(self.ends_s_T)} ends")
 
     def digest(self) -> str:
         """sha256 of the features and times."""
         pieces = (self.features_TD[rows] for rows in blocks(len(self.features_TD), ROWS_AT_ONCE))
-        return features_digest(pieces, self.times_s_T)
+        return features_digest(pieces, self.times_s_T, self.ends_s_T)
 
     def record(self) -> StoredVideo:
         """What the ledger keeps of it."""
         return StoredVideo(self.id, self.source, len(self.features_TD), self.digest())
 
 
-def features_digest(pieces: Iterable[Float16], times_s_T: Float64) -> str:
-    """Digest of the features of a video, which come in pieces of some rows each, and of its times."""
+def features_digest(pieces: Iterable[Float16], times_s_T: Float64, ends_s_T: Float64 | None = None) -> str:
+    """Digest of the features of a video, which come in pieces of some rows each, and of its times (and ends)."""
     total = hashlib.sha256()
     for piece_TD in pieces:
         total.update(np.ascontiguousarray(piece_TD, "<f2").tobytes())
-    for rows in blocks(len(times_s_T), ROWS_AT_ONCE):
-        total.update(np.ascontiguousarray(times_s_T[rows], "<f8").tobytes())
+    for seconds_T in (times_s_T, *([] if ends_s_T is None else [ends_s_T])):
+        for rows in blocks(len(seconds_T), ROWS_AT_ONCE):
+            total.update(np.ascontiguousarray(seconds_T[rows], "<f8").tobytes())
     return total.hexdigest()
 
 
@@ -102,14 +113,21 @@ def write_shard(
     first = next(waiting)
     width = first.features_TD.shape[1]
     described = json.dumps(provenance, sort_keys=True)
-    make_room(path, int(offsets[-1]) * (2 * width + 8) + ROOM_PER_VIDEO * len(records) + len(described) + ROOM)
+    row_bytes = 2 * width + (8 if first.ends_s_T is None else 24)
+    make_room(path, int(offsets[-1]) * row_bytes + ROOM_PER_VIDEO * len(records) + len(described) + ROOM)
     with h5py.File(path, "w") as file:
         times = file.create_dataset("times_s", (int(offsets[-1]),), "<f8")
         features = file.create_dataset("features", (len(times), width), "<f2")
+        if first.ends_s_T is not None:
+            for name in WINDOW_TIMES:
+                file.create_dataset(name, (len(times),), "<f8")
         for video, (start, end) in zip(chain([first], waiting), pairwise(offsets), strict=True):
             for rows in blocks(end - start, ROWS_AT_ONCE):  # the rows of a long film are views of a file
                 features[start + rows.start : start + rows.stop] = video.features_TD[rows]
                 times[start + rows.start : start + rows.stop] = video.times_s_T[rows]
+                if video.ends_s_T is not None:
+                    ends_s_R, there = video.ends_s_T[rows], slice(start + rows.start, start + rows.stop)
+                    file["end_s"][there], file["middle_s"][there] = ends_s_R, (video.times_s_T[rows] + ends_s_R) / 2
         file["offsets"] = offsets
         # A file name need not be UTF-8; its odd bytes travel as they are.
         names = [record.id.encode("utf-8", "surrogateescape") for record in records]
@@ -176,16 +194,22 @@ def rows_of(file: h5py.File) -> list[tuple[slice, StoredVideo]]:
 def _check_shapes(file: h5py.File) -> None:
     """Refuse tables that cannot be in the file: reading one of 2**60 rows would take memory and for ever."""
     room = Path(file.filename).stat().st_size
-    for name in ("features", "times_s", *_TABLES):
+    for name in ("features", "times_s", *_TABLES, *(name for name in WINDOW_TIMES if name in file)):
         table = file[name]
         if math.prod(table.shape) * table.dtype.itemsize > room:
             raise ValueError(f"its table '{name}' has shape {table.shape}, which is more than the file")
-    if len(file["features"].shape) != 2 or file["features"].shape[0] != len(file["times_s"]):
+    rows = {
+        file["features"].shape[0],
+        len(file["times_s"]),
+        *(len(file[name]) for name in WINDOW_TIMES if name in file),
+    }
+    if len(file["features"].shape) != 2 or len(rows) != 1:
         raise ValueError("its features and times don't belong together")
 
 
 def _read_video(file: h5py.File, frames: slice, stored: StoredVideo) -> VideoFeatures:
-    return VideoFeatures(stored.id, stored.source, file["features"][frames], file["times_s"][frames])
+    ends_s_T = file["end_s"][frames] if "end_s" in file else None
+    return VideoFeatures(stored.id, stored.source, file["features"][frames], file["times_s"][frames], ends_s_T)
 
 
 def damage_of(file: h5py.File, frames: slice, stored: StoredVideo, expected: Sequence[StoredVideo]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from ..data.arrays import Float16, Float64, Int64
@@ -43,6 +44,7 @@ class FrameTable:
     times_s_N: Float64  # presentation times
     offsets: Int64  # (V+1,), rows of video v are offsets[v]..offsets[v+1]
     ids: tuple[str, ...]  # the V videos
+    ends_s_N: Float64 | None = None  # when rows end that are windows, which ``times_s_N`` begin; None of frames
 
 
 class FeatureStore:
@@ -236,6 +238,7 @@ class FeatureStore:
         offsets = row_offsets([video.frames for _, _, video in wanted])
         features_ND: Float16 | None = None
         times_s_N = np.empty(int(offsets[-1]), np.float64)
+        ends = _Ends(len(times_s_N))
         for name, items in self._by_shard(wanted).items():
             with open_shard(self.folder / name) as file:
                 if features_ND is None:
@@ -243,8 +246,9 @@ class FeatureStore:
                 for begin, end, source in read_times(file, items, offsets, times_s_N):
                     if end > begin:
                         file["features"].read_direct(features_ND, source, np.s_[begin:end])
+                        ends.read(file, source, begin, end)
         assert features_ND is not None
-        return FrameTable(features_ND, times_s_N, offsets, tuple(video.id for _, _, video in wanted))
+        return FrameTable(features_ND, times_s_N, offsets, tuple(video.id for _, _, video in wanted), ends.read_s_N)
 
     def attach(self, wanted: Sequence[tuple[str, int, StoredVideo]]) -> FrameTable:
         """The same table as :meth:`load`, but with the features left in the shards.
@@ -254,17 +258,20 @@ class FeatureStore:
         """
         offsets = row_offsets([video.frames for _, _, video in wanted])
         times_s_N = np.empty(int(offsets[-1]), np.float64)
-        place_V = np.empty(len(wanted), np.int64)
+        place_V, ends = np.empty(len(wanted), np.int64), _Ends(len(times_s_N))
         shards: list[ShardFeatures] = []
         passed = 0  # rows of the shards before
         for name, items in self._by_shard(wanted).items():
             with open_shard(self.folder / name) as file:
-                sources = [source for _, _, source in read_times(file, items, offsets, times_s_N)]
+                sources = []
+                for begin, end, source in read_times(file, items, offsets, times_s_N):
+                    sources.append(source)
+                    ends.read(file, source, begin, end)
                 shards.append(ShardFeatures.of(file))
             place_V[[item for item, _ in items]] = [passed + source.start for source in sources]
             passed += shards[-1].rows
         rows = ShardRows(tuple(shards), offsets, place_V)
-        return FrameTable(rows, times_s_N, offsets, tuple(video.id for _, _, video in wanted))
+        return FrameTable(rows, times_s_N, offsets, tuple(video.id for _, _, video in wanted), ends.read_s_N)
 
     def width(self, name: str) -> int:
         """D of a shard."""
@@ -279,6 +286,26 @@ class FeatureStore:
         for item, (name, row, _) in enumerate(wanted):
             found[name].append((item, row))
         return found
+
+
+class _Ends:
+    """When the windows of a table end, where the shards have windows.
+
+    Attributes:
+        read_s_N: what was read; None as long as there was none.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.read_s_N: Float64 | None = None
+        self._rows = rows
+
+    def read(self, file: h5py.File, source: slice, begin: int, end: int) -> None:
+        """Take the ends of a video's rows, if the shard has any."""
+        if "end_s" not in file:
+            return
+        if self.read_s_N is None:
+            self.read_s_N = np.empty(self._rows, np.float64)
+        self.read_s_N[begin:end] = file["end_s"][source]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The name of a backbone: ``timm:NAME``, ``open_clip:NAME/TAG``, ``random:NAME``, or ``import:NAME`` for none here."""
+"""The name of a backbone: its library, and what that knows it by; or ``import:NAME`` for none here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, cast, get_args
 
 from .errors import ConfigError
 
-Library = Literal["timm", "open_clip", "random", "import"]
+Library = Literal["timm", "open_clip", "hf", "torchvision", "python", "random", "import"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,11 @@ class Backbone:
         """Whether the features were made elsewhere, so that there is nothing to extract with."""
         return self.library == "import"
 
+    @property
+    def with_windows(self) -> bool:
+        """Whether its library has models that see several frames at once, for which windows can be set."""
+        return self.library in ("hf", "torchvision", "python")
+
     def __str__(self) -> str:
         return f"{self.library}:{self.name}" + (f"/{self.tag}" if self.tag else "")
 
@@ -41,8 +46,9 @@ def parse_backbone(text: str) -> Backbone:
     library, _, name = text.partition(":")
     if library not in get_args(Library) or not name:
         raise ConfigError(
-            f"extract.backbone = {text!r}: timm:NAME, open_clip:NAME/TAG or random:NAME is needed, "
-            "for example timm:resnet50.a1_in1k (import:NAME is what `mofore import` writes)"
+            f"extract.backbone = {text!r}: timm:NAME, open_clip:NAME/TAG, hf:OWNER/NAME, torchvision:NAME, "
+            "python:MODULE:FUNCTION or random:NAME is needed, for example timm:resnet50.a1_in1k (import:NAME is what "
+            "`mofore import` writes)"
         )
     if library != "open_clip":
         return Backbone(cast("Library", library), name)

@@ -39,11 +39,14 @@ class Pairs:
     context_B: Tensor  # where the context begins, t
     span_B: Tensor  # of either clip (s, or less in a short video)
     gap_B: Tensor  # between the end of the context and the start of the future
+    # of what follows the context, how much it has seen already (rows that are overlapping windows of frames): neither
+    # gap nor future
+    shared_B: Tensor | int = 0
 
     @property
     def future_B(self) -> Tensor:
-        """Where the future begins, t + s + g."""
-        return self.context_B + self.span_B + self.gap_B
+        """Where the future begins, t + s + g, behind what is shared."""
+        return self.context_B + self.span_B + self.gap_B + self.shared_B
 
     @property
     def context(self) -> Windows:
@@ -70,7 +73,9 @@ def holds_pair(extent: Tensor, gap_min: float, least: float | Tensor = 1) -> Ten
     return extent >= gap_min + 2 * least
 
 
-def sample_pairs(extent_B: Tensor, *, span: float, gaps: GapRange, generator: torch.Generator) -> Pairs:
+def sample_pairs(
+    extent_B: Tensor, *, span: float, gaps: GapRange, generator: torch.Generator, shared_B: Tensor | int = 0
+) -> Pairs:
     """Draw one pair per video: the gap over what fits, then the start uniform over what is left.
 
     Args:
@@ -78,26 +83,28 @@ def sample_pairs(extent_B: Tensor, *, span: float, gaps: GapRange, generator: to
         span: s, of a clip.
         gaps: the gaps to draw from.
         generator: source of chance, on the device of ``extent_B``.
+        shared_B: of :class:`Pairs`; a video has so much less room.
     """
+    extent_B = extent_B - shared_B
     span_B = shortened(extent_B, span, gaps.low)
     room_B = torch.clamp(extent_B - 2 * span_B, max=_like(gaps.high, extent_B))
     gap_B = _drawn_gap(room_B, gaps, generator)
-    return Pairs(_uniform(extent_B - 2 * span_B - gap_B, generator), span_B, gap_B)
+    return Pairs(_uniform(extent_B - 2 * span_B - gap_B, generator), span_B, gap_B, shared_B)
 
 
 def sample_horizons(
-    extent_B: Tensor, gap_H: Tensor, *, span: float, generator: torch.Generator
+    extent_B: Tensor, gap_H: Tensor, *, span: float, generator: torch.Generator, shared_B: Tensor | int = 0
 ) -> tuple[Pairs, Tensor]:
     """One context per video with room for a future after every gap of ``gap_H``; spans shrink for the largest.
 
     Returns:
         The pairs of the largest gap, and where the future of each gap begins (B, H).
     """
-    largest = float(gap_H.max())
+    largest, extent_B = float(gap_H.max()), extent_B - shared_B
     span_B = shortened(extent_B, span, largest)
     gap_B = torch.full_like(extent_B, _like(largest, extent_B))
-    pairs = Pairs(_uniform(extent_B - 2 * span_B - gap_B, generator), span_B, gap_B)
-    return pairs, (pairs.context_B + span_B)[:, None] + gap_H.to(extent_B.dtype)
+    pairs = Pairs(_uniform(extent_B - 2 * span_B - gap_B, generator), span_B, gap_B, shared_B)
+    return pairs, (pairs.context_B + span_B + shared_B)[:, None] + gap_H.to(extent_B.dtype)
 
 
 def sample_windows(extent_B: Tensor, *, span: float, gap_min: float, generator: torch.Generator) -> Windows:
@@ -113,18 +120,22 @@ def shortened(extent_B: Tensor, span: float, gap: float) -> Tensor:
     return torch.clamp(half_B, max=_like(span, extent_B))
 
 
-def spread_pairs(extent_B: Tensor, *, span: float, gap: float, starts: int) -> tuple[Tensor, Pairs]:
+def spread_pairs(
+    extent_B: Tensor, *, span: float, gap: float, starts: int, shared_B: Tensor | None = None
+) -> tuple[Tensor, Pairs]:
     """Pairs of one gap, evenly spread over each video that is long enough for whole clips; no chance.
 
     Returns:
         The positions in ``extent_B`` of the pairs' videos, and ``starts`` pairs for each.
     """
-    whole = _like(2 * span + gap, extent_B)
+    shared_B = torch.zeros_like(extent_B) if shared_B is None else shared_B
+    whole, extent_B = _like(2 * span + gap, extent_B), extent_B - shared_B
     item_V = torch.nonzero(extent_B >= whole).flatten()
     start_VS = _spread(extent_B[item_V] - whole, starts)
     item_B = item_V.repeat_interleave(starts)
     filled = torch.ones_like(item_B, dtype=extent_B.dtype)
-    return item_B, Pairs(start_VS.flatten(), filled * _like(span, extent_B), filled * _like(gap, extent_B))
+    span_B, gap_B = filled * _like(span, extent_B), filled * _like(gap, extent_B)
+    return item_B, Pairs(start_VS.flatten(), span_B, gap_B, shared_B[item_B])
 
 
 def spread_views(extent_V: Tensor, *, span: float, views: int) -> tuple[Tensor, Windows]:

@@ -12,10 +12,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from .backbone import parse_backbone
+from .backbone_output import parse_output
 from .errors import ConfigError
 from .images import IMAGE_SUFFIXES, check_pattern
 from .sampling import Sampling
 from .section import Settings, setting
+
+WINDOWING, POOLING = ("window", "hop", "incomplete"), ("pooling", "output")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +88,13 @@ class ExtractSettings(Settings):
 
     backbone: str = setting(
         "timm:vit_small_patch14_dinov2.lvd142m",
-        "timm:NAME, open_clip:NAME/TAG, random:NAME (a timm model with seeded random weights), "
+        "timm:NAME, open_clip:NAME/TAG, hf:OWNER/NAME or hf:FOLDER (transformers), torchvision:NAME, "
+        "python:MODULE:FUNCTION (your own), random:NAME (a timm model with seeded random weights), "
         "or import:NAME (features that `mofore import` brought)",
     )
     weights: str = setting(
         "",
-        "local weights (.safetensors, or .pth loaded with weights_only) instead of the hub's",
+        "local weights (.safetensors, or .pth loaded with weights_only; of hf: a folder) instead of the hub's",
         identity=False,
     )
     image_size: int = setting(0, "side of the picture that the backbone sees (px); 0 = its own", low=0, high=4096)
@@ -98,6 +102,32 @@ class ExtractSettings(Settings):
     stride: int = setting(1, "keep every stride-th frame", low=1)
     fps: float = setting(0.0, "keep so many frames a second, 0 = all (not together with stride)", low=0.0, high=1e5)
     image_fps: float = setting(25.0, "frames a second of a folder of images", low=0.001, high=1e5)
+    window: int = setting(
+        0, "kept frames that a clip backbone sees at once; 0 = as many as it was made for", low=0, high=1024, later=True
+    )
+    hop: int = setting(
+        0, "kept frames from the start of one window to that of the next; 0 = the window's", low=0, later=True
+    )
+    incomplete: str = setting(
+        "pad",
+        "windows that a video ends in: pad (the last frame is repeated, if half of the window is there, or no other "
+        "is), or refuse (they are left out; a video that is shorter than a window fails)",
+        choices=("pad", "refuse"),
+        later=True,
+    )
+    pooling: str = setting(
+        "auto",
+        "how hf: models are pooled: mean (of the tokens), cls, attentive (the model's own head), or "
+        "auto (what the model is used with)",
+        choices=("auto", "mean", "cls", "attentive"),
+        later=True,
+    )
+    output: str = setting(
+        "pooled",
+        "what of an hf: backbone is stored: pooled, layer:N (an intermediate layer, pooled), tokens:HxW or "
+        "tokens:TxHxW (the tokens averaged over a small grid), or layer:N,tokens:HxW",
+        later=True,
+    )
     precision: str = setting(
         "auto",
         "fp32, bf16, or auto (bf16 where the processor has it and every frame of the first batch keeps parity_floor)",
@@ -160,23 +190,27 @@ class ExtractSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if parse_backbone(self.backbone).imported:
-            self._refuse_idle()
+        backbone = parse_backbone(self.backbone)
+        parse_output(self.output)
+        if backbone.imported:
+            self._refuse_idle(self.backbone, ("weights", "image_size", "stride", "fps", *WINDOWING, *POOLING))
+        elif not backbone.with_windows:
+            self._refuse_idle(self.backbone, (*WINDOWING, *POOLING))
         self.sampling()
 
     def sampling(self) -> Sampling:
         """Which frames are kept."""
         return Sampling(self.stride, self.fps)
 
-    def _refuse_idle(self) -> None:
-        """Settings that would change what is extracted do nothing to imported features: nobody shall think they do."""
+    def _refuse_idle(self, backbone: str, names: tuple[str, ...]) -> None:
+        """Settings that would change what is extracted, but do nothing here: nobody shall think they do."""
+        imported = "the features of {} are taken as they were imported"
+        other = "{} has pooled features of single frames alone"
+        why = (imported if parse_backbone(backbone).imported else other).format(backbone)
         for f in fields(self):
             value = getattr(self, f.name)
-            if f.name in ("weights", "image_size", "stride", "fps") and value != f.default:
-                raise ConfigError(
-                    f"extract.{f.name} = {value!r}: the features of {self.backbone} are taken as they were imported, "
-                    "so it would do nothing: leave it out"
-                )
+            if f.name in names and value != f.default:
+                raise ConfigError(f"extract.{f.name} = {value!r}: {why}, so it would do nothing: leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,9 @@ from pathlib import Path
 from .errors import BackboneError
 
 SUFFIX = ".index.json"
+# Of a folder as transformers writes it, what decides features; the first kind of weights that is there is read.
+DESCRIBING = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
 def is_index(path: Path) -> bool:
@@ -16,11 +19,13 @@ def is_index(path: Path) -> bool:
 
 
 def weight_files(path: Path) -> tuple[Path, ...]:
-    """The files that weights at ``path`` are made of: itself, or those beside an index, sorted.
+    """The files that weights at ``path`` are made of: itself, those beside an index, or a folder's, sorted.
 
     Raises:
-        BackboneError: if an index is none, or a file that it names is not beside it.
+        BackboneError: if an index is none, or a file that it names is not beside it, or a folder holds no model.
     """
+    if path.is_dir():
+        return _files_of_folder(path)
     if not is_index(path):
         return (path,)
     try:
@@ -39,3 +44,14 @@ def weight_files(path: Path) -> tuple[Path, ...]:
             f"(first: {absent[0] if absent else 'none'}): put the index and all of its files into one folder"
         )
     return files
+
+
+def _files_of_folder(folder: Path) -> tuple[Path, ...]:
+    described = [folder / name for name in DESCRIBING if (folder / name).is_file()]
+    weights = next((found for pattern in WEIGHTS if (found := sorted(folder.glob(pattern)))), [])
+    if not (folder / "config.json").is_file() or not weights:
+        raise BackboneError(
+            f"'{folder}' holds no model as transformers writes it: config.json and model.safetensors (or "
+            "pytorch_model.bin) are needed, and beside them preprocessor_config.json or video_preprocessor_config.json"
+        )
+    return (*described, *weights)

@@ -188,8 +188,9 @@ def _has_gpu() -> bool:
 
 
 def _weights_digest(path: Path, ledger: Ledger, touched: dict[str, FileState]) -> str:
-    """Of a file's content; of an index, of its content and that of every file it names, which it says nothing about."""
-    digests = [_file_digest(file, ledger, touched) for file in dict.fromkeys((path, *weight_files(path)))]
+    """Of a file's content; of an index, of its content and that of every file it names; of a folder, of its model's."""
+    files = weight_files(path) if path.is_dir() else dict.fromkeys((path, *weight_files(path)))
+    digests = [_file_digest(file, ledger, touched) for file in files]
     return digests[0] if len(digests) == 1 else digest(digests)
 
 

@@ -1,7 +1,7 @@
 """Frozen backbones: from frames to features, z_i = E(x_i) of eq. (4).
 
-The contract of an encoder is one method: :meth:`Encoder.encode`, uint8 frames (B, C, H, W) in, float32
-features (B, D) out. timm, open_clip and seeded random weights differ only in how the model is made.
+The contract of an encoder is one method: :meth:`Encoder.encode`, uint8 frames (B, C, H, W), or of a clip backbone
+windows of T frames (B, T, C, H, W), in, float32 features (B, D) out. Libraries differ only in how the model is made.
 """
 
 from __future__ import annotations
@@ -26,14 +26,23 @@ from ...data.colours import COLOURS
 from ...data.errors import BackboneError, StageError
 from ...data.settings import ExtractSettings
 from ..decode.preprocess import Preprocess, open_clip_preprocess, timm_preprocess
+from ..decode.windows import Windowing
+from .hf_models import check_installed, load_hf
 from .hub import hub_access
+from .loaded import Loaded
 from .network import PLAIN, ComputeMode, Network, build_network, lay_channels_last
 from .open_clip_models import create, find_recipe, fitted_to_size, has_quick_gelu, set_size
+from .own_models import check_python, load_python
 from .remarks import library_remarks
 from .timm_models import load_timm
+from .torchvision_models import check_torchvision, load_torchvision
 from .tuned_weights import Carried, read_carried
 from .weight_files import read_weights
 from .weight_fit import Taker, fit_weights, load_fit
+
+PACKAGES = ("torch", "timm", "open_clip_torch", "av", "h5py", "numpy")
+LOADERS = {"hf": load_hf, "torchvision": load_torchvision, "python": load_python}
+CHECKS = {"hf": check_installed, "torchvision": check_torchvision, "python": check_python}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,13 @@ class Encoder:
     arithmetic: ComputeMode  # how the features are computed
     network: nn.Module  # ``model`` in that arithmetic, uint8 frames (B, C, H, W) in, features (B, D) out
     notes: tuple[str, ...] = ()  # what the user should know of how it was made
+    windows: Windowing | None = None  # how frames become what the network takes; None if it takes them one by one
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one row's input: (C, H, W), or (T, C, H, W)."""
+        frame = (3, *self.preprocess.size)
+        return frame if self.windows is None else (self.windows.length, *frame)
 
     @torch.inference_mode()
     def encode(self, frames_BCHW: Tensor) -> Tensor:
@@ -89,6 +105,8 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
     """
     backbone = parse_backbone(settings.backbone)
     check_name(backbone, with_weights=weights is not None)
+    if backbone.library in LOADERS:
+        return _assembled(backbone, settings, weights, device)
     carried = read_carried(weights)
     if carried is not None and not settings.image_size:
         settings = replace(settings, image_size=carried.image_size)
@@ -101,22 +119,46 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
         preprocess = carried.at_size_of(preprocess)
     model = lay_channels_last(model.eval().requires_grad_(False).to(device))
     provenance = {
-        "backbone": str(backbone),
-        "weights_sha256": _weights_digest(model),
-        "weights": weights.name if weights else _whence(backbone),
-        "seed": settings.seed if backbone.library == "random" else None,
-        "preprocess": preprocess.describe(),
-        "pixels": {"device": device.type, "colours": COLOURS},
+        **_provenance(backbone, settings, weights, Loaded(model, preprocess), device),
         "quick_gelu": has_quick_gelu(model) if backbone.library == "open_clip" else None,
-        "features": "pooled output without classifier, float16",
-        "settings": settings.identity(),
-        "decoder": {name: ".".join(map(str, parts)) for name, parts in sorted(av.library_versions.items())},
-        "versions": {name: version(name) for name in ("torch", "timm", "open_clip_torch", "av", "h5py", "numpy")},
     }
     network = Network(model, method, preprocess, torch.float32)
     told = (f"weights of '{weights.name}': {taken}",) if weights and taken else ()
     notes = (*remarks, *told, *_carried_notes(backbone, carried, weights))
     return Encoder(model, method, preprocess, device, provenance, PLAIN, network, notes)
+
+
+def _assembled(backbone: Backbone, settings: ExtractSettings, weights: Path | None, device: torch.device) -> Encoder:
+    """An encoder of a library whose models say all that is needed (:class:`.loaded.Loaded`)."""
+    with library_remarks() as remarks:
+        loaded = LOADERS[backbone.library](backbone, settings, weights)
+    model = lay_channels_last(loaded.model.eval().requires_grad_(False).to(device))
+    windows = None
+    if loaded.window:
+        windows = Windowing(loaded.window, settings.hop or loaded.window, pads=settings.incomplete == "pad")
+    described = {"windows": None if windows is None else windows.describe(), **loaded.described}
+    provenance = {**_provenance(backbone, settings, weights, loaded, device), "quick_gelu": None, **described}
+    network = Network(model, "forward", loaded.preprocess, torch.float32)
+    told = (f"weights of '{weights.name}': {loaded.taken}",) if weights and loaded.taken else ()
+    return Encoder(model, "forward", loaded.preprocess, device, provenance, PLAIN, network, (*remarks, *told), windows)
+
+
+def _provenance(
+    backbone: Backbone, settings: ExtractSettings, weights: Path | None, loaded: Loaded, device: torch.device
+) -> dict[str, Any]:
+    """What is needed to make the same encoder again, as far as all libraries say it."""
+    return {
+        "backbone": str(backbone),
+        "weights_sha256": _weights_digest(loaded.model),
+        "weights": weights.name if weights else _whence(backbone),
+        "seed": settings.seed if backbone.library == "random" else None,
+        "preprocess": loaded.preprocess.describe(),
+        "pixels": {"device": device.type, "colours": COLOURS},
+        "features": loaded.features,
+        "settings": settings.identity(),
+        "decoder": {name: ".".join(map(str, parts)) for name, parts in sorted(av.library_versions.items())},
+        "versions": {name: version(name) for name in (*PACKAGES, *loaded.packages)},
+    }
 
 
 def check_name(backbone: Backbone, *, with_weights: bool) -> None:
@@ -126,6 +168,9 @@ def check_name(backbone: Backbone, *, with_weights: bool) -> None:
         BackboneError: if the name, or the tag, is unknown (open_clip's must be known beside ``weights`` too), or
             there are no weights of that name.
     """
+    if backbone.library in CHECKS:
+        CHECKS[backbone.library](backbone)
+        return
     if backbone.name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
         return
     if backbone.library == "open_clip":
@@ -212,7 +257,9 @@ def _unavailable(backbone: Backbone, error: Exception) -> BackboneError | StageE
 def _whence(backbone: Backbone) -> str:
     if backbone.library == "random":
         return "random"
-    return "folder" if backbone.name.startswith("local-dir:") else "hub"
+    if backbone.library == "python":
+        return "of the module"
+    return "folder" if backbone.name.startswith(("local-dir:", "/", ".", "~")) else "hub"
 
 
 def _carried_notes(backbone: Backbone, carried: Carried | None, weights: Path | None) -> tuple[str, ...]:

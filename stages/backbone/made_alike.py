@@ -11,12 +11,20 @@ from ...data.colours import COLOURS, FIRST_PYAV
 from .encoder import Encoder
 from .open_clip_models import PLACES, model_config
 
+DECISIVE = {
+    "weights_sha256": "weights",
+    "preprocess": "preprocessing",
+    "quick_gelu": "activation",
+    "windows": "windows",
+    "own_version": "version",
+}
+
 
 def difference(pinned: Mapping[str, Any], encoder: Encoder) -> str | None:
     """How ``encoder`` differs from the provenance of a store, in words; None if it would make the same features."""
     here = encoder.provenance
-    for name, word in (("weights_sha256", "weights"), ("preprocess", "preprocessing"), ("quick_gelu", "activation")):
-        before, now = _before(pinned, name), json.loads(json.dumps(here[name]))
+    for name, word in DECISIVE.items():
+        before, now = _before(pinned, name), json.loads(json.dumps(here.get(name)))
         if before is None or before == now:
             continue
         if name == "preprocess":
@@ -26,6 +34,8 @@ def difference(pinned: Mapping[str, Any], encoder: Encoder) -> str | None:
             return f"{word} {_listed(before, keys)} of {here['backbone']}, which is now {_listed(now, keys)}"
         if name == "quick_gelu":
             return f"{word} {_gelu(before)} of {here['backbone']}, which is now {_gelu(now)}"
+        if name in ("windows", "own_version"):
+            return f"{word} {before} of {here['backbone']}, which is now {now}"
         return f"{word} {before[:12]} of {here['backbone']}, which are now {now[:12]}"
     return None
 

@@ -32,7 +32,7 @@ PLAIN = ComputeMode()
 
 
 class Network(nn.Module):
-    """A backbone with its normalisation: uint8 frames (B, C, H, W) in, features (B, D) out."""
+    """A backbone with its normalisation: uint8 frames (B, C, H, W), or windows (B, T, C, H, W), to features (B, D)."""
 
     def __init__(self, model: nn.Module, method: str, preprocess: Preprocess, dtype: torch.dtype) -> None:
         super().__init__()
@@ -51,7 +51,9 @@ class Network(nn.Module):
         return features_BD
 
     def normalise(self, frames_BCHW: Tensor) -> Tensor:
-        """Pictures (B, C, H, W) in the network's dtype, channels last in memory."""
+        """Pictures (B, C, H, W), or windows (B, T, C, H, W), in the network's dtype, channels last in memory."""
+        if frames_BCHW.ndim == 5:
+            return self.normalise(frames_BCHW.flatten(0, 1)).view_as(frames_BCHW)
         frames_BHWC = frames_BCHW.permute(0, 2, 3, 1)
         if torch.compiler.is_compiling() or frames_BCHW.is_cuda:
             return self._normalised(frames_BHWC).permute(0, 3, 1, 2)

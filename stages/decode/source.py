@@ -41,6 +41,7 @@ class Reading:
     piece_bytes: int = PIECE_BYTES  # most bytes of an event
     planes: bool = False  # whether frames are to come as YUV planes where they can, for a device that does the rest
     keep_damaged: bool = False  # whether videos with damaged frames are read all the same (``extract.damaged``)
+    row_frames: int = 1  # kept frames from one row of features to the next: of a clip backbone, those of a hop
 
     def of(self, video: Video) -> Reading:
         """How one video is read: where it is a part of a file, that part alone."""
@@ -51,7 +52,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """The first ``frames`` frames of a file with this content are known: they need not be made again."""
+    """The first ``frames`` rows of a file with this content are known: their frames need not be made again."""
 
     frames: int
     sha256: str
@@ -62,8 +63,10 @@ class Started:
     """The file is there."""
 
     source: FileState  # its state
-    skipped: int = 0  # so many frames at the start are known already and will not come
-    expected_frames: int = 0  # what the container promises: good enough for a forecast of the time left, 0 if nothing
+    skipped: int = 0  # so many rows at the start are known already, and their frames will not come
+    expected_frames: int = (
+        0  # rows, by what the container promises: good enough for a forecast of the time left, 0 if nothing
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,9 @@ def read_video(
     try:
         source = file_state(path, tick=tick)
         skipped = resume.frames if resume is not None and resume.sha256 == source.sha256 else 0
-        yield Started(source, skipped, expected_frames(path, reading.sampling, image_fps=reading.image_fps))
-        pieces, came = Pieces(path, reading, skipped, tick), skipped
+        promised = expected_frames(path, reading.sampling, image_fps=reading.image_fps)
+        yield Started(source, skipped, -(-promised // reading.row_frames))
+        pieces, came = Pieces(path, reading, skipped * reading.row_frames, tick), skipped
         for piece in pieces:
             came += len(piece.times_s)
             yield piece

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...data.arrays import Int64
-from ...data.clips import Windows, spread_pairs
+from ...data.clips import Windows
 from ...data.figures import (
     ForecastAtGap,
     ForecastErrors,
@@ -35,7 +35,7 @@ from ...data.figures import (
 )
 from ...data.fit_settings import FitSettings
 from ...data.short_videos import ShortVideos
-from ..frames.memory import FrameTensors
+from ..frames.memory import FrameTensors, evenly_spread
 from ..model.embedding import embed_clips, embed_views, outputs
 from ..model.forecaster import ForecastEmbedder, Forecaster
 from .resampling import Resampling, paired
@@ -100,7 +100,7 @@ def fitted_scalars(
     chosen = train.some(torch.linspace(0, max(len(train.frames_V) - 1, 0), count).round().long())
     found = {}
     for gap in probe_gaps(settings):
-        item_B, pairs = spread_pairs(chosen.extent_V(settings.unit), span=settings.span, gap=gap, starts=STARTS)
+        item_B, pairs = evenly_spread(chosen, settings, gap=gap, starts=STARTS)
         if len(item_B) >= 2 * STARTS:
             seen = Seen.of(teacher, chosen, item_B, pairs.context, settings)
             target_BE = embed_clips(teacher, chosen, item_B, pairs.future, settings)
@@ -127,7 +127,7 @@ def forecast_metrics(
     by_gap: dict[str, ForecastAtGap] = {}
     items: list[Tensor] = []
     for gap in probe_gaps(settings):
-        item_B, pairs = spread_pairs(memory.extent_V(settings.unit), span=settings.span, gap=gap, starts=starts)
+        item_B, pairs = evenly_spread(memory, settings, gap=gap, starts=starts)
         if len(item_B) < 2 * starts:
             continue
         items.append(item_B)
@@ -166,7 +166,7 @@ def forecast_metrics(
 
 def why_empty(memory: FrameTensors, settings: FitSettings) -> WhyNoForecast:
     """Why no gap is measured on the videos of ``memory``: how long they are, and settings that would suit them."""
-    extents = memory.extent_V(settings.unit).tolist()
+    extents = memory.pair_extent_V(settings.unit).tolist()
     if not extents:
         return WhyNoForecast(videos=0)
     gap, short = probe_gaps(settings)[0], ShortVideos.of(extents, settings)
@@ -194,7 +194,7 @@ def probe_gaps(settings: FitSettings) -> list[float]:
 
 def neighbour_similarity(forecaster: Forecaster, memory: FrameTensors, settings: FitSettings) -> Tensor:
     """Cosines (B,) of the teacher's embeddings of adjoining clips, the paper's temporal consistency."""
-    item_B, pairs = spread_pairs(memory.extent_V(settings.unit), span=settings.span, gap=0, starts=STARTS)
+    item_B, pairs = evenly_spread(memory, settings, gap=0, starts=STARTS)
     if not len(item_B):
         return torch.empty(0)
     context_BE = embed_clips(forecaster.teacher, memory, item_B, pairs.context, settings)

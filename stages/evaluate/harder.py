@@ -151,7 +151,7 @@ def _reversal(inputs: HarderInputs) -> dict[str, Score]:
     """Of the test videos (of all, where there are none) that hold two windows without a common frame."""
     train, test = inputs.sides
     rows = test if len(test) else train
-    extent_V = inputs.memory.extent_V(inputs.fit.unit).cpu().numpy()
+    extent_V = inputs.memory.pair_extent_V(inputs.fit.unit).cpu().numpy()
     rows = rows[extent_V[rows] >= 2 * inputs.fit.span]
     if not len(rows):
         return {}

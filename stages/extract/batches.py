@@ -7,6 +7,7 @@ batch's memory there, and features come back some batches later.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ..decode.device_preprocess import preprocess_planes
 
 IN_FLIGHT = 4  # batches whose features may be on their way back
 AUTO_BATCH = {"cpu": 32, "cuda": 256}
+LEAST_WINDOWS = {"cpu": 4, "cuda": 16}  # of a clip backbone, in a batch of that many frames or of more
 
 Owners = list[tuple[int, int]]  # (key of a video, how many of the batch's rows are its own), in order
 
@@ -30,6 +32,14 @@ class _Pass:
     owners: Owners
     features_BD: Tensor
     done: torch.cuda.Event | None
+
+
+def rows_of_batch(encoder: Encoder, batch_size: int) -> int:
+    """Rows of a forward pass: of ``batch_size`` frames (0 for what suits the device), at least one window."""
+    device, frames = encoder.device.type, 1 if encoder.windows is None else encoder.windows.length
+    if batch_size or frames == 1:
+        return max(1, (batch_size or AUTO_BATCH[device]) // frames)
+    return max(LEAST_WINDOWS[device], AUTO_BATCH[device] // frames)
 
 
 class Batches:
@@ -42,9 +52,11 @@ class Batches:
 
     def __init__(self, encoder: Encoder, batch_size: int) -> None:
         self.encoder, self.filled = encoder, 0
-        shape = (batch_size or AUTO_BATCH[encoder.device.type], 3, *encoder.preprocess.size)
-        zeros = torch.zeros(shape, dtype=torch.uint8, device=encoder.device)
-        self._batch_BCHW = zeros.contiguous(memory_format=torch.channels_last)
+        *windows, channels, height, width = encoder.input_shape
+        rows = (rows_of_batch(encoder, batch_size), *windows)
+        zeros = torch.zeros(math.prod(rows), channels, height, width, dtype=torch.uint8, device=encoder.device)
+        laid = zeros.contiguous(memory_format=torch.channels_last)
+        self._batch_BCHW = laid.view(*rows, channels, height, width)
         self._owners: Owners = []
         self._passes: deque[_Pass] = deque()
         self._copies = torch.cuda.Stream(encoder.device) if encoder.device.type == "cuda" else None

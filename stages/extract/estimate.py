@@ -18,9 +18,10 @@ from ..backbone.network import ComputeMode
 from ..backbone.precision import choose
 from ..decode.pool import DecodePool, PoolSettings, VideoFinished, VideoFrames, VideoStarted
 from ..decode.source import Reading
+from ..decode.windows import Windowing
 from ..machine.allocator import keep_freed_memory
 from ..machine.device import pick_places, usable_cores
-from .batches import AUTO_BATCH
+from .batches import rows_of_batch
 
 SAMPLE = 16  # videos looked into, spread over the whole set
 READ_S = 3.0  # most time spent on reading them
@@ -35,7 +36,7 @@ class Estimate:
     frames: int  # of all videos, from what the containers of a few promise for each byte
     frames_per_s: float  # forward pass and reading together, without compiling
     arithmetic: ComputeMode  # what the forward pass was measured in
-    measured_frames: int  # so many frames were in the measured batch
+    measured_frames: int  # so many frames, or windows of a clip backbone, were in the measured batch
     store_bytes: int  # size of the features
     notes: tuple[str, ...] = ()  # what the user should know of how the backbone was made
 
@@ -78,23 +79,24 @@ def run(settings: ExtractSettings, root: Path, videos: Sequence[Video], weights:
     places = pick_places(settings.device, settings.processes)[: len(videos)]
     devices = tuple(dict.fromkeys(place.device for place in places))
     encoder = load_encoder(settings, weights, devices[0])
-    batch = settings.batch_size or AUTO_BATCH[encoder.device.type]
-    sample = _read(settings, root, videos, encoder, batch)
+    rows, windows = rows_of_batch(encoder, settings.batch_size), encoder.windows
+    sample = _read(settings, root, videos, encoder, rows * (windows.length if windows else 1))
     if not sample.pixels:
         raise StageError(f"no frame could be read from {min(SAMPLE, len(videos))} of the videos")
-    frames_BCHW = torch.cat(sample.pixels)[:batch].permute(0, 3, 1, 2).to(encoder.device)
+    frames_BCHW = _rows(torch.cat(sample.pixels), encoder.windows)[:rows].to(encoder.device)
     frames_BCHW = frames_BCHW[: _affordable(encoder, frames_BCHW)]
     encoder, chosen = choose(
         encoder, replace(settings, compile="off"), frames_BCHW, frames_to_come=0, note=lambda _text: None
     )
-    forward_s = 1 / chosen["measured"]["frames_per_s"][str(encoder.arithmetic)]
+    hop = windows.hop if windows else 1  # frames of a row
+    forward_s = 1 / chosen["measured"]["frames_per_s"][str(encoder.arithmetic)] / hop
     read_s = sample.read_s / sample.frames / (settings.decoders or len(usable_cores()))
     # A processor does the one after the other; beside a GPU's work the processor's costs nothing.
     frame_s = forward_s + read_s if encoder.device.type == "cpu" else max(forward_s / len(devices), read_s)
     total_bytes = sum(video.size for video in videos)
     frames = round(sample.expected_frames * total_bytes / max(1, sample.expected_bytes))
     width = encoder.encode(frames_BCHW[:1]).shape[1]
-    store_bytes = 2 * frames * width
+    store_bytes = 2 * frames * width // hop
     return Estimate(devices, frames, 1 / frame_s, encoder.arithmetic, len(frames_BCHW), store_bytes, encoder.notes)
 
 
@@ -124,6 +126,17 @@ def _read(settings: ExtractSettings, root: Path, videos: Sequence[Video], encode
             if time.monotonic() - begin > READ_S and sample.pixels:
                 break
     return sample
+
+
+def _rows(pixels_NHWC: Tensor, windows: Windowing | None) -> Tensor:
+    """What the network takes: frames (N, C, H, W); or windows of them (N / T, T, C, H, W), at least one."""
+    frames_NCHW = pixels_NHWC.permute(0, 3, 1, 2)
+    if windows is None:
+        return frames_NCHW
+    missing = max(0, windows.length - len(frames_NCHW))
+    frames_NCHW = torch.cat([frames_NCHW, frames_NCHW[-1:].expand(missing, -1, -1, -1)])
+    whole = len(frames_NCHW) // windows.length
+    return frames_NCHW[: whole * windows.length].reshape(whole, windows.length, *frames_NCHW.shape[1:])
 
 
 def _affordable(encoder: Encoder, frames_BCHW: Tensor) -> int:

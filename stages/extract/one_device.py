@@ -29,6 +29,7 @@ from ..backbone.network import ComputeMode
 from ..backbone.precision import adopt, choose
 from ..decode import pool as decoding
 from ..decode.source import Reading, Resume
+from ..decode.windows import Window, WindowCutter
 from ..decode.worker import Reader
 from ..machine.allocator import keep_freed_memory
 from ..machine.device import usable_cores
@@ -124,6 +125,7 @@ def _pool(job: ExtractJob, encoder: Encoder, share: Share | None) -> decoding.De
             settings.image_fps,
             planes=on_gpu,
             keep_damaged=settings.damaged == "keep",
+            row_frames=1 if encoder.windows is None else encoder.windows.hop,
         ),
         decoding.PoolSettings.feeding(encoder.device, workers=workers, stall_s=settings.stall_seconds, read=job.read),
         more=share.more if share else tuple,
@@ -180,6 +182,9 @@ class _Extraction:
         self._tries: dict[str, int] = {}  # video -> key of the try whose frames count
         self._batches = Batches(encoder, job.settings.batch_size)
         self._void: set[int] = set()  # tries that were given up here, though their worker went on
+        self._windows = encoder.windows
+        self._cutters: dict[int, WindowCutter] = {}  # of a clip backbone: of each try
+        writer.result.row = "window" if encoder.windows else "frame"
 
     def consume(self, events: Iterable[decoding.PoolEvent]) -> None:
         """Take every event; when it returns, each video has been handed to the writer or failed, or it has left."""
@@ -210,9 +215,15 @@ class _Extraction:
             case decoding.VideoFrames():
                 self._meter.decoded(event)
                 if event.key in self._pending:
-                    self._pending[event.key].expect(event.times_s)
-                    self._fill(event.key, self._batches.prepare(event.pixels, event.layout))
+                    frames_BCHW = self._batches.prepare(event.pixels, event.layout)
+                    if event.key in self._cutters:
+                        self._fill_windows(event.key, self._cutters[event.key].cut(frames_BCHW, event.times_s))
+                    else:
+                        self._pending[event.key].expect(event.times_s)
+                        self._fill(event.key, frames_BCHW)
             case decoding.VideoFinished():
+                if event.key in self._cutters:
+                    self._fill_windows(event.key, self._cutters.pop(event.key).rest())
                 if event.key in self._pending:
                     if event.damage:
                         self._writer.result.damaged[self._pending[event.key].video_id] = event.damage
@@ -228,6 +239,8 @@ class _Extraction:
         self._forget(video_id)
         self._tries[video_id] = event.key
         self._pending[event.key] = PendingVideo(video_id, event.start, self._store.partial_folder)
+        if self._windows is not None:
+            self._cutters[event.key] = WindowCutter(self._windows, event.start.skipped)
         self._meter.started(event)
 
     def _fill(self, key: int, frames_BCHW: Tensor) -> None:
@@ -235,6 +248,13 @@ class _Extraction:
             frames_BCHW = frames_BCHW[self._batches.put(key, frames_BCHW) :]
             if self._batches.is_full():
                 self._forward()
+
+    def _fill_windows(self, key: int, windows: Iterable[Window]) -> None:
+        for window in windows:
+            if key not in self._pending:  # a window before was not sound
+                return
+            self._pending[key].expect((window.start_s,), (window.end_s,))
+            self._fill(key, window.frames_TCHW[None])
 
     def _forward(self, *, last: bool = False) -> None:
         """Run the batch, and take what has come back of earlier ones; of all, if it is the last."""
@@ -270,7 +290,11 @@ class _Extraction:
     def _release(self, key: int) -> None:
         """Hand a video on once it ended and all of its frames came back."""
         pending = self._pending[key]
-        if pending.is_whole():
+        if self._windows is not None and pending.is_empty():
+            self._fail(
+                Failure(pending.video_id, pending.source, f"shorter than a window of {self._windows.length} frames")
+            )
+        elif pending.is_whole():
             del self._pending[key], self._tries[pending.video_id]
             self._meter.finished(pending.source.size)
             self._writer.add(pending)
@@ -286,6 +310,7 @@ class _Extraction:
         """Drop the frames of an earlier try; rows of the batch that are its own are passed over later."""
         key = self._tries.pop(video_id, None)
         if key is not None:
+            self._cutters.pop(key, None)
             self._pending.pop(key).discard()
 
     def _show(self, videos: int) -> None:

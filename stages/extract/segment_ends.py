@@ -38,7 +38,12 @@ def overrun_note(videos: Sequence[Video], store: FeatureStore, shards: Sequence[
     overrun = []
     for row, video_id in enumerate(table.ids):
         span = wanted[video_id]
-        missing_s = span.end_s - span.start_s - _covered_s(table.times_s_N[slice(*table.offsets[row : row + 2])])
+        rows = slice(*table.offsets[row : row + 2])
+        covered_s = _covered_s(table.times_s_N[rows])
+        if table.ends_s_N is not None:  # what is left over after whole windows is shorter than one
+            starts_s, ends_s = table.times_s_N[rows], table.ends_s_N[rows]
+            covered_s = float(ends_s[-1] - starts_s[0] + (ends_s - starts_s).max())
+        missing_s = span.end_s - span.start_s - covered_s
         if missing_s > SLACK_S:
             overrun.append((missing_s, video_id))
     if not overrun:

@@ -37,6 +37,7 @@ class ExtractResult:
     damaged: dict[str, str] = field(default_factory=dict)
     encoder: dict[str, Any] = field(default_factory=dict)  # what pinned the store
     seconds: dict[str, float] = field(default_factory=dict)  # spent, by part
+    row: str = "frame"  # what a row of features is of: a frame, or a window of them
 
     @property
     def videos(self) -> int:
@@ -51,8 +52,10 @@ class ExtractResult:
         """One line: how much, how fast, computed how, and where the time went."""
         arithmetic = [name for name in ("folded", "compiled") if self.encoder.get(name)]
         parts = [f"{part} {100 * spent_s / wall_s:.0f} %" for part, spent_s in self.seconds.items()]
+        rate = self.frames / wall_s
         told = [
-            f"{counted(self.videos, 'video')}, {counted(self.frames, 'frame')}, {self.frames / wall_s:,.0f} frames/s",
+            f"{counted(self.videos, 'video')}, {counted(self.frames, self.row)}, "
+            f"{rate:,.{0 if rate >= 10 else 1}f} {self.row}s/s",
             ", ".join([str(self.encoder.get("precision", "")), *arithmetic]),
             "of the time: " + ", ".join(parts),
         ]
@@ -65,7 +68,7 @@ class PendingVideo:
     Attributes:
         video_id: which.
         source: state of its file.
-        frames: of which the features are known.
+        frames: of which the features are known; of a clip backbone, windows.
         ended: whether all of its frames have been read.
     """
 
@@ -74,14 +77,16 @@ class PendingVideo:
         self._expected = start.skipped
         self._begin = time.monotonic()
         self._times_s: list[float] = []
+        self._ends_s: list[float] = []  # of windows
         self._features: list[Float16] = []
         self._bytes = 0
         self._partial = PartialVideo(partial_folder, video_id)
         self._on_disk = self._take_up(start.skipped)
 
-    def expect(self, times_s: tuple[float, ...]) -> None:
-        """Frames with these times were read."""
+    def expect(self, times_s: tuple[float, ...], ends_s: tuple[float, ...] = ()) -> None:
+        """Frames with these times were read, or windows that begin then and have those ends."""
         self._times_s.extend(times_s)
+        self._ends_s.extend(ends_s)
         self._expected += len(times_s)
 
     def add(self, features_TD: Float16) -> None:
@@ -96,6 +101,10 @@ class PendingVideo:
         """Whether nothing is missing any more."""
         return self.ended and self.frames == self._expected
 
+    def is_empty(self) -> bool:
+        """Whether it ended, and nothing came of it."""
+        return self.ended and not self._expected
+
     def secure(self, after_s: float) -> None:
         """Commit what there is to disk, if the video has been going on for longer than ``after_s``."""
         if self._features and time.monotonic() - self._begin > after_s:
@@ -106,10 +115,11 @@ class PendingVideo:
         """The whole video; of a long one, views of its file."""
         if self._on_disk:
             self._spill()
-            features_TD, times_s_T = self._partial.rows()
+            features_TD, times_s_T, ends_s_T = self._partial.rows()
         else:
             features_TD, times_s_T = np.concatenate(self._features), np.array(self._times_s)
-        return VideoFeatures(self.video_id, self.source, features_TD, times_s_T)
+            ends_s_T = np.array(self._ends_s) if self._ends_s else None
+        return VideoFeatures(self.video_id, self.source, features_TD, times_s_T, ends_s_T)
 
     def discard(self) -> None:
         """Delete what of it is on disk: it failed, or its shard is published."""
@@ -135,8 +145,9 @@ class PendingVideo:
             return
         features_TD = np.concatenate(self._features)
         times_s_T: Float64 = np.array(self._times_s[: len(features_TD)])
-        self._partial.append(features_TD, times_s_T)
-        del self._times_s[: len(features_TD)]
+        ends_s_T = np.array(self._ends_s[: len(features_TD)]) if self._ends_s else None
+        self._partial.append(features_TD, times_s_T, ends_s_T)
+        del self._times_s[: len(features_TD)], self._ends_s[: len(features_TD)]
         self._features, self._bytes = [], 0
 
 

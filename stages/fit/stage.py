@@ -90,7 +90,7 @@ class FitJob:
     def _too_few(self, memory: FrameTensors, trained: int, held: int) -> str:
         """Why there is nothing to train on, and what would help."""
         settings, videos = self.settings, len(memory.frames_V)
-        short = ShortVideos.of(memory.extent_V(settings.unit).tolist(), settings)
+        short = ShortVideos.of(memory.pair_extent_V(settings.unit).tolist(), settings)
         if videos < 2:
             way_out = "more videos on the training side (data.split, data.train_fraction)"
         elif trained + held >= 2:
@@ -207,7 +207,7 @@ def _prepared(job: FitJob, process_group: ProcessGroup, progress: Progress, like
     """A run that is ready to take its steps; ``like`` is another one on the same frames."""
     memory, held_V, trained_V = job.memory(pick_device(job.settings.device), like.sampler.memory if like else None)
     settings = job.settings.counted(len(trained_V))
-    short = ShortVideos.of(memory.extent_V(settings.unit).tolist(), settings)
+    short = ShortVideos.of(memory.pair_extent_V(settings.unit).tolist(), settings)
     if not short.few:
         progress.note(short.told("training videos"))
     forecaster = make_forecaster(memory.width, settings).to(memory.device)

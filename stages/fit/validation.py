@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from ...data.arrays import Int64
-from ...data.clips import spread_pairs
 from ...data.fit_settings import FitSettings
 from ..evaluate.embedding_health import health
 from ..evaluate.forecast_skill import References, climatology, forecast_metrics
-from ..frames.memory import Clips, FrameTensors
+from ..frames.memory import Clips, FrameTensors, evenly_spread
 from ..model.embedding import embed_clips, embed_views, pool_views
 from ..model.forecaster import ForecastEmbedder, Forecaster
 
@@ -77,7 +76,7 @@ class SeenFrames(FrameTensors):
         """Some of the videos."""
         chosen = memory.some(video_B)
         per_video = (chosen.first_V, chosen.frames_V, chosen.duration_V)
-        return cls(chosen.frames, chosen.times_s_N, *per_video, chosen.key_N, taken=taken)
+        return cls(chosen.frames, chosen.times_s_N, *per_video, chosen.key_N, windows=chosen.windows, taken=taken)
 
     def means(self, video_B: Tensor, rows_BL: Tensor, *, dense: bool) -> Clips:
         """As of any frames; read once."""
@@ -145,8 +144,7 @@ class Validator:
     def _info_nce(self, forecaster: Forecaster) -> float | None:
         """InfoNCE, eq. (11), of one forecast a video against the futures of all videos that it is taken on; in nats."""
         settings = self.settings
-        extent_V = self.memory.extent_V(settings.unit)
-        item_B, pairs = spread_pairs(extent_V, span=settings.span, gap=settings.gap_least, starts=1)
+        item_B, pairs = evenly_spread(self.memory, settings, gap=settings.gap_least, starts=1)
         if len(item_B) < 2:
             return None
         forecast_embedder = ForecastEmbedder(forecaster, settings.gap_least)
@@ -158,7 +156,7 @@ class Validator:
     def _alignment(self, forecaster: Forecaster) -> float | None:
         """Mean squared distance of the unit embeddings of adjoining clips (Wang and Isola 2020)."""
         settings = self.settings
-        item_B, pairs = spread_pairs(self.memory.extent_V(settings.unit), span=settings.span, gap=0, starts=1)
+        item_B, pairs = evenly_spread(self.memory, settings, gap=0, starts=1)
         if not len(item_B):
             return None
         sides = [

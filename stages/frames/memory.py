@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...cache.store import FrameTable
-from ...data.clips import Windows, holds_pair, sample_positions
+from ...data.clips import Pairs, Windows, holds_pair, sample_positions, spread_pairs
 from ...data.fit_settings import FitSettings
 from .rows import FrameRows, Item
 from .seen import Seen, seen_rows
@@ -40,6 +42,36 @@ class Clips:
 
 
 @dataclass(frozen=True, slots=True)
+class RowWindows:
+    """Of rows that are windows of frames: when they end, and how far they overlap, as far as the worst of a video."""
+
+    ends_s_N: Tensor  # float64
+    shared_rows_V: Tensor  # later windows that begin before one ends
+    shared_s_V: Tensor  # seconds from the start of the next window to the end of one, 0 if it begins later
+
+    @classmethod
+    def of(cls, table: FrameTable) -> RowWindows:
+        """Look at the times of all windows of a table."""
+        assert table.ends_s_N is not None
+        shared_rows, shared_s = [], []
+        for begin, end in pairwise(table.offsets.tolist()):
+            starts_s, ends_s = table.times_s_N[begin:end], table.ends_s_N[begin:end]
+            later = np.searchsorted(starts_s, ends_s - SLACK_S) - np.arange(1, end - begin + 1)
+            shared_rows.append(int(later.max(initial=0)))
+            shared_s.append(float((ends_s[:-1] - starts_s[1:]).max(initial=0.0)))
+        ends_s_N = torch.from_numpy(np.ascontiguousarray(table.ends_s_N))
+        return cls(ends_s_N, torch.tensor(shared_rows), torch.tensor(shared_s, dtype=torch.float64))
+
+    def to(self, device: torch.device) -> RowWindows:
+        """The same on a device."""
+        return RowWindows(self.ends_s_N.to(device), self.shared_rows_V.to(device), self.shared_s_V.to(device))
+
+    def some(self, video_B: Tensor) -> RowWindows:
+        """Of some of the videos, over the same rows."""
+        return RowWindows(self.ends_s_N, self.shared_rows_V[video_B], self.shared_s_V[video_B])
+
+
+@dataclass(frozen=True, slots=True)
 class FrameTensors:
     """All frames of V videos; all but ``frames``, which may be left in files, is on one device."""
 
@@ -52,6 +84,7 @@ class FrameTensors:
     # looked up
     key_N: Tensor
     prefix_MD: Tensor | None = None  # sums of frames in float64, see :meth:`with_prefix_sums`; or None
+    windows: RowWindows | None = None  # what is known of rows that are windows of frames; None where they are frames
 
     @classmethod
     def of(cls, table: FrameTable, device: torch.device) -> FrameTensors:
@@ -61,10 +94,22 @@ class FrameTensors:
         times_s_N = torch.from_numpy(table.times_s_N)
         passed_N = times_s_N - times_s_N[first_V].repeat_interleave(frames_V)
         duration_V = passed_N[offsets[1:] - 1] * frames_V / (frames_V - 1).clamp(min=1)
+        windows = None
+        if table.ends_s_N is not None:
+            windows = RowWindows.of(table)
+            duration_V = windows.ends_s_N[offsets[1:] - 1] - times_s_N[first_V]
+            windows = windows.to(device)
         rate_V = torch.where(duration_V > 0, frames_V / duration_V.clamp(min=1e-9), 0.0)
         key_N = first_V.repeat_interleave(frames_V) + passed_N * rate_V.repeat_interleave(frames_V)
-        tensors = (times_s_N, first_V, frames_V, duration_V, key_N.cummax(dim=0).values)
-        return cls(FrameRows.of(table.features_ND, device), *(tensor.to(device) for tensor in tensors))
+        return cls(
+            FrameRows.of(table.features_ND, device),
+            times_s_N.to(device),
+            first_V.to(device),
+            frames_V.to(device),
+            duration_V.to(device),
+            key_N.cummax(dim=0).values.to(device),
+            windows=windows,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -80,15 +125,30 @@ class FrameTensors:
         """Some of the videos, over the same frames (without prefix sums)."""
         chosen = video_B.to(self.device)
         per_video = (self.first_V[chosen], self.frames_V[chosen], self.duration_V[chosen])
-        return FrameTensors(self.frames, self.times_s_N, *per_video, self.key_N)
+        windows = self.windows and self.windows.some(chosen)
+        return FrameTensors(self.frames, self.times_s_N, *per_video, self.key_N, windows=windows)
 
     def extent_V(self, unit: str) -> Tensor:
         """How long each video is: frames (int64), or seconds (float64)."""
         return self.frames_V if unit == "frames" else self.duration_V
 
+    def shared_V(self, unit: str) -> Tensor:
+        """How much of what follows a clip it has seen already: rows (int64) or seconds (float64); 0 of frames.
+
+        Windows may overlap: those that begin before a clip's last one ends share frames with it, and are neither gap
+        nor future.
+        """
+        if self.windows is None:
+            return torch.zeros_like(self.extent_V(unit))
+        return self.windows.shared_rows_V if unit == "frames" else self.windows.shared_s_V
+
+    def pair_extent_V(self, unit: str) -> Tensor:
+        """What of each video there is for two clips and the gap between them."""
+        return self.extent_V(unit) - self.shared_V(unit)
+
     def usable_V(self, gap_least: float, unit: str) -> Tensor:
         """Positions of the videos that can hold two clips with that gap between."""
-        extent_V = self.extent_V(unit)
+        extent_V = self.pair_extent_V(unit)
         least = 1 if unit == "frames" else self.duration_V / self.frames_V.clamp(min=1)
         return torch.nonzero(holds_pair(extent_V, gap_least, least) & (self.frames_V > 1)).flatten()
 
@@ -108,6 +168,8 @@ class FrameTensors:
         rows_BL = self.rows(video_B, windows, clip_length)
         first_B, frames_B = self.first_V[video_B], self.frames_V[video_B]
         begin_B = self.times_s_N[first_B]
+        if self.windows is not None:
+            return self.times_s_N[rows_BL[:, 0]] - begin_B, self.windows.ends_s_N[rows_BL[:, -1]] - begin_B
         frame_s_B = self.duration_V[video_B] / frames_B.clamp(min=1)
         return self.times_s_N[rows_BL[:, 0]] - begin_B, self.times_s_N[rows_BL[:, -1]] - begin_B + frame_s_B
 
@@ -210,6 +272,12 @@ class FrameTensors:
         size = max(1, SUM_BYTES // (8 * self.width))
         for begin in range(first, first + frames, size):
             yield begin, self.frames.span(begin, min(begin + size, first + frames))
+
+
+def evenly_spread(memory: FrameTensors, settings: FitSettings, *, gap: float, starts: int) -> tuple[Tensor, Pairs]:
+    """:func:`...data.clips.spread_pairs` of the videos of ``memory``."""
+    shared_V = memory.shared_V(settings.unit)
+    return spread_pairs(memory.extent_V(settings.unit), span=settings.span, gap=gap, starts=starts, shared_B=shared_V)
 
 
 def _deviation(mean_D: Tensor, mean_square_D: Tensor) -> Tensor:

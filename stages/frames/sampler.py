@@ -181,6 +181,8 @@ class _Draw:
         self.sampler, self.settings, self.memory = sampler, sampler.settings, sampler.memory
         self.video_P, self.generator, self.gaps = video_P, generator, gaps
         self.extent_V = self.memory.extent_V(self.settings.unit).cpu()
+        self.shared_V = self.memory.shared_V(self.settings.unit).cpu()
+        self.shared_rows_V = self.memory.shared_V("frames").cpu()
 
     def round(self) -> Round:
         """Draw contexts, gaps and targets, and find the rows of their frames."""
@@ -193,7 +195,8 @@ class _Draw:
         context_PL = self._rows(self.video_P, pairs.context)
         own = target_video_P == self.video_P
         targets = [self._rows(self.video_P, Windows(future_PH[:, h], pairs.span_B)) for h in range(future_PH.shape[1])]
-        target_PHL = torch.stack([_after(rows_PL, context_PL, self._ends(self.video_P)) for rows_PL in targets], dim=1)
+        earliest_P = context_PL[:, -1] + 1 + self.shared_rows_V[self.video_P]
+        target_PHL = torch.stack([_after(rows_PL, earliest_P, self._ends(self.video_P)) for rows_PL in targets], dim=1)
         match self.settings.target:
             case "past":
                 context_PL, target_PHL = target_PHL[:, -1], context_PL[:, None].expand_as(target_PHL)
@@ -227,13 +230,23 @@ class _Draw:
         return self.sampler.neighbours.neighbour_of(self.video_P, self.settings.neighbour_share, self.generator)
 
     def _pairs(self, video_P: Tensor) -> Pairs:
-        extent_P = self.extent_V[video_P]
-        return sample_pairs(extent_P, span=self.settings.span, gaps=self.gaps, generator=self.generator)
+        return sample_pairs(
+            self.extent_V[video_P],
+            span=self.settings.span,
+            gaps=self.gaps,
+            generator=self.generator,
+            shared_B=self.shared_V[video_P],
+        )
 
     def _horizons(self, video_P: Tensor) -> tuple[Pairs, Tensor, Tensor]:
         gap_H = torch.tensor(self.settings.horizon_gaps, dtype=torch.float64)
-        extent_P = self.extent_V[video_P]
-        pairs, future_PH = sample_horizons(extent_P, gap_H, span=self.settings.span, generator=self.generator)
+        pairs, future_PH = sample_horizons(
+            self.extent_V[video_P],
+            gap_H,
+            span=self.settings.span,
+            generator=self.generator,
+            shared_B=self.shared_V[video_P],
+        )
         return pairs, gap_H.expand(len(video_P), -1), future_PH
 
     def _futures_of(self, video_P: Tensor) -> Tensor:
@@ -267,10 +280,9 @@ def mixed(seed: int, number: int) -> int:
     return (value ^ (value >> 31)) >> 1
 
 
-def _after(future_PL: Tensor, context_PL: Tensor, last_P: Tensor) -> Tensor:
+def _after(future_PL: Tensor, earliest_P: Tensor, last_P: Tensor) -> Tensor:
     """The future's rows, moved behind the context's last one where odd frame times would let the two share a frame."""
-    earliest_P1 = (context_PL[:, -1] + 1).minimum(last_P)[:, None]
-    return future_PL.maximum(earliest_P1)
+    return future_PL.maximum(earliest_P.minimum(last_P)[:, None])
 
 
 def _take(sampler: Sampler, video_B: Tensor, rows_BL: Tensor, *, context: bool = False) -> Clips:

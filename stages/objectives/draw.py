@@ -51,7 +51,9 @@ class Draw:
 
     def pairs(self) -> Pairs:
         """A context and a future of each video, across a gap that is drawn (eqs. 2 and 3 of MoFore)."""
-        return sample_pairs(self.extent_P, span=self.settings.span, gaps=self.gaps, generator=self.generator)
+        shared_P = self.memory.shared_V(self.settings.unit).cpu()[self.video_P]
+        span = self.settings.span
+        return sample_pairs(self.extent_P, span=span, gaps=self.gaps, generator=self.generator, shared_B=shared_P)
 
     def windows(self) -> Windows:
         """A clip anywhere in each video, as long as a clip of a pair."""

@@ -92,23 +92,28 @@ class QueryEmbedding:
 
 
 def cut(table: FrameTable, spans: Sequence[Span | None]) -> FrameTable:
-    """The frames of a span of each video (None: all of it), in memory.
+    """The frames of a span of each video (None: all of it), in memory; of windows those with their middle in it.
 
     Raises:
         UsageError: if a video has no frame there.
     """
     rows = [_rows(table, video, span) for video, span in enumerate(spans)]
     chosen_R = np.concatenate(rows)
-    return FrameTable(_take(table, chosen_R), table.times_s_N[chosen_R], row_offsets([*map(len, rows)]), table.ids)
+    ends_s_R = None if table.ends_s_N is None else table.ends_s_N[chosen_R]
+    times_s_R, offsets = table.times_s_N[chosen_R], row_offsets([*map(len, rows)])
+    return FrameTable(_take(table, chosen_R), times_s_R, offsets, table.ids, ends_s_R)
 
 
 def _rows(table: FrameTable, video: int, span: Span | None) -> Int64:
     begin, end = int(table.offsets[video]), int(table.offsets[video + 1])
     passed_s_T = table.times_s_N[begin:end] - table.times_s_N[begin]
+    if table.ends_s_N is not None:
+        passed_s_T += (table.ends_s_N[begin:end] - table.times_s_N[begin:end]) / 2
     span = span or Span()
     inside_T = (passed_s_T >= span.start_s - ROUNDING_S) & (passed_s_T < span.end_s - ROUNDING_S)
     if not inside_T.any():
-        raise UsageError(f"{table.ids[video]} has no frame {span}: its last is at {passed_s_T[-1]:.2f} s")
+        what = "frame" if table.ends_s_N is None else "middle of a window"
+        raise UsageError(f"{table.ids[video]} has no {what} {span}: its last is at {passed_s_T[-1]:.2f} s")
     return begin + np.flatnonzero(inside_T)
 
 

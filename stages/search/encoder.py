@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,8 @@ from ..backbone.encoder import Encoder, load_encoder
 from ..backbone.made_alike import difference
 from ..backbone.network import ComputeMode
 from ..backbone.text_tower import encode_text, refuse_missing_tokenizer
-from ..decode.source import Pieces, Reading
+from ..decode.source import Frames, Pieces, Reading
+from ..decode.windows import FRAME_S, WindowCutter
 from ..machine.allocator import keep_freed_memory
 from ..machine.device import pick_device
 
@@ -61,8 +62,7 @@ class QueryEncoder:
     def _at_work(self) -> Encoder:
         """In the arithmetic of the store."""
         keep_freed_memory()
-        height, width = self.encoder.preprocess.size
-        example_BCHW = torch.zeros(1, 3, height, width, dtype=torch.uint8)
+        example_BCHW = torch.zeros(1, *self.encoder.input_shape, dtype=torch.uint8)
         return self.encoder.at(ComputeMode(self.pinned["precision"], self.pinned["folded"]), example_BCHW)
 
     def of_file(self, path: Path, span: Span | None) -> FrameTable:
@@ -75,23 +75,27 @@ class QueryEncoder:
         preprocess = self.encoder.preprocess
         sampling = Within(self.settings.stride, self.settings.fps, span or WHOLE)
         keep = self.settings.damaged == "keep"
-        reading = Reading(preprocess, sampling, self.settings.image_fps, keep_damaged=keep)
+        pieces = Pieces(
+            path, Reading(preprocess, sampling, self.settings.image_fps, keep_damaged=keep), 0, lambda: None
+        )
+        frames, most = (0, PASS_FRAMES) if self.encoder.windows is None else (self.encoder.windows.length, 1)
         passes: list[Float16] = []
-        times_s: list[float] = []
+        times_s: list[tuple[float, ...]] = []
         waiting: list[Tensor] = []
         try:
-            for piece in Pieces(path, reading, 0, lambda: None):
-                times_s.extend(piece.times_s)
-                waiting.extend(piece.pixels)
-                while len(waiting) >= PASS_FRAMES:
-                    passes.append(self._features(waiting[:PASS_FRAMES]))
-                    del waiting[:PASS_FRAMES]
+            for row, *when_s in self._rows(pieces):
+                times_s.append(tuple(when_s))
+                waiting.append(row)
+                if len(waiting) >= most:
+                    passes.append(self._features(waiting))
+                    waiting = []
         except VideoError as error:
             raise VideoError(f"'{path}': {error}") from error
         if waiting:
             passes.append(self._features(waiting))
         if not passes:
-            raise UsageError(f"'{path}' has no frame {span}: it is shorter")
+            wanted = f"no window of {frames} frames" if frames else "no frame"
+            raise UsageError(f"'{path}' has {wanted} {span or WHOLE}: it is shorter")
         return _table(np.concatenate(passes), times_s, str(path))
 
     def of_image(self, path: Path) -> FrameTable:
@@ -104,8 +108,12 @@ class QueryEncoder:
             frames_1HWC = torch.from_numpy(picture(path).copy())[None]
         except VideoError as error:
             raise VideoError(f"'{path}': {error}") from error
-        pixels_1HWC = self.encoder.preprocess(frames_1HWC).permute(0, 2, 3, 1)
-        return _table(self._features([*pixels_1HWC]), [0.0], str(path))
+        frame_1CHW = self.encoder.preprocess(frames_1HWC)
+        windows = self.encoder.windows
+        if windows is None:
+            return _table(self._features([frame_1CHW[0]]), [(0.0,)], str(path))
+        still = frame_1CHW.expand(windows.length, -1, -1, -1)
+        return _table(self._features([still]), [(0.0, FRAME_S)], str(path))
 
     def of_text(self, text: str) -> Float32:
         """Unit vector (D,) of a text.
@@ -117,14 +125,29 @@ class QueryEncoder:
         refuse_missing_tokenizer(self.settings.backbone)
         return encode_text(self.encoder, text)
 
-    def _features(self, frames: Sequence[Tensor]) -> Float16:
-        """Float16 (n, D) of up to :data:`PASS_FRAMES` preprocessed frames, uint8 (H, W, C)."""
-        count = len(frames)
+    def _rows(self, pieces: Iterable[Frames]) -> Iterator[tuple[Tensor, float] | tuple[Tensor, float, float]]:
+        """What rows of features are made of: frames (C, H, W) with their times, or windows with starts and ends."""
+        cutter = None if self.encoder.windows is None else WindowCutter(self.encoder.windows)
+        for piece in pieces:
+            frames_BCHW = piece.pixels.permute(0, 3, 1, 2)
+            if cutter is None:
+                yield from zip(frames_BCHW, piece.times_s, strict=True)
+            else:
+                yield from ((one.frames_TCHW, one.start_s, one.end_s) for one in cutter.cut(frames_BCHW, piece.times_s))
+        if cutter is not None:
+            yield from ((one.frames_TCHW, one.start_s, one.end_s) for one in cutter.rest())
+
+    def _features(self, rows: Sequence[Tensor]) -> Float16:
+        """Float16 (n, D) of up to :data:`PASS_FRAMES` preprocessed frames, uint8 (C, H, W), or of windows of them."""
+        count = len(rows)
         size = next(size for size in SIZES if size >= count)
-        pixels_BHWC = torch.zeros(size, *frames[0].shape, dtype=torch.uint8)
-        torch.stack([*frames], out=pixels_BHWC[:count])
-        return np.asarray(self._at_work.encode(pixels_BHWC.permute(0, 3, 1, 2))[:count].half().numpy())
+        pixels = torch.zeros(
+            size, *rows[0].shape[:-3], *(rows[0].shape[side] for side in (-2, -1, -3)), dtype=torch.uint8
+        )
+        torch.stack([row.movedim(-3, -1) for row in rows], out=pixels[:count])
+        return np.asarray(self._at_work.encode(pixels.movedim(-1, -3))[:count].half().numpy())
 
 
-def _table(features_TD: Float16, times_s: list[float], name: str) -> FrameTable:
-    return FrameTable(features_TD, np.array(times_s), row_offsets([len(features_TD)]), (name,))
+def _table(features_TD: Float16, times_s: Sequence[tuple[float, ...]], name: str) -> FrameTable:
+    starts_s, *ends_s = np.array(times_s).T
+    return FrameTable(features_TD, starts_s, row_offsets([len(features_TD)]), (name,), ends_s[0] if ends_s else None)
