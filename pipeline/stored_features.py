@@ -22,13 +22,15 @@ class VideoFrames:
 
     Attributes:
         id: of the video; of a file that is in no work folder, its path.
-        features: (T, D) float16, one row for each frame.
-        times_s: (T,) float64, seconds, strictly rising, as the container has them.
+        features: (T, D) float16, one row for each frame, or for each window of a clip backbone.
+        times_s: (T,) float64, seconds, strictly rising, as the container has them; of windows, when they begin.
+        ends_s: (T,) float64, when windows end; None of frames.
     """
 
     id: str
     features: Float16 = field(repr=False)
     times_s: Float64 = field(repr=False)
+    ends_s: Float64 | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, video_id: str, table: FrameTable) -> VideoFrames:
@@ -36,7 +38,7 @@ class VideoFrames:
         import numpy as np
 
         assert isinstance(table.features_ND, np.ndarray)
-        return cls(video_id, table.features_ND, table.times_s_N)
+        return cls(video_id, table.features_ND, table.times_s_N, table.ends_s_N)
 
     def __len__(self) -> int:
         return len(self.times_s)

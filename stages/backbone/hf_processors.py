@@ -43,6 +43,7 @@ def preprocess_of(processor: Any, backbone: str, image_size: int = 0) -> Preproc
         INTERPOLATIONS.get(int(said.get("resample", 2)), str(said.get("resample"))),
         tuple((value + shift) / gain for value in mean),
         tuple(value / gain for value in std),
+        floors=True,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ class Network(nn.Module):
 
     def __init__(self, model: nn.Module, method: str, preprocess: Preprocess, dtype: torch.dtype) -> None:
         super().__init__()
-        device = next(model.parameters()).device
+        device = next(chain(model.parameters(), model.buffers()), torch.empty(0)).device
         mean_C = torch.tensor(preprocess.mean, device=device)
         std_C = torch.tensor(preprocess.std, device=device)
         picture = (*preprocess.size, 3)

@@ -33,6 +33,7 @@ class Preprocess:
     mean: tuple[float, float, float]  # of the channels, in [0, 1]
     std: tuple[float, float, float]  # of the channels, in [0, 1]
     fill: tuple[int, int, int] = (0, 0, 0)  # value of padded pixels, 0 to 255, per channel
+    floors: bool = False  # whether half a pixel before the crop is left out (transformers) or rounded (torchvision)
 
     def __post_init__(self) -> None:
         if self.interpolation not in ("bilinear", "bicubic"):
@@ -75,7 +76,10 @@ class Preprocess:
 
     def describe(self) -> dict[str, Any]:
         """For the store's provenance."""
-        return asdict(self)
+        said = asdict(self)
+        if not self.floors:  # stores of earlier versions do not say so
+            del said["floors"]
+        return said
 
     def crop_or_pad(self, frames_BCHW: Tensor) -> Tensor:
         """The centre of resized frames (B, C, H, W), filled up where they are too small."""
@@ -102,7 +106,8 @@ class Preprocess:
 
     def _corner(self, height: int, width: int) -> tuple[int, int]:
         """Where the centre of a resized frame begins."""
-        return round((height - self.size[0]) / 2), round((width - self.size[1]) / 2)
+        whole = math.floor if self.floors else round
+        return whole((height - self.size[0]) / 2), whole((width - self.size[1]) / 2)
 
     def _extent(self, wanted: int, target: int, have: int) -> tuple[int, int]:
         """How many of ``have`` pixels the first ``wanted`` of ``target`` are made of, and how many are made of them.
