@@ -79,7 +79,9 @@ class FrameTensors:
     times_s_N: Tensor  # presentation times, float64
     first_V: Tensor  # row of each video's first frame
     frames_V: Tensor  # frames of each video
-    duration_V: Tensor  # seconds, the last frame's own time included; 0 for a video of one frame
+    # seconds, the last frame's own time included; 0 for a video of one frame. Of windows, whose own time is the step to
+    # the next, so that a clip in seconds sees what is shared (:meth:`shared_V`) behind its end
+    duration_V: Tensor
     # of each frame its video's first row + time x frame rate: one ascending table in which a time of any video can be
     # looked up
     key_N: Tensor
@@ -97,7 +99,8 @@ class FrameTensors:
         windows = None
         if table.ends_s_N is not None:
             windows = RowWindows.of(table)
-            duration_V = windows.ends_s_N[offsets[1:] - 1] - times_s_N[first_V]
+            only_V = windows.ends_s_N[first_V] - times_s_N[first_V]
+            duration_V = torch.where(frames_V > 1, duration_V, only_V)
             windows = windows.to(device)
         rate_V = torch.where(duration_V > 0, frames_V / duration_V.clamp(min=1e-9), 0.0)
         key_N = first_V.repeat_interleave(frames_V) + passed_N * rate_V.repeat_interleave(frames_V)

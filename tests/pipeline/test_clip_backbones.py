@@ -43,13 +43,17 @@ def test_the_whole_road_on_windows(mofore: Command, work: Path, videos: Path) ->
     again = mofore("run", "-w", work)
     assert (again.exit_code, "windows" in again.output) == (0, False), "a second run makes nothing"
     file = sorted(videos.glob("*/*"))[0]
-    found = json.loads(mofore("search", file, "--level", "clip", "--space", "frames", "--json", "-w", work).stdout)
-    best = found["neighbours"][0]
-    assert best["video"] == str(file.relative_to(videos))
-    assert 0 <= best["start_s"] < best["end_s"] <= 24 / 25 + 1e-6
-    span = ("--from", "0.2", "--to", "0.6", "--space", "frames", "--json", "-w", work)
-    by_name, by_file = (json.loads(mofore("search", name, *span).stdout)["neighbours"] for name in (file.name, file))
-    assert by_name[0]["video"] == by_file[0]["video"] == str(file.relative_to(videos))
+    frames = ("--space", "frames", "--json", "-w", work)
+    found = json.loads(mofore("search", file, *frames).stdout)["neighbours"][0]
+    assert found["video_id"] == str(file.relative_to(videos)), "a file's windows are those that are stored"
+    assert found["similarity"] > 0.9999
+    for moment in json.loads(mofore("search", file, "--level", "clip", *frames).stdout)["neighbours"]:
+        assert 0 <= moment["start_s"] < moment["end_s"] <= 24 / 25 + 1e-6
+        assert moment["end_s"] - moment["start_s"] > 3 / 25, "as long as what was seen, not as a hop"
+    for query in (file.name, file):
+        said = json.loads(mofore("search", query, "--from", "0.2", "--to", "0.6", *frames).stdout)
+        assert "0.20-0.60 s" in said["query"]
+        assert len(said["neighbours"]) == 10
     assert mofore("duplicates", "-w", work).exit_code == 0
 
 

@@ -111,9 +111,7 @@ def test_features_are_those_of_processor_and_model(name: str, folders: dict[str,
 
 
 @pytest.mark.parametrize(("name", "frames"), [("vjepa2", 4), ("vjepa2", 16), ("timesformer", 4)])
-def test_windows_of_another_length_where_the_model_takes_them(
-    name: str, frames: int, folders: dict[str, Path]
-) -> None:
+def test_windows_of_another_length_where_the_model_takes_them(name: str, frames: int, folders: dict[str, Path]) -> None:
     loaded = encoder(folders[name], window=frames)
     assert loaded.input_shape == (frames, 3, SIDE, SIDE)
     shown = our_input(loaded, pictures(frames))

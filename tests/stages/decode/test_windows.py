@@ -13,8 +13,7 @@ def cut(frames: int, windowing: Windowing, pieces: int = 7, made: int = 0) -> li
     for begin in range(first, frames, pieces):
         numbers = torch.arange(begin, min(begin + pieces, frames), dtype=torch.uint8)
         buffer = numbers.view(-1, 1, 1, 1).expand(-1, 3, 2, 2).clone()
-        for window in cutter.cut(buffer, tuple(number / 10 for number in numbers.tolist())):
-            found.append(window)
+        found += cutter.cut(buffer, tuple(number / 10 for number in numbers.tolist()))
         buffer.fill_(255)  # as memory of a worker that goes on
     return [*found, *cutter.rest()]
 
@@ -53,9 +52,7 @@ def test_what_the_window_before_has_seen_needs_no_window_of_its_own() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 15), st.booleans(), st.integers(1, 20))
-def test_windows_depend_on_their_own_frames_alone(
-    frames: int, length: int, hop: int, pads: bool, pieces: int
-) -> None:
+def test_windows_depend_on_their_own_frames_alone(frames: int, length: int, hop: int, pads: bool, pieces: int) -> None:
     """Whatever pieces the frames come in, and after every window that a run may be resumed at."""
     windowing = Windowing(length, hop, pads)
     whole = cut(frames, windowing, 60)
