@@ -67,3 +67,19 @@ def test_another_version_does_not_go_on_with_a_store(monkeypatch: pytest.MonkeyP
 def test_what_is_wrong_with_it_is_said(name: str, message: str) -> None:
     with pytest.raises(BackboneError, match=message):
         load_encoder(ExtractSettings(backbone=name), None, torch.device("cpu"))
+
+
+def test_the_example_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "backbones.md").read_text()
+    code = page.split("This, as `mine.py`:\n\n```python\n")[1].split("```")[0]
+    (tmp_path / "mine_of_the_docs.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded = load_encoder(ExtractSettings(backbone="python:mine_of_the_docs:make"), None, torch.device("cpu"))
+    still = torch.full((1, *loaded.input_shape), 90, dtype=torch.uint8)
+    moving = still.clone()
+    moving[:, ::2, :, :8, :8] = 200
+    assert loaded.input_shape == (8, 3, 64, 64)
+    assert torch.equal(loaded.encode(still), torch.zeros(1, 64))
+    changed = loaded.encode(moving)[0]
+    assert changed.argmax() == 0
+    assert (changed[1:] == 0).all()
