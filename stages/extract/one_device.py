@@ -356,7 +356,8 @@ def describe_arithmetic(pinned: dict[str, Any]) -> str:
     chosen = ComputeMode(pinned["precision"], pinned["folded"], pinned["compiled"])
     measured = pinned["measured"]
     floor = measured["cosine_floor"]
-    least = f"centred cosine to fp32 of {measured['frames']} frames at least {measured['cosine_min']:.4f}"
+    rows = f"{measured['frames']} {'windows' if pinned.get('windows') else 'frames'}"
+    least = f"centred cosine to fp32 of {rows} at least {measured['cosine_min']:.4f}"
     told = f"computed in {chosen}: {least}"
     refused = [
         f"{name} ({cosine:.4f})"

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from mofore.data.progress import Silent
+from mofore.data.settings import ExtractSettings
 from mofore.data.types import Video
 from mofore.stages.extract.many_devices import Handout
 from mofore.stages.machine.device import Place, pick_places
+from mofore.tests.stages.backbone.own_backbones import HERE
 from mofore.tests.stages.extract.test_stage import Job, StopsAfter
 from mofore.tests.stages.faulty_readers import misbehaving
 
@@ -60,6 +62,17 @@ def test_the_cores_of_the_processor_are_shared_out_whole(monkeypatch: pytest.Mon
     assert [place.cores for place in pick_places("cpu")] == [(0, 1), (2, 3, 4), (5, 6), (7, 8, 9)]
     assert [len(place.cores) for place in pick_places("cpu", 20)] == [1] * 10
     assert [place.cores for place in pick_places("cpu", 1)] == [tuple(range(10))]
+
+
+@pytest.mark.usefixtures("two_devices")
+def test_windows_of_a_clip_backbone_are_the_same_from_several_processes(drawn: Path, tmp_path: Path) -> None:
+    settings = ExtractSettings(backbone=f"{HERE}:make_clips", precision="fp32", hop=4, batch_size=24)
+    whole, shared, told = Job(drawn, tmp_path / "whole"), Job(drawn, tmp_path / "shared"), Notes()
+    whole.run(replace(settings, processes=1))
+    shared.run(settings, progress=told)
+    assert any("shared by 2 processes" in note for note in told.notes)
+    assert len(shared.features()) == 20
+    assert all(np.array_equal(rows, whole.features()[name]) for name, rows in shared.features().items())
 
 
 @pytest.mark.usefixtures("two_devices")
