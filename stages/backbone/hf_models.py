@@ -50,6 +50,9 @@ VIDEO = {
     "xclip": Family("num_frames", "own"),
 }
 ANY_SIZE = ("vjepa2", "dinov3_vit")  # rotary positions: pictures of any size
+# Whose positions transformers 5.24 does not resample, though it has an option: findings/vivit_position_embeddings.sh.
+FIXED_SIZE = ("vivit",)
+MOST_PREFIX = 16  # class token and registers
 HEADS = {"vjepa2": "VJEPA2ForVideoClassification"}  # classes whose ``pooler`` is an attentive one
 
 
@@ -161,7 +164,10 @@ class HfFeatures(nn.Module):
         """
         if kind in ANY_SIZE:
             return
-        if "interpolate_pos_encoding" not in inspect.signature(self._call or self._body[0].forward).parameters:
+        if (
+            kind in FIXED_SIZE
+            or "interpolate_pos_encoding" not in inspect.signature(self._call or self._body[0].forward).parameters
+        ):
             raise BackboneError(f"extract.image_size: {backbone} takes pictures of its own size alone: leave it out")
         self._options["interpolate_pos_encoding"] = True
 
@@ -191,9 +197,12 @@ class HfFeatures(nn.Module):
         if frames > 1:  # X-CLIP's tower sees one frame at a time
             cells = (1, *cells[1:])
         prefix = tokens_BND.shape[1] - cells[0] * cells[1] * cells[2]
+        placed = plan.cells is not None and 0 <= prefix <= MOST_PREFIX
+        if not placed:  # of a model that merges patches on its way, say
+            prefix, cells = 0, (1, 1, tokens_BND.shape[1])
         layout = TokenLayout(prefix, cells, plan.time_last)
         if plan.output.grid:
-            if plan.cells is None:
+            if not placed:
                 raise BackboneError("extract.output: where this backbone's patches are is not known here: take pooled")
             patches = layout.patches(tokens_BND)
             return gridded(patches.reshape(batch, -1, *patches.shape[2:]), plan.output)

@@ -14,7 +14,7 @@ import torch
 from mofore.data.errors import BackboneError, StageError
 from mofore.data.settings import ExtractSettings
 from mofore.stages.backbone.encoder import Encoder, load_encoder
-from mofore.tests.stages.backbone.tiny_models import FAMILIES, FRAMES, SIDE, save_tiny, transformers
+from mofore.tests.stages.backbone.tiny_models import FAMILIES, FRAMES, SIDE, TOWER, save_tiny, transformers
 
 CPU = torch.device("cpu")
 VIDEO = ("vjepa2", "videomae", "timesformer", "vivit", "xclip")
@@ -179,6 +179,51 @@ def test_tokens_on_their_finest_grid_are_the_models_own(name: str, folders: dict
     assert torch.allclose(mean.encode(shown), tokens.mean(dim=(1, 2, 3)), atol=bound)
     with pytest.raises(BackboneError, match="finer than the backbone's"):
         encoder(folders[name], output="tokens:5x5").encode(shown)
+
+
+@pytest.mark.parametrize("name", ["vjepa2", "dinov3", "clip", "siglip"])
+def test_pictures_of_another_size_where_the_model_takes_them(name: str, folders: dict[str, Path]) -> None:
+    loaded = encoder(folders[name], image_size=48)
+    shown = our_input(loaded, pictures(FRAMES, 96, 120))
+    assert shown.shape[-2:] == (48, 48)
+    rows = loaded.encode(shown)
+    assert torch.isfinite(rows).all()
+    assert rows.shape[1] == encoder(folders[name]).encode(our_input(encoder(folders[name]), pictures())).shape[1]
+
+
+@pytest.mark.parametrize("name", ["videomae", "timesformer", "vivit", "xclip"])
+def test_pictures_of_another_size_are_refused_where_it_does_not(name: str, folders: dict[str, Path]) -> None:
+    with pytest.raises(BackboneError, match="pictures of its own size alone"):
+        encoder(folders[name], image_size=48)
+
+
+@pytest.mark.parametrize("pooler", [True, False])
+def test_a_pooler_that_has_no_weights_is_not_drawn_at_random(pooler: bool, tmp_path: Path) -> None:
+    model = transformers.ViTModel(transformers.ViTConfig(**TOWER), add_pooling_layer=pooler).eval()
+    model.save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(tmp_path)
+    first, second = encoder(tmp_path), encoder(tmp_path, seed=1)
+    shown = our_input(first, pictures(2))
+    with torch.inference_mode():
+        found = model(first.preprocess.normalise(shown))
+    theirs = found.pooler_output if pooler else found.last_hidden_state[:, 0]
+    assert torch.allclose(first.encode(shown), theirs, atol=ROUNDING)
+    assert first.provenance["weights_sha256"] == second.provenance["weights_sha256"]
+
+
+def test_patches_that_a_model_merges_are_not_taken_for_a_grid(tmp_path: Path) -> None:
+    config = transformers.SwinConfig(
+        image_size=SIDE, patch_size=2, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=4
+    )
+    transformers.SwinModel(config).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(tmp_path)
+    mean, grid = encoder(tmp_path, pooling="mean"), encoder(tmp_path, output="tokens:2x2")
+    shown = our_input(mean, pictures(2))
+    with torch.inference_mode():
+        theirs = their_model(tmp_path)(mean.preprocess.normalise(shown)).last_hidden_state.mean(dim=1)
+    assert torch.allclose(mean.encode(shown), theirs, atol=ROUNDING * max(1.0, float(theirs.abs().max())))
+    with pytest.raises(BackboneError, match="where this backbone's patches are is not known"):
+        grid.encode(shown)
 
 
 def test_a_folder_of_weights_stands_for_the_hub(folders: dict[str, Path]) -> None:
