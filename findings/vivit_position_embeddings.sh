@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# transformers 5.24.0: ViViT takes square pictures of its own size alone, whatever `interpolate_pos_encoding` says.
+# transformers 5.24.0: ViViT takes pictures of its own size alone, whatever `interpolate_pos_encoding` says.
 #
 # `VivitModel(interpolate_pos_encoding=True)` is documented to resample positions for pictures of another size. Whether to
 # do so is decided by comparing the number of patches that the model was made for with its number of positions, which are
 # always equal, and height with width: so for every square picture the positions are left as they are, and the sum fails.
-# A picture that is not square is resampled.
+# A picture that is not square fails in the resampling, which takes the positions of all times for those of one picture.
 #
 # Exit code 0 while this is so.
 set -euo pipefail
@@ -36,4 +36,5 @@ own, square, oblong = seen(32, 32), seen(48, 48), seen(48, 64)
 print("transformers", transformers.__version__, "32 x 32:", own, "48 x 48:", square, "48 x 64:", oblong)
 assert own == (1, 33, 16)
 assert isinstance(square, str) and "must match" in square, "square pictures of another size are taken now"
+assert isinstance(oblong, str) and "invalid for input" in oblong, "pictures that are not square are taken now"
 PYTHON

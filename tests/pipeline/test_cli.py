@@ -67,7 +67,7 @@ def test_the_documents_name_every_command_and_its_help_has_an_example(mofore: Co
         (("{missing}",), "does not exist: give the folder that holds the videos"),
         (("{empty}",), "no video below"),
         (("{videos}", "--backbone", "timm:resnet5O"), "did you mean resnet50"),
-        (("{videos}", "--backbone", "resnet50"), "timm:NAME, open_clip:NAME/TAG or random:NAME is needed"),
+        (("{videos}", "--backbone", "resnet50"), "python:MODULE:FUNCTION or random:NAME is needed"),
         (("{videos}", "--weights", "{missing}"), "is not a file"),
         (("{videos}", "--splits", "{missing}"), "does not exist: it is for UCF101's lists"),
         (("{videos}", "--splits", "{empty}"), "holds no trainlist01.txt and testlist01.txt"),
