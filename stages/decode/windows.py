@@ -35,11 +35,6 @@ class Windowing:
         """For the store's provenance."""
         return asdict(self)
 
-    def rows(self, frames: int) -> int:
-        """How many windows so many kept frames have."""
-        whole = max(0, (frames - self.length) // self.hop + 1)
-        return whole + int(self.fills(frames - whole * self.hop, whole))
-
     def fills(self, left: int, made: int) -> bool:
         """Whether ``left`` frames from the start of the next window on are filled up, after ``made`` whole ones."""
         if not self.pads or left < 1:

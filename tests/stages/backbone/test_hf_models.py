@@ -259,6 +259,16 @@ def test_weights_that_lack_tensors_are_not_filled_up_at_random(folders: dict[str
         encoder(tmp_path)
 
 
+def test_transformers_that_is_missing_is_said_with_what_to_install(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mofore.stages.backbone import hf_models
+
+    monkeypatch.setattr(hf_models, "find_spec", lambda _name: None)
+    with pytest.raises(BackboneError, match=r"pip install 'mofore\[hf\]'"):
+        encoder(folders["clip"])
+
+
 def test_a_hub_that_is_out_of_reach_is_said_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     from mofore.stages.backbone import hub
 
