@@ -28,7 +28,7 @@ class Bidirectional(Objective):
     """
 
     family = "forecast"
-    source = "Behrmann et al. 2021, arXiv 2011.06037, section 3"
+    source = "Behrmann et al. 2021, arXiv 2011.06037"
     differences = "cached features; batch negatives; past and future are the clips next to the present one"
     defaults = {**WITHOUT_TEACHER, "aggregator": "gru", "temperature": 0.07}
     options = BidirectionalOptions

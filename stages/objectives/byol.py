@@ -32,7 +32,7 @@ class Byol(TwoClips):
     """A clip predicts another's moving-average projection."""
 
     family = "contrast"
-    source = "BYOL, Grill et al. 2020, arXiv 2006.07733, eqs. 1, 2 and section 3.1"
+    source = "BYOL, Grill et al. 2020, arXiv 2006.07733"
     differences = (
         "clips at random times are the views; the average is that of fit.momentum (from 0.996 to 1 in the paper). "
         "Unlike rho_byol, the embedding is taken before the projector"
@@ -45,7 +45,7 @@ class Byol(TwoClips):
         return ByolHeads(projector(width, hidden, out), projector(out, hidden, out))
 
     def loss(self, step: Step) -> tuple[Tensor, ...]:
-        """Eq. (2) both ways; the pretext is to find the other clip's target in the batch."""
+        """2 - 2 cos to targets, both ways; the pretext is to find the other clip's target in the batch."""
         heads = cast(ByolHeads, step.heads)
         projected_RP = heads.projection.student(step.student().flatten(0, 1))
         forecast_BKP = heads.predictor(projected_RP).unflatten(0, (-1, 2))

@@ -18,7 +18,7 @@ class Continuity(Objective):
     """
 
     family = "order"
-    source = "CPNet, Liang et al. 2021, arXiv 2112.05883, section 3"
+    source = "CPNet, Liang et al. 2021, arXiv 2112.05883"
     differences = "cached features; justification and localisation, without the approximation of what is missing"
     defaults = OF_CHANGES
     figures = ("loss", "whole", "pretext")

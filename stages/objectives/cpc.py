@@ -31,7 +31,7 @@ class CpcHead(nn.Module):
         self.foretell = nn.Linear(width, options.horizons * options.code, bias=False)
 
     def forward(self, context_BE: Tensor, frames_ND: Tensor) -> Tensor:
-        """Logits (B, H, N) of each context and horizon for each of N frames: z_n W_k c, eq. 3 of the source."""
+        """Logits (B, H, N) of each context and horizon for each of N frames: z_n W_k c."""
         code_NC = self.code(frames_ND)
         foretold_BHC = self.foretell(context_BE).unflatten(1, (-1, code_NC.shape[1]))
         logits_BHN: Tensor = foretold_BHC @ code_NC.T
@@ -45,7 +45,7 @@ class Cpc(Objective):
     """
 
     family = "forecast"
-    source = "CPC, van den Oord et al. 2018, arXiv 1807.03748, eqs. 3 and 4"
+    source = "CPC, van den Oord et al. 2018, arXiv 1807.03748"
     differences = "a linear layer on cached features is the encoder; one context per clip, its last; batch negatives"
     defaults = {**WITHOUT_TEACHER, "aggregator": "gru"}
     options = CpcOptions

@@ -27,7 +27,7 @@ class Cycle(Objective):
     """From a frame to its video, and home again."""
 
     family = "cycle"
-    source = "Cycle-contrast, Kong et al. 2020, arXiv 2010.14810, section 3"
+    source = "Cycle-contrast, Kong et al. 2020, arXiv 2010.14810"
     differences = (
         "a frame is embedded as a clip that stands still; home is any frame of the video; cosines over "
         "fit.temperature; of the losses, the cycle alone, in both directions"

@@ -25,11 +25,11 @@ class DinoOptions(Options):
     local_clips: int = setting(4, "clips of half the length of a clip, which the student alone sees", low=0, high=16)
     student_temperature: float = setting(0.1, "tau_s, of the student's softmax", low=1e-3)
     teacher_temperature: float = setting(0.04, "tau_t, of the teacher's softmax: lower is sharper", low=1e-3)
-    center_momentum: float = setting(0.9, "m of the centre, eq. 4", low=0.0, high=1.0)
+    center_momentum: float = setting(0.9, "m of the centre", low=0.0, high=1.0)
 
 
 class Prototypes(nn.Module):
-    """A projector and the cosines of its output to the prototypes (section 3.1 of the source)."""
+    """A projector and the cosines of its output to the prototypes."""
 
     def __init__(self, width: int, hidden: int, prototypes: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Dino(Objective):
     """
 
     family = "contrast"
-    source = "DINO, Caron et al. 2021, arXiv 2104.14294, eqs. 1-4 and algorithm 1"
+    source = "DINO, Caron et al. 2021, arXiv 2104.14294"
     differences = (
         "crops in time alone: two clips of twice the length, and shorter ones; a smaller head; the teacher's "
         "temperature is not warmed up, and its average is that of fit.momentum (from 0.996 to 1 in the paper)"
@@ -76,7 +76,7 @@ class Dino(Objective):
         return DinoHeads(Prototypes(width, self.settings.hidden_width, self.own.prototypes))
 
     def loss(self, step: Step) -> tuple[Tensor, ...]:
-        """Eqs. (2), (3); the pretext is to name the teacher's prototype of another clip."""
+        """Cross-entropy to the teacher of long clips; the pretext is to name its prototype of another clip."""
         heads, own = cast(DinoHeads, step.heads), self.own
         said_BKC = heads.student(step.student().flatten(0, 1)).unflatten(0, (-1, step.batch.number))
         seen_BKC = self.seen(step)
@@ -94,7 +94,7 @@ class Dino(Objective):
         return seen_RC.view(-1, GLOBAL, seen_RC.shape[1])
 
     def after(self, step: Step) -> None:
-        """Move the teacher's head and the centre, eq. (4)."""
+        """Move the teacher's head and the centre."""
         heads = cast(DinoHeads, step.heads)
         heads.follow(self.settings, step.number)
         heads.center_C.lerp_(self.seen(step).mean(dim=(0, 1)), 1.0 - self.own.center_momentum)

@@ -50,7 +50,7 @@ class Draw:
         return self.memory.extent_V(self.settings.unit).cpu()[self.video_P]
 
     def pairs(self) -> Pairs:
-        """A context and a future of each video, across a gap that is drawn (METHOD, eqs. 2 and 3)."""
+        """A context and a future of each video, across a gap that is drawn (eqs. 2 and 3 of MoFore)."""
         return sample_pairs(self.extent_P, span=self.settings.span, gaps=self.gaps, generator=self.generator)
 
     def windows(self) -> Windows:

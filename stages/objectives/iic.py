@@ -29,7 +29,7 @@ class Iic(Objective):
     """Find the video's other clip, not one's own, shuffled."""
 
     family = "order"
-    source = "IIC, Tao et al. 2020, arXiv 2008.02531, section 3: inter- and intra-negatives"
+    source = "IIC, Tao et al. 2020, arXiv 2008.02531: inter- and intra-negatives"
     differences = "another clip is the second view, in place of residual frames; negatives of the batch, no memory bank"
     defaults = {**WITHOUT_TEACHER, "inputs": "centered", "aggregator": "conv", "projection": "linear"}
     options = IicOptions

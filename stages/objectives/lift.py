@@ -29,7 +29,7 @@ class Lift(Objective):
     """
 
     family = "set"
-    source = "LiFT, Bagad and Zisserman 2025, arXiv 2509.08502, section 4"
+    source = "LiFT, Bagad and Zisserman 2025, arXiv 2509.08502"
     differences = "the halves are those of the projected embedding; the decoder is an MLP with one hidden layer"
     defaults = {**WITHOUT_TEACHER, "aggregator": "static_dynamic", "projection": "linear"}
     options = LiftOptions

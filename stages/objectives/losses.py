@@ -10,7 +10,7 @@ from torch.nn import functional
 def info_nce(
     query_RE: Tensor, key_RE: Tensor, temperature: float, more_QE: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """InfoNCE (van den Oord et al. 2018, arXiv 1807.03748, eq. 4) with cosines: row i's positive is key i.
+    """InfoNCE (van den Oord et al. 2018, arXiv 1807.03748) with cosines: row i's positive is key i.
 
     Args:
         query_RE: R queries.
@@ -37,7 +37,7 @@ def accuracy(logits_RN: Tensor, answer_R: Tensor | None = None) -> Tensor:
 
 
 def cosine_distance(one_RE: Tensor, other_RE: Tensor) -> Tensor:
-    """Mean of 2 - 2 cos, the squared distance of unit vectors (BYOL, arXiv 2006.07733, eq. 2)."""
+    """Mean of 2 - 2 cos, the squared distance of unit vectors (BYOL, arXiv 2006.07733)."""
     return 2.0 - 2.0 * functional.cosine_similarity(one_RE, other_RE, dim=-1).mean()
 
 
@@ -52,7 +52,7 @@ def classified(logits_RC: Tensor, answer_R: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def nt_xent(one_BE: Tensor, other_BE: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """NT-Xent (SimCLR, arXiv 2002.05709, eq. 1): of 2 B views each has one positive and 2 B - 2 negatives.
+    """NT-Xent (SimCLR, arXiv 2002.05709): of 2 B views each has one positive and 2 B - 2 negatives.
 
     Returns:
         The mean over the views, and logits (2 B, 2 B), minus infinity on the diagonal; view i's positive is i +- B.
@@ -75,12 +75,12 @@ def matched(one_BE: Tensor, other_BE: Tensor) -> Tensor:
 
 
 def variance(z_BE: Tensor) -> Tensor:
-    """How far the standard deviations fall short of 1, mean over the width (VICReg, arXiv 2105.04906, eqs. 1, 2)."""
+    """How far the standard deviations fall short of 1, mean over the width (VICReg, arXiv 2105.04906)."""
     return torch.relu(1.0 - (z_BE.var(dim=0) + 1e-4).sqrt()).mean()
 
 
 def covariance(z_BE: Tensor) -> Tensor:
-    """Squared covariances between dimensions, over their number (VICReg, eqs. 3, 4)."""
+    """Squared covariances between dimensions, over their number (VICReg)."""
     z_BE = z_BE - z_BE.mean(dim=0)
     cov_EE = z_BE.T @ z_BE / (len(z_BE) - 1)
     return (cov_EE.square().sum() - cov_EE.diagonal().square().sum()) / len(cov_EE)

@@ -45,7 +45,7 @@ class Lstm(Objective):
     """
 
     family = "forecast"
-    source = "Srivastava et al. 2015, arXiv 1502.04681, section 2 (the composite model, on percepts)"
+    source = "Srivastava et al. 2015, arXiv 1502.04681 (the composite model, on percepts)"
     differences = (
         "the encoder is fit.aggregator (gru); decoded is what differs from the clip's mean; decoders are unconditioned"
     )

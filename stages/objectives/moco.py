@@ -36,7 +36,7 @@ class Moco(TwoClips):
     """A clip finds another of its video in a queue of keys."""
 
     family = "contrast"
-    source = "MoCo, He et al. 2020, arXiv 1911.05722, eqs. 1, 2 and algorithm 1; projector of v2, arXiv 2003.04297"
+    source = "MoCo, He et al. 2020, arXiv 1911.05722, eqs. 1, 2; projector of v2, arXiv 2003.04297"
     differences = (
         "clips at random times are the views; keys of the query's own video are no negatives, since the queue may be "
         "longer than the set of videos; the average is that of fit.momentum (0.999 in the paper)"

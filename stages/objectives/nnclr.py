@@ -20,7 +20,7 @@ from .queue import Queue
 class NnclrOptions(Options):
     """Options of NNCLR."""
 
-    queue: int = setting(4096, "support set: projections of earlier steps (98304 in the paper)", low=1, high=1 << 20)
+    queue: int = setting(4096, "support set: projections of earlier steps", low=1, high=1 << 20)
     projector: int = setting(256, "width of projections and predictions", low=2)
 
 
@@ -39,7 +39,7 @@ class Nnclr(TwoClips):
     """
 
     family = "contrast"
-    source = "NNCLR, Dwibedi et al. 2021, arXiv 2104.14548, section 3"
+    source = "NNCLR, Dwibedi et al. 2021, arXiv 2104.14548"
     differences = "two clips at random times are the views; a smaller support set"
     defaults = WITHOUT_TEACHER
     options = NnclrOptions

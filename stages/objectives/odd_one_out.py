@@ -26,8 +26,8 @@ class OddOneOut(Objective):
     """Which of six clips has its frames shuffled?"""
 
     family = "order"
-    source = "O3N, Fernando et al. 2017, arXiv 1611.06646, section 3 (fusion by concatenation)"
-    differences = "cached features; conv aggregator in place of a network on stacks of differences of frames"
+    source = "O3N, Fernando et al. 2017, arXiv 1611.06646"
+    differences = "cached features; conv aggregator in place of a network on pictures"
     defaults = OF_CHANGES
     options = OddOneOutOptions
     sees_frames, true_times, least_frames = True, False, 3

@@ -25,7 +25,7 @@ class OrderOptions(Options):
 
 
 class SortingHead(nn.Module):
-    """Features of every pair of frames, side by side, to one of twelve orders (section 3.3 of the source)."""
+    """Features of every pair of frames, side by side, to one of twelve orders (section 3.2 of the source)."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -46,9 +46,9 @@ class Order(Objective):
     """Sort four short clips in time, up to reversal."""
 
     family = "order"
-    source = "OPN, Lee et al. 2017, arXiv 1708.01246, section 3"
+    source = "OPN, Lee et al. 2017, arXiv 1708.01246, sections 3.1 and 3.2"
     differences = (
-        "cached features of short clips in place of image patches; no choice of frames by optical flow; the four "
+        "cached features of short clips in place of image patches; no choice of frames by how much moves; the four "
         "embeddings are standardised together"
     )
     defaults = {**WITHOUT_TEACHER, "clip_length": 2}

@@ -16,8 +16,8 @@ class PlaybackRate(Objective):
     """Is a clip sampled at stride 1, 2, 4 or 8?"""
 
     family = "tempo"
-    source = "PRP, Yao et al. 2020, arXiv 2006.11476, section 3 (its discriminative branch)"
-    differences = "cached features; no branch that reconstructs slow motion; only rates whose clip fits in the video"
+    source = "PRP, Yao et al. 2020, arXiv 2006.11476 (its discriminative branch)"
+    differences = "cached features; no branch that reconstructs; only rates whose clip fits in the video"
     defaults = OF_CHANGES
     sees_frames, true_times, least_frames = True, False, 2
 

@@ -1,4 +1,4 @@
-"""Keys of earlier steps, the queue of MoCo (He et al. 2020, arXiv 1911.05722, section 3.2)."""
+"""Keys of earlier steps, the queue of MoCo (He et al. 2020, arXiv 1911.05722)."""
 
 from __future__ import annotations
 

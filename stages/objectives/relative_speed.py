@@ -31,8 +31,12 @@ class RelativeSpeed(Objective):
     """
 
     family = "tempo"
-    source = "RSPNet, Chen et al. 2020, arXiv 2011.07949, section 3 (RSP and A-VID)"
-    differences = "cached features; clips less their mean; negatives of the second task are the batch's"
+    source = "RSPNet, Chen et al. 2020, arXiv 2011.07949 (RSP and A-VID)"
+    differences = (
+        "cached features; clips less their mean; one encoder and batch negatives in place of moving-average keys and a "
+        "queue; the margin is of cosines, not of cosines over a temperature; the second task has the clip at the other "
+        "pace alone as positive, not also the one at the same"
+    )
     defaults = {**WITHOUT_TEACHER, "aggregator": "conv", "inputs": "centered"}
     options = RelativeSpeedOptions
     figures = ("loss", "ranking", "instance", "pretext")

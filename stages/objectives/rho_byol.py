@@ -16,7 +16,7 @@ class RhoByol(TwoClips):
     """
 
     family = "control"
-    source = "Feichtenhofer et al. 2021, arXiv 2104.14558, section 3 (rho = 2); loss of BYOL, arXiv 2006.07733, eq. 2"
+    source = "Feichtenhofer et al. 2021, arXiv 2104.14558 (rho = 2); loss of BYOL, arXiv 2006.07733"
     differences = "clips of cached features; no augmentation of pixels"
     defaults = {"neighbours": 0, "predictor": "mlp"}
 

@@ -30,7 +30,7 @@ class RhoMoco(Moco):
     """
 
     family = "control"
-    source = "Feichtenhofer et al. 2021, arXiv 2104.14558, section 3; loss of MoCo, arXiv 1911.05722, eq. 1"
+    source = "Feichtenhofer et al. 2021, arXiv 2104.14558; loss of MoCo, arXiv 1911.05722, eq. 1"
     options = RhoMocoOptions
 
     def draw(self, draw: Draw) -> Drawn:

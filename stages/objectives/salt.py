@@ -15,8 +15,10 @@ class Salt(Objective):
     """Forecast the frozen features of a future clip."""
 
     family = "control"
-    source = "SALT, Li et al. 2025, arXiv 2509.24317: stage 2, L1 to the latents of a frozen teacher"
-    differences = "the frozen teacher is the backbone itself, and a future clip is masked in place of patches"
+    source = "SALT, Li et al. 2025, arXiv 2509.24317: stage 2, to predict what a frozen teacher makes of hidden parts"
+    differences = (
+        "the frozen teacher is the backbone itself, and a future clip is hidden in place of patches; the loss is L1"
+    )
     defaults = {"neighbours": 0, "predictor": "gap", "momentum": 0.0}
 
     def draw(self, draw: Draw) -> Drawn:

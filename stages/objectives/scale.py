@@ -49,10 +49,11 @@ class Scale(Objective):
     """
 
     family = "set"
-    source = "SCALE, Sameni et al. 2022, arXiv 2211.17042: masked clip features, and contrast of sets"
+    source = "SCALE, Sameni et al. 2022, arXiv 2211.17042: masked clip features are predicted"
     differences = (
         "pieces are frames spread over the video; half of them are hidden, always; the aggregator is the set's "
-        "transformer, and hidden pieces are decoded from its one vector and their times, not within it"
+        "transformer, and hidden pieces are decoded from its one vector and their times, not within it; "
+        "halves are contrasted as sets, too"
     )
     defaults = {**WITHOUT_TEACHER, "aggregator": "transformer", "projection": "linear", "clip_length": 8}
     options = ScaleOptions

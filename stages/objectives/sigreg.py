@@ -18,7 +18,7 @@ from .losses import matched, skill
 class SigregOptions(Options):
     """Options of the regularisation."""
 
-    weight: float = setting(0.1, "lambda, of the test beside the forecast (0.1 in LeWorldModel)", low=0.0)
+    weight: float = setting(0.1, "lambda, of the test beside the forecast (LeWorldModel's code: 0.09)", low=0.0)
     slices: int = setting(1024, "random directions that are tested in a step", low=1)
     knots: int = setting(17, "places at which characteristic functions are compared", low=3)
     reach: float = setting(3.0, "largest of these places", low=0.1)
@@ -33,9 +33,13 @@ class Sigreg(Objective):
     family = "forecast"
     source = (
         "LeWorldModel, Maes et al. 2026, arXiv 2603.19312: next embedding and SIGReg, the test of normality of LeJEPA, "
-        "Balestriero and LeCun 2025, arXiv 2511.08544 (Epps and Pulley, on random slices)"
+        "Balestriero and LeCun 2025, arXiv 2511.08544 (Epps and Pulley, on random slices); compare LeVJEPA, "
+        "Kuhn et al. 2026, arXiv 2608.27395"
     )
-    differences = "clips of cached features across a gap, which the predictor sees, in place of frames and actions"
+    differences = (
+        "clips of cached features across a gap, which the predictor sees, in place of frames and actions; no batch "
+        "norm in projection and predictor; LeVJEPA has no predictor: there, crops of one clip agree (lambda 0.02)"
+    )
     defaults = {
         "neighbours": 0,
         "predictor": "gap",

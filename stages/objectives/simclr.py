@@ -23,7 +23,7 @@ class Simclr(TwoClips):
     """Two clips of a video find each other in the batch."""
 
     family = "contrast"
-    source = "SimCLR, Chen et al. 2020, arXiv 2002.05709, eq. 1 and algorithm 1"
+    source = "SimCLR, Chen et al. 2020, arXiv 2002.05709"
     differences = "two clips at random times are the views, in place of augmented pictures"
     defaults = WITHOUT_TEACHER
     options = SimclrOptions

@@ -28,7 +28,7 @@ class SlowFast(Objective):
     """
 
     family = "tempo"
-    source = "VTHCL, Yang et al. 2020, arXiv 2006.15489, section 3"
+    source = "VTHCL, Yang et al. 2020, arXiv 2006.15489"
     differences = (
         "one encoder for both tempos and its output alone, no hierarchy of layers; batch negatives, no memory bank; "
         "both clips have as many frames, so that the sparse one spans more"

@@ -23,7 +23,7 @@ class SwavOptions(Options):
     prototypes: int = setting(256, "clusters (3000 in the paper)", low=2)
     projector: int = setting(128, "width of the projections", low=2)
     queue: int = setting(1024, "earlier projections that are shared out with the batch; 0 = none", low=0, high=1 << 20)
-    epsilon: float = setting(0.05, "softness of the assignment, eq. 3", low=1e-3)
+    epsilon: float = setting(0.05, "softness of the assignment", low=1e-3)
     iterations: int = setting(3, "of Sinkhorn and Knopp", low=1, high=100)
 
 
@@ -39,7 +39,7 @@ class SwavHeads(nn.Module):
 
 @torch.no_grad()
 def sinkhorn(cosine_RC: Tensor, epsilon: float, iterations: int) -> Tensor:
-    """Soft assignments (R, C) that give every prototype the same weight, each row adding up to 1 (eqs. 3-5)."""
+    """Soft assignments (R, C) that give every prototype the same weight, each row adding up to 1."""
     code_RC = ((cosine_RC - cosine_RC.max()) / epsilon).exp()
     for _ in range(iterations):
         code_RC = code_RC / code_RC.sum(dim=0) / code_RC.shape[1]
@@ -54,7 +54,7 @@ class Swav(TwoClips):
     """
 
     family = "contrast"
-    source = "SwAV, Caron et al. 2020, arXiv 2006.09882, eqs. 1-5, with its queue for small batches"
+    source = "SwAV, Caron et al. 2020, arXiv 2006.09882, with its queue for small batches"
     differences = (
         "two clips at random times are the views, without smaller ones; fewer prototypes; a queue from the start"
     )
@@ -67,7 +67,7 @@ class Swav(TwoClips):
         return SwavHeads(projection, self.own.projector, self.own)
 
     def loss(self, step: Step) -> tuple[Tensor, ...]:
-        """Eqs. (1), (2); the pretext is to name the prototype of the other clip."""
+        """Cross-entropy to the other clip's assignment; the pretext is to name its prototype."""
         heads = cast(SwavHeads, step.heads)
         cosine_BKC = through(heads.projection, step.student()) @ heads.prototype_CP.T
         log_BKC = functional.log_softmax(cosine_BKC / self.settings.temperature, dim=2)

@@ -17,8 +17,8 @@ class Transformations(Objective):
     """Whole, forth and back, random skips or even skips?"""
 
     family = "tempo"
-    source = "Jenni et al. 2020, arXiv 2007.10730, section 3"
-    differences = "cached features; one rate of even skips (4) in place of three; no speed classes beside"
+    source = "Jenni et al. 2020, arXiv 2007.10730"
+    differences = "cached features; two speeds, 1 and 4, in place of four; no class of wholly permuted frames"
     defaults = OF_CHANGES
     sees_frames, true_times, least_frames = True, False, 4
 

@@ -15,7 +15,7 @@ from .projection import projector
 
 @dataclass(frozen=True, kw_only=True)
 class VicregOptions(Options):
-    """Weights of the three terms (section 4 of the source), and the expander."""
+    """Weights of the three terms, and the expander."""
 
     invariance: float = setting(25.0, "weight of the squared difference of two clips, lambda", low=0.0)
     variance: float = setting(25.0, "weight of the hinge on standard deviations, mu", low=0.0)
@@ -30,7 +30,7 @@ class Vicreg(TwoClips):
     """
 
     family = "contrast"
-    source = "VICReg, Bardes et al. 2022, arXiv 2105.04906, eqs. 1-6"
+    source = "VICReg, Bardes et al. 2022, arXiv 2105.04906"
     differences = "two clips at random times are the views, in place of augmented pictures; a narrower expander"
     defaults = WITHOUT_TEACHER
     options = VicregOptions
@@ -41,12 +41,12 @@ class Vicreg(TwoClips):
         return projector(width, self.own.expander, self.own.expander, layers=3)
 
     def loss(self, step: Step) -> tuple[Tensor, ...]:
-        """Eq. (6); the pretext is to find the video's other clip in the batch."""
+        """The weighted sum of the three terms; the pretext is to find the video's other clip in the batch."""
         one_BP, other_BP = (step.heads(z_BE) for z_BE in step.student().unbind(dim=1))
         return *self.terms(one_BP, other_BP), matched(one_BP, other_BP)
 
     def terms(self, one_BP: Tensor, other_BP: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Eq. (6), and its invariance, variance and covariance."""
+        """The weighted sum, and its invariance, variance and covariance."""
         own, agree = self.own, functional.mse_loss(one_BP, other_BP)
         vary = variance(one_BP) + variance(other_BP)
         covary = covariance(one_BP) + covariance(other_BP)

@@ -20,7 +20,7 @@ class Vididi(Vicreg):
     """
 
     family = "forecast"
-    source = "ViDiDi, Chen et al. 2024, arXiv 2409.02371; loss of VICReg, arXiv 2105.04906, eq. 6"
+    source = "ViDiDi, Chen et al. 2024, arXiv 2409.02371; loss of VICReg, arXiv 2105.04906"
     differences = (
         "differences of cached features, as large as the clips' deviations from their means; the turns that pairs of "
         "orders take are ours; clips less their mean; a narrower expander"
