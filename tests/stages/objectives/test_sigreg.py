@@ -11,11 +11,11 @@ from .trained import learnt
 
 
 def test_the_future_is_found_and_nothing_collapses() -> None:
-    small = {"aggregator": "mean_sd", "projection": "linear", "embedding_width": 16}
-    found = learnt("sigreg", lr=0.01, options={"slices": 64, "weight": 0.05}, **small)
+    small = {"aggregator": "mean_sd", "projection": "linear", "embedding_width": 16, "steps": 500}
+    found = learnt("sigreg", lr=0.01, options={"slices": 64, "weight": 0.1}, **small)
     assert found.after > 6 * found.chance
-    assert found.after > found.before + 0.04
-    assert found.losses[-1] < 0.6 * found.losses[0]
+    assert found.after > found.before + 0.1
+    assert found.losses[-1] < 0.4 * found.losses[0]
 
 
 def test_the_statistic_is_least_for_normal_samples() -> None:

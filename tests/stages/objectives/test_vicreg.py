@@ -10,10 +10,10 @@ from .trained import learnt
 
 
 def test_clips_of_a_video_find_each_other() -> None:
-    found = learnt("vicreg", aggregator="mean_sd", options={"expander": 64})
-    assert found.after > 8 * found.chance
-    assert found.after > found.before + 0.03
-    assert found.losses[-1] < 0.75 * found.losses[0]
+    found = learnt("vicreg", aggregator="mean_sd", steps=500, options={"expander": 64})
+    assert found.after > 12 * found.chance
+    assert found.after > found.before + 0.1
+    assert found.losses[-1] < 0.4 * found.losses[0]
 
 
 def test_variance_and_covariance_are_those_of_the_equations() -> None:
