@@ -221,7 +221,7 @@ def render(values: Mapping[str, Mapping[str, Any]]) -> str:
         preset = preset_values(given) if section == "fit" else {}
         for f in fields(kind):
             value = given.get(f.name, preset.get(f.name, default_of(f)))
-            shown = f"{f.name} = {_toml(value)}"
+            shown = f"{f.name} = {as_toml(value)}"
             doc = f"{f.metadata['doc']}{_allowed(f.metadata)}"
             parts.append("")
             parts += textwrap.wrap(doc, WIDTH, initial_indent="# ", subsequent_indent="#   ")
@@ -229,10 +229,10 @@ def render(values: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _toml(value: Any) -> str:
+def as_toml(value: Any) -> str:
     """A value as TOML, tables in one line."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{key} = {as_toml(inner)}" for key, inner in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False)
 
 
