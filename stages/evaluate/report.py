@@ -101,7 +101,7 @@ def evaluate(evaluation: Evaluation, views: Mapping[str, Views], spaces: Mapping
         purity_by_distance={name: purity_by_distance(of_name) for name, of_name in shown.items()},
         clustering=by_row(vectors, lambda row: _clustering(evaluation, row, protocol)),
         left_out=_left_out(protocol, evaluation.settings),
-        protocols=figures_of_splits(evaluation, vectors, best, sd_VD, ranked),
+        protocols=figures_of_splits(evaluation, vectors, sd_VD, ranked),
         table2=_table2(evaluation, views, spaces["mofore"], forecast),
         forecast=forecast,
         health=_health(evaluation, vectors, views, protocol),

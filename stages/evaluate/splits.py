@@ -9,43 +9,42 @@ import numpy as np
 from ...data.arrays import Float32
 from ...data.metrics import Protocols
 from ...data.retrieval_figures import SplitFigures, SplitRow
-from .baselines import OF_NEIGHBOURS, REFERENCE, Row, neighbour_row
+from .baselines import REFERENCE, Row, neighbour_row
 from .evaluation import Evaluation
 from .protocol import EvaluationSplit, mean_and_sd
 from .ranking import Ranked, rank
 from .retrieval import recalls, same_group_share
 
 OFFICIAL = ("official1", "official2", "official3")
+CLOSED_FORM = "neighbour_lda_mean_sd"  # the best that costs no training on real features (docs/findings.md)
 
 
 def figures_of_splits(
-    evaluation: Evaluation, rows: Sequence[Row], best: str | None, sd_VD: Float32, ranked: Mapping[str, Ranked]
+    evaluation: Evaluation, rows: Sequence[Row], sd_VD: Float32, ranked: Mapping[str, Ranked]
 ) -> Protocols:
     """R@k and mAP of the learnt rows and the raw features on every split.
 
-    Beside them, on the evaluation's own split and the official ones, is the best row without training, where that comes
-    from look-alikes: fitted anew on the gallery of each. Its time grows with the width's cube, so it is not on others.
+    Beside them, on the evaluation's own split and the official ones, is :data:`CLOSED_FORM`, fitted on the gallery of
+    each. Its time grows with the width's cube, so it is not on others.
 
     Args:
         evaluation: whose splits.
         rows: of the evaluation's own split.
-        best: the row without training that is best there.
         sd_VD: standard deviation over a video's frames, as unit vectors.
         ranked: of the evaluation's own split, by row.
     """
-    name = best.partition("+")[0] if best else ""
-    closed = name if name in OF_NEIGHBOURS else None
+    of_name = {row.name: row for row in rows}
     fixed = [row for row in rows if row.trained or row.name == REFERENCE]
-    (raw,) = (row for row in rows if row.name == REFERENCE)
-    fitted = {evaluation.split.train: [row for row in rows if row.name == closed]}
     every = (evaluation.split, *evaluation.others)
     official_sides = {split.train for split in every if split.name in OFFICIAL}
+    fitted = {evaluation.split.train: of_name[CLOSED_FORM]}
     found = {}
     for split in every:
         protocol = EvaluationSplit.of(split, evaluation.videos)
-        if closed and split.train in official_sides and split.train not in fitted:
-            fitted[split.train] = [neighbour_row(closed, raw.embeddings_VE, sd_VD, protocol.train)]
-        of_split = [*fixed, *fitted.get(split.train, ())]
+        if split.train in official_sides and split.train not in fitted:
+            raw_VD = of_name[REFERENCE].embeddings_VE
+            fitted[split.train] = neighbour_row(CLOSED_FORM, raw_VD, sd_VD, protocol.train)
+        of_split = [*fixed, fitted[split.train]] if split.train in fitted else fixed
         found[split.name] = _figures(evaluation, protocol, of_split, ranked if split is evaluation.split else {})
     official = [found[name] for name in OFFICIAL if name in found]
     if len(official) < len(OFFICIAL):

@@ -11,20 +11,16 @@ from mofore.data.metrics import Metrics
 from mofore.data.progress import Silent
 from mofore.data.settings import EvaluateSettings
 from mofore.data.types import Split
-from mofore.stages.evaluate import report, splits
+from mofore.stages.evaluate import splits
 from mofore.stages.evaluate import stage as evaluate
-from mofore.stages.evaluate.baselines import OF_NEIGHBOURS, Row, neighbour_row
+from mofore.stages.evaluate.baselines import Row, neighbour_row
+from mofore.stages.evaluate.splits import CLOSED_FORM
 from mofore.stages.fit import stage as fit
 
 from .test_report import FIT, MEASURED, TRAIN, VIDEOS, given, table
 
 TEST = frozenset(v.id for v in VIDEOS) - TRAIN
 ONE, TWO, THREE = Split("official1", TRAIN, TEST), Split("official2", TEST, TRAIN), Split("official3", TRAIN, TEST)
-
-
-def choose(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Let that row count as the best without training."""
-    monkeypatch.setattr(report, "best_trivial", lambda *_: name)
 
 
 def measured(tmp_path: Path, *splits: Split, settings: EvaluateSettings = MEASURED) -> Metrics:
@@ -36,21 +32,17 @@ def measured(tmp_path: Path, *splits: Split, settings: EvaluateSettings = MEASUR
     return evaluate.run(settings, inputs, tmp_path / "evaluate", progress=Silent())[0]
 
 
-@pytest.mark.parametrize("name", OF_NEIGHBOURS)
-def test_the_closed_form_is_of_the_gallery_of_each_split(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    choose(monkeypatch, name)
+def test_the_closed_form_is_of_the_gallery_of_each_split(tmp_path: Path) -> None:
     here, there = (measured(tmp_path, *splits).protocols.splits for splits in ((ONE, TWO), (TWO,)))
-    assert here["official2"].rows[name] == there["official2"].rows[name], "as if the split were the run's own"
-    assert here["official2"].rows[name].queries_that_the_fit_saw is None, "it is fitted on this split's gallery"
+    row = here["official2"].rows[CLOSED_FORM]
+    assert row == there["official2"].rows[CLOSED_FORM], "as if the split were the run's own"
+    assert row.queries_that_the_fit_saw is None, "it is fitted on this split's gallery"
     assert here["official2"].rows["mofore"].queries_that_the_fit_saw == 100
 
 
 def test_it_is_fitted_once_for_each_official_gallery_and_for_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose(monkeypatch, "neighbour_lda+mp")
     fitted = []
 
     def counted(name: str, *given: Any) -> Row:
@@ -62,20 +54,18 @@ def test_it_is_fitted_once_for_each_official_gallery_and_for_no_other(
     part, drawn = replace(TWO, name="official2, debiased"), Split("random", more, TRAIN - more)
     mutual = replace(MEASURED, mutual_proximity=True)
     found = measured(tmp_path, ONE, part, TWO, THREE, drawn, settings=mutual).protocols
-    assert fitted == ["neighbour_lda"], "the third has the gallery of the first, the part that of the second"
-    assert "neighbour_lda" in found.splits["official2, debiased"].rows
-    assert "neighbour_lda" not in found.splits["random"].rows
+    assert fitted == [CLOSED_FORM], "the third has the gallery of the first, the part that of the second"
+    assert CLOSED_FORM in found.splits["official2, debiased"].rows
+    assert {*found.splits["random"].rows} == {*found.splits["official1"].rows} - {CLOSED_FORM}
     assert found.official is not None, "parts of an official split take nothing from the three"
-    spread = found.official["neighbour_lda"].r_at_1
+    spread = found.official[CLOSED_FORM].r_at_1
     assert spread is not None
-    figures = [found.splits[f"official{n}"].rows["neighbour_lda"].recalls.r_at_1 for n in (1, 2, 3)]
+    figures = [found.splits[f"official{n}"].rows[CLOSED_FORM].recalls.r_at_1 for n in (1, 2, 3)]
     assert spread.mean == pytest.approx(np.mean(figures))
 
 
-def test_where_the_best_row_comes_from_no_look_alikes_there_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    choose(monkeypatch, "pca_whitened")
-    found = measured(tmp_path, ONE, TWO).protocols.splits
-    assert {*found["official1"].rows} == {*found["official2"].rows}
-    assert not {*found["official1"].rows} & {*OF_NEIGHBOURS, "pca_whitened"}
+def test_without_an_official_split_it_is_on_the_own_one_alone(tmp_path: Path) -> None:
+    own, other = replace(ONE, name="groups"), replace(TWO, name="random")
+    found = measured(tmp_path, own, other).protocols
+    assert [CLOSED_FORM in found.splits[name].rows for name in ("groups", "random")] == [True, False]
+    assert found.official is None
