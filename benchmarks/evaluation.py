@@ -28,7 +28,7 @@ from mofore.data.progress import Silent
 from mofore.data.settings import DataSettings, EvaluateSettings, IndexSettings
 from mofore.data.splits import make_split
 from mofore.data.types import FileState, Split, Video
-from mofore.stages.evaluate import report, verdicts
+from mofore.stages.evaluate import report, splits, verdicts
 from mofore.stages.evaluate import stage as evaluate
 from mofore.stages.fit import stage as fit
 from mofore.stages.frames.loading import load_frames
@@ -55,6 +55,7 @@ PARTS = {
         "forecast_metrics",
         "neighbour_similarity",
     ),
+    splits: ("neighbour_row", "rank"),
     verdicts: ("paired",),
 }
 

@@ -8,7 +8,7 @@ messages) leaves the number alone.
 EXTRACT = 2  # batch norms folded, kernels rounded to keep their sums
 IMPORT = 1
 FIT = 2  # gradients written out, other matrix products, short clips as means of their own frames
-EVALUATE = 3  # closed forms of neighbours on every split
+EVALUATE = 3  # the closed form of neighbours on every official split
 INDEX = 7  # without metrics, which are a stage of their own
 FINETUNE = 1
 REPORT = 1

@@ -78,6 +78,8 @@ def every_setting() -> Iterator[Documented]:
 def listed(words: Sequence[str] = ()) -> str:
     """Settings in whose name or documentation every word is, with their defaults; the basic ones without words.
 
+    Every name has a point, so that "." finds them all.
+
     Raises:
         ConfigError: if there is none.
     """
@@ -86,17 +88,14 @@ def listed(words: Sequence[str] = ()) -> str:
         found = [known[name] for name in BASIC]
         ending = f"mofore settings WORD finds others, mofore settings . all {len(known)}"
     else:
-        found = [setting for setting in known.values() if all(word.lower() in _text(setting) for word in words)]
+        asked = [word.lower() for word in words]
+        found = [s for s in known.values() if all(word in f"{s.name} {s.doc}".lower() for word in asked)]
         ending = "to change one: --set NAME=VALUE, or its line in mofore.toml"
     if not found:
         raise ConfigError(
             f"no setting says {' '.join(words)!r}; 'mofore settings' shows the basic ones, 'mofore settings .' all"
         )
     return "\n".join([*(_entry(setting) for setting in found), "", ending])
-
-
-def _text(setting: Documented) -> str:
-    return f"{setting.name} {setting.doc} .".lower()
 
 
 def _entry(setting: Documented) -> str:

@@ -20,6 +20,7 @@ from .protocol import EvaluationSplit
 from .ranking import Sides
 
 REFERENCE = "raw_mean_pool"  # what every row is tested against, beside the best trivial one
+OF_NEIGHBOURS = ("raw_expanded", "raw_expanded_gallery", "neighbour_lda", "neighbour_lda_mean_sd")
 
 # Share of the gallery's variance that the kept directions hold. More directions lose, since all weigh the same: on real
 # features (docs/findings.md) half retrieves best, nine tenths loses half of the mAP.
@@ -38,7 +39,6 @@ class Row:
         trained: whether it is learnt here, and not a baseline.
         transductive: whether a query's vector depends on the gallery that it is compared with.
         mutual: whether the gallery is ranked by mutual proximity in place of cosines.
-        of_neighbours: whether it comes from the graph of a gallery's look-alikes, so that each split has its own.
     """
 
     name: str
@@ -48,7 +48,6 @@ class Row:
     trained: bool = False
     transductive: bool = False
     mutual: bool = False
-    of_neighbours: bool = False
 
     def sides(self, protocol: EvaluationSplit) -> Sides:
         """Queries and gallery of a split."""
@@ -104,7 +103,7 @@ def rows_to_compare(
             centered,
             f"raw_mean_pool times a Gaussian matrix to {width} dimensions",
         ),
-        *neighbour_rows(raw_VD, given.sd_VD, gallery),
+        *(neighbour_row(name, raw_VD, given.sd_VD, gallery) for name in OF_NEIGHBOURS),
     ]
 
 
@@ -116,48 +115,34 @@ def with_mutual_proximity(rows: Sequence[Row]) -> list[Row]:
     return [row for pair in zip(rows, twins, strict=True) for row in pair]
 
 
-def neighbour_rows(raw_VD: Float32, sd_VD: Float32, gallery: Int64) -> list[Row]:
+def neighbour_row(name: str, raw_VD: Float32, sd_VD: Float32, gallery: Int64) -> Row:
     """What the graph of look-alikes gives without training; of centred vectors, whatever the settings say.
 
     Args:
+        name: one of :data:`OF_NEIGHBOURS`.
         raw_VD: means of the frames.
         sd_VD: standard deviations over the frames.
         gallery: positions of the videos whose graph it is.
     """
     k, mean_VD = neighbour_count(len(gallery)), _centered(raw_VD, gallery)
-    both_VD = np.concatenate([mean_VD, _centered(sd_VD, gallery)], axis=1)
-    around = f"the mean of it and its {k} nearest"
-    return [
-        Row(
-            "raw_expanded",
-            expanded(mean_VD, gallery, k, queries=True),
-            False,
-            f"raw_mean_pool, each vector {around} of the gallery; transductive: needs the gallery at query time",
-            transductive=True,
-            of_neighbours=True,
-        ),
-        Row(
-            "raw_expanded_gallery",
-            expanded(mean_VD, gallery, k, queries=False),
-            False,
-            f"raw_mean_pool, each vector of the gallery {around}; queries as they are",
-            of_neighbours=True,
-        ),
-        Row(
-            "neighbour_lda",
-            discriminated(mean_VD, gallery),
-            False,
-            f"linear discriminant of the gallery's graph of {k} nearest, of raw_mean_pool; closed form, inductive",
-            of_neighbours=True,
-        ),
-        Row(
-            "neighbour_lda_mean_sd",
-            discriminated(both_VD, gallery),
-            False,
-            "the same of mean and standard deviation over frames, each centred and made unit, side by side",
-            of_neighbours=True,
-        ),
-    ]
+    around = f"raw_mean_pool, each vector of the gallery the mean of it and its {k} nearest"
+    match name:
+        case "raw_expanded":
+            vectors_VE = expanded(mean_VD, gallery, k, queries=True)
+            what = f"{around}, and each query too; transductive: needs the gallery at query time"
+        case "raw_expanded_gallery":
+            vectors_VE, what = expanded(mean_VD, gallery, k, queries=False), f"{around}; queries as they are"
+        case "neighbour_lda":
+            vectors_VE = discriminated(mean_VD, gallery)
+            what = (
+                f"linear discriminant of the gallery's graph of {k} nearest, of raw_mean_pool; closed form, inductive"
+            )
+        case "neighbour_lda_mean_sd":
+            vectors_VE = discriminated(np.concatenate([mean_VD, _centered(sd_VD, gallery)], axis=1), gallery)
+            what = "the same of mean and standard deviation over frames, each centred and made unit, side by side"
+        case _:
+            raise AssertionError(name)
+    return Row(name, vectors_VE, False, what, transductive=name == "raw_expanded")
 
 
 def discriminated(vectors_VD: Float32, gallery: Int64) -> Float32:

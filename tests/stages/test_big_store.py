@@ -189,9 +189,11 @@ def work(places, name):
     embedding.mean_pool(memory)
 
 
+unused = most()
 work(wanted[::8], "warm")  # code, networks and what the allocator keeps: none of it grows with the store
 before = most()
 work(wanted, "fit")
+print(before - unused)
 print(most() - before)
 loaded = store.load(wanted)
 print(most() - before)
@@ -217,6 +219,7 @@ def write_wide_store(folder: Path) -> None:
 def test_memory_stays_bounded_on_a_store_twelve_times_the_limit(tmp_path: Path) -> None:
     write_wide_store(tmp_path)
     line = [sys.executable, "-c", MEASURED, str(tmp_path)]
-    from_files, loaded = map(int, subprocess.check_output(line, text=True).split())
-    assert from_files < 192, "MiB: half of the store; what the allocator keeps varies by some tens"
+    fixed, from_files, loaded = map(int, subprocess.check_output(line, text=True).split())
+    assert fixed < 192, "MiB: code, the networks, some clips, and what the allocator keeps"
+    assert from_files < 192, "half of the store; what the allocator keeps varies by some tens"
     assert loaded > 336, "the store less the part that was warmed with: what is measured is seen"
