@@ -418,16 +418,6 @@ def settings(words: tuple[str, ...], markdown: bool) -> None:
 
 
 @cli.command()
-@click.argument("words", nargs=-1)
-@click.option("--markdown", is_flag=True, hidden=True, help="All of them as docs/settings.md.")
-def settings(words: tuple[str, ...], markdown: bool) -> None:
-    """The settings with their defaults: the basic ones, or those that say WORDS ('.': all)."""
-    from .commands.settings import listed, page
-
-    click.echo(page() if markdown else listed(words), nl=not markdown)
-
-
-@cli.command()
 @click.argument("name", required=False)
 def objectives(name: str | None) -> None:
     """List what a fit can learn (fit.objective); with NAME, its source, its settings and its options."""

@@ -139,7 +139,7 @@ def _refuse_devices(snapshot: Snapshot, plan: Plan, request: Request) -> None:
     """Find out before the first stage that a later one has not the device that it is to run on."""
     for name in request.stages:
         idle = name in plan and plan[name].action == "skip" and name not in request.force
-        if not idle and getattr(getattr(snapshot.config, name), "device", "") == "cuda":
+        if not idle and getattr(getattr(snapshot.config, name, None), "device", "") == "cuda":
             from ..stages.machine.device import pick_device  # torch
 
             pick_device("cuda", f"{name}.device")

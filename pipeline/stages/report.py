@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 NAME, PAGE = "report", "index.html"
 SPACES = ("mofore", "frames")  # that are shown, where they are indexed
 MOST_CLIPS = 50_000  # that near-duplicates are looked for among: it takes their square
+TSNE_LIBRARY = "openTSNE"
+MOST_TSNE = 5_000  # videos that it is drawn of without being asked for
 LEAD = """\
 <!doctype html><meta charset="utf-8"><title>mofore report</title>
 <meta http-equiv="refresh" content="0; url={key}/index.html"><p><a href="{key}/index.html">The report</a></p>
@@ -156,9 +159,12 @@ def _why_without_pictures(snapshot: Snapshot) -> str:
     return ""
 
 
-def _draws_tsne(snapshot: Snapshot) -> bool:
-    from ...stages.report.maps import MOST_TSNE, has_tsne
+def has_tsne() -> bool:
+    """Whether the library of t-SNE is installed."""
+    return find_spec(TSNE_LIBRARY) is not None
 
+
+def _draws_tsne(snapshot: Snapshot) -> bool:
     wish = snapshot.config.report.map
     few = len(snapshot.stored) + len(snapshot.todo) <= MOST_TSNE
     return wish == "tsne" or (wish == "auto" and has_tsne() and few)

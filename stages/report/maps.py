@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 
 from ...data.arrays import Float32
 from ..machine.device import usable_cores
 
-TSNE_LIBRARY = "openTSNE"
-MOST_TSNE = 5_000  # videos that it is drawn of without being asked for
 PERPLEXITY = 30.0
 SHARED_FROM = 2_000  # videos from which on threads don't wait for each other most of the time
 STEPS = (250, 500)  # with and without early exaggeration
@@ -25,11 +22,6 @@ class Map:
     name: str
     how: str
     places_V2: Float32
-
-
-def has_tsne() -> bool:
-    """Whether the library of t-SNE is installed."""
-    return find_spec(TSNE_LIBRARY) is not None
 
 
 def pca_map(name: str, centered_VE: Float32) -> Map:

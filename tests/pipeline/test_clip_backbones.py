@@ -11,9 +11,7 @@ import pytest
 from click.testing import Result
 
 import mofore
-from mofore.data.fit_settings import FitSettings
-from mofore.data.settings import DataSettings, EvaluateSettings, ExtractSettings, FinetuneSettings, IndexSettings
-from mofore.pipeline.config import Config
+from mofore.pipeline.config import make_config
 from mofore.pipeline.store_key import store_key
 
 from ..conftest import TINY
@@ -25,8 +23,7 @@ SHORT = ("--set", "fit.clip_length=1", "--set", "fit.gap_max=1", "--set", "index
 
 
 def key_of(**settings: Any) -> str:
-    parts = FitSettings(), FinetuneSettings(), EvaluateSettings(), IndexSettings()
-    return store_key(Config(DataSettings(), ExtractSettings(**settings), *parts), "")
+    return store_key(make_config({"extract": settings}), "")
 
 
 @pytest.fixture

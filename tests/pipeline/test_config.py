@@ -13,7 +13,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     values = {"data": {"root": 'a "quoted"\\folder'}, "fit": {"steps": 7}, "index": {"center": False}}
     path = tmp_path / "mofore.toml"
     path.write_text(render(values), encoding="utf-8")
-    assert tomllib.loads(path.read_text()) == {**values, "extract": {}, "finetune": {}, "evaluate": {}}
+    assert tomllib.loads(path.read_text()) == {**values, "extract": {}, "finetune": {}, "evaluate": {}, "report": {}}
     assert load_config(path) == make_config(values)
 
 

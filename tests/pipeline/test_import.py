@@ -220,7 +220,7 @@ def test_features_of_another_width_take_the_place_of_all(mofore: Command, work: 
     assert "stored 15 of 15" in mofore("import", work / "mine.h5", "-w", work).stderr
     assert mofore("run", "-w", work).exit_code == 0
     listing = json.loads(mofore("gc", "--delete", "--json", "-w", work).stdout)
-    assert {item["kind"] for item in listing["items"]} == {"rows", "fit", "evaluate", "index"}
+    assert {item["kind"] for item in listing["items"]} == {"rows", "fit", "evaluate", "index", "report"}
     assert check(mofore, work)["sound"]
     assert actions(mofore, work) == ALL_SKIP
 
@@ -505,7 +505,7 @@ def test_superseded_features_are_reclaimed(mofore: Command, work: Path, brought:
     assert mofore("import", work / "mine.h5", "-w", work, "--set", "data.split=auto").exit_code == 0
     assert mofore("run", "-w", work).exit_code == 0
     listing = json.loads(mofore("gc", "--delete", "--json", "-w", work).stdout)
-    assert {item["kind"] for item in listing["items"]} == {"rows", "fit", "evaluate", "index"}
+    assert {item["kind"] for item in listing["items"]} == {"rows", "fit", "evaluate", "index", "report"}
     assert len(features(work)) == 5
     assert actions(mofore, work) == ALL_SKIP
     assert check(mofore, work)["sound"]
@@ -527,7 +527,7 @@ def test_force_extracts_nothing(mofore: Command, work: Path) -> None:
     assert "up to date (imported" in mofore("extract", "--force", "-w", work).stderr
     forced = mofore("run", "--force", "-w", work)
     assert forced.exit_code == 0
-    assert forced.stderr.count("done ") == 3
+    assert forced.stderr.count("done ") == 4
 
 
 def test_init_and_run_say_that_imported_features_are_imported(

@@ -12,7 +12,8 @@ Command = Callable[..., Result]
 
 
 def about(work: Path, space: str, name: str = "index.json") -> dict[str, Any]:
-    latest = json.loads((work / "ledger.jsonl").read_text().splitlines()[-1])
+    records = map(json.loads, (work / "ledger.jsonl").read_text().splitlines())
+    latest = [record for record in records if record.get("stage") == "index"][-1]
     path = next(path for path in latest["outputs"] if path.endswith(f"{space}.video/{name}"))
     return dict(json.loads((work / path).read_text()))
 

@@ -6,16 +6,13 @@ from typing import Any
 
 import pytest
 
-from mofore.data.fit_settings import FitSettings
-from mofore.data.settings import DataSettings, EvaluateSettings, ExtractSettings, FinetuneSettings, IndexSettings
 from mofore.pipeline import snapshot as snapshot
-from mofore.pipeline.config import Config
+from mofore.pipeline.config import Config, make_config
 from mofore.pipeline.workspace import Workspace
 
 
 def config(device: str) -> Config:
-    extract = ExtractSettings(backbone="random:test_vit", device=device)
-    return Config(DataSettings(), extract, FitSettings(), FinetuneSettings(), EvaluateSettings(), IndexSettings())
+    return make_config({"extract": {"backbone": "random:test_vit", "device": device}})
 
 
 def key_of(device: str, root: Path) -> str:

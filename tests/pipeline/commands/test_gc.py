@@ -245,6 +245,7 @@ def test_the_decision_reads_nothing() -> None:
         "finetune": frozenset[str](),
         "evaluate": frozenset[str](),
         "index": frozenset[str](),
+        "report": frozenset[str](),
     }
     items, remarks = choose(folders, References(keys), [])
     assert [(item.kind, item.path, item.bytes) for item in items] == [

@@ -67,7 +67,7 @@ def test_a_sound_folder_is_said_to_be_and_nothing_changes(mofore: Command, work:
     before = {p: p.read_bytes() for p in work.rglob("*") if p.is_file() and p.name != ".mofore.lock"}
     result = mofore("verify", "-w", work)
     assert result.exit_code == 0
-    assert result.stdout == "all sound: 1 shard with 20 sound videos, 21 outputs\n"
+    assert result.stdout == "all sound: 1 shard with 20 sound videos, 26 outputs\n"
     assert check(mofore, work)["next"] is None
     assert {p: p.read_bytes() for p in before} == before
 
@@ -84,7 +84,7 @@ def test_a_flipped_byte_costs_its_video_alone(mofore: Command, work: Path, finis
     assert len(features(work)) == 19
     result = mofore("run", "-w", work)
     assert "done       1 video, 24 frames" in result.stderr
-    assert result.stderr.count("up to date") == 3, "the features are the same: nothing below runs"
+    assert result.stderr.count("up to date") == 4, "the features are the same: nothing below runs"
     assert features(work) == features(finished)
     assert check(mofore, work)["sound"]
 
@@ -137,13 +137,13 @@ def test_garbage_among_the_shards_is_put_aside(mofore: Command, work: Path) -> N
     (found,) = damage(mofore, work)
     assert str(found["path"]).endswith("garbage.h5")
     assert not garbage.exists()
-    assert mofore("run", "-w", work).stderr.count("up to date") == 4
+    assert mofore("run", "-w", work).stderr.count("up to date") == 5
 
 
 def test_a_model_with_a_flipped_bit_is_made_again(mofore: Command, work: Path, finished: Path) -> None:
     (model,) = work.glob("fit/*/model.safetensors")
     flip(model, model.stat().st_size // 2)
-    assert mofore("run", "-w", work).stderr.count("up to date") == 4, "size and time are trusted"
+    assert mofore("run", "-w", work).stderr.count("up to date") == 5, "size and time are trusted"
     (found,) = damage(mofore, work)
     assert found["path"] == model.relative_to(work).as_posix()
     ledger = Ledger.open(work / "ledger.jsonl")
@@ -163,7 +163,7 @@ def test_a_good_copy_put_back_is_accepted(mofore: Command, work: Path) -> None:
     assert mofore("verify", "-w", work).exit_code == 1
     path.write_bytes(content)
     assert check(mofore, work)["sound"]
-    assert mofore("run", "-w", work).stderr.count("up to date") == 4
+    assert mofore("run", "-w", work).stderr.count("up to date") == 5
 
 
 def test_outputs_that_were_deleted_on_purpose_are_named_once(mofore: Command, work: Path) -> None:

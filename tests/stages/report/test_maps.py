@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mofore.stages.report.maps import has_tsne, pca_map, tsne_map
+from mofore.pipeline.stages.report import has_tsne
+from mofore.stages.report.maps import pca_map, tsne_map
 
 
 def drawn(videos: int, width: int) -> np.ndarray:
