@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...data.metrics import Metrics
 from ...data.wording import counted
-from .metric_reasons import why_without_classes, why_without_retrieval
+from .metric_reasons import why_without_classes, why_without_forecast, why_without_retrieval
 from .metric_tables import difference_text, interval_text, number, percent
 from .table_layout import TableText
 
@@ -33,9 +33,9 @@ def _has_retrieval(metrics: Metrics) -> bool:
 
 def answer_text(metrics: Metrics) -> str:
     """What the training gave, held against the best that costs none, in a sentence or two."""
-    if why := why_without_classes(metrics) or why_without_retrieval(metrics):
-        return why
-    return f"{_of_retrieval(metrics)} {_of_forecast(metrics)}".rstrip()
+    why = why_without_classes(metrics) or why_without_retrieval(metrics)
+    retrieval = f"{why.rstrip('.')}." if why else _of_retrieval(metrics)
+    return f"{retrieval} {_of_forecast(metrics)}"
 
 
 def _of_retrieval(metrics: Metrics) -> str:
@@ -59,9 +59,9 @@ def _of_retrieval(metrics: Metrics) -> str:
 def _of_forecast(metrics: Metrics) -> str:
     whole = metrics.forecast.skill.whole
     if whole is None or whole.skill is None:
-        return ""
+        return f"{why_without_forecast(metrics)}."
     than = "better" if whole.skill > 0 else "worse"
-    return f"Its forecast is {than} than saying that nothing changes (skill {whole.skill:+.2f})."
+    return f"The forecast is {than} than saying that nothing changes (skill {whole.skill:+.2f})."
 
 
 def _headline(metrics: Metrics) -> TableText:
