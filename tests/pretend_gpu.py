@@ -135,7 +135,7 @@ class Pretended:
                 raise torch.OutOfMemoryError(
                     f"CUDA out of memory (pretended). Tried to allocate {storage.nbytes()} bytes"
                 )
-        elif len(self.marks) > 4096:
+        elif len(self.marks) % 64 == 0:
             self.sweep()
         self.marks[storage._cdata], self.sizes[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
         self.held += storage.nbytes()
@@ -374,6 +374,11 @@ class _Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, gpu = kwargs or {}, self.gpu
+        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+            with self:  # in inference mode nobody has taken it apart
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
         name = func._schema.name.partition("::")[2]
         given = [each for each in tree_iter((args, kwargs)) if isinstance(each, Tensor)]
         there = [gpu.on(each) for each in given]
@@ -476,7 +481,7 @@ def _copied_between(gpu: Pretended, to: Tensor, source: Tensor, *, non_blocking:
             to.view(-1).view(torch.uint8).fill_(255) if to.is_contiguous() else to.zero_()
 
     def arrive() -> None:
-        with torch._C._DisableTorchDispatch():
+        with torch._C._DisableTorchDispatch(), torch.inference_mode():
             if not up:
                 to.copy_(value)
             elif not torch.equal(source.reshape(-1).view(torch.uint8), value.reshape(-1).view(torch.uint8)):
@@ -690,6 +695,7 @@ def pretended_gpu(**given: Any) -> Iterator[Pretended]:
     with contextlib.ExitStack() as stack:
         for name, value in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        stack.enter_context(mock.patch.object(torch.backends.cudnn, "is_acceptable", lambda _tensor: False))
         stack.enter_context(mock.patch.object(torch.Tensor, "record_stream", lambda *_: None))
         stack.enter_context(
             mock.patch.object(torch, "compile", lambda *args, **kwargs: _compiled(gpu, *args, **kwargs))

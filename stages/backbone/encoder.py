@@ -25,6 +25,7 @@ from ...data.backbone import Backbone, parse_backbone
 from ...data.colours import COLOURS
 from ...data.errors import BackboneError, StageError
 from ...data.settings import ExtractSettings
+from ..decode.device_preprocess import RESIZE
 from ..decode.preprocess import Preprocess, open_clip_preprocess, timm_preprocess
 from .hub import hub_access
 from .network import PLAIN, ComputeMode, Network, build_network, lay_channels_last
@@ -87,6 +88,8 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
         BackboneError: if the name is unknown, or ``weights`` are not this model's.
         StageError: if the hub cannot be reached.
     """
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # fp32 is what the other arithmetics are held against
     backbone = parse_backbone(settings.backbone)
     check_name(backbone, with_weights=weights is not None)
     carried = read_carried(weights)
@@ -106,7 +109,7 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
         "weights": weights.name if weights else _whence(backbone),
         "seed": settings.seed if backbone.library == "random" else None,
         "preprocess": preprocess.describe(),
-        "pixels": {"device": device.type, "colours": COLOURS},
+        "pixels": pixels_on(device),
         "quick_gelu": has_quick_gelu(model) if backbone.library == "open_clip" else None,
         "features": "pooled output without classifier, float16",
         "settings": settings.identity(),
@@ -146,6 +149,12 @@ def check_name(backbone: Backbone, *, with_weights: bool) -> None:
             f"extract.backbone = '{backbone}': timm has no weights for {plain}: give a file with --weights, or take "
             f"random:{plain}, which is untrained"
         )
+
+
+def pixels_on(device: torch.device) -> dict[str, Any]:
+    """What decides the last bits of pixels: who resizes them, in what arithmetic, and of which colours."""
+    resize = {"resize": RESIZE} if device.type == "cuda" else {}
+    return {"device": device.type, "colours": COLOURS, **resize}
 
 
 # Model, method, preprocessing, and what was taken of a file of weights where that is not simply all of it.

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -25,7 +24,6 @@ from .preprocess import Preprocess
 
 STEPS = 1 << 13  # of a coefficient, per unit: swscale's vector code
 RESIZE = 2  # number of this arithmetic, for the record of a store: another one differs in single pixels, by one step
-LAYOUTS = 64  # of which matrices are kept
 
 
 def coefficients(layout: PlaneLayout) -> tuple[float, float, float, float, float]:
@@ -79,16 +77,20 @@ class FromPlanes:
         return cls(layout, preprocess, *spans)
 
     def __call__(self, planes_NB: Tensor) -> Tensor:
-        """Uint8 (N, 3, H, W), where the planes, uint8 (N, layout.bytes), are."""
+        """Uint8 (N, 3, H, W), channels last in memory, where the planes, uint8 (N, layout.bytes), are."""
         rgb_NCHW = _rgb(planes_NB, self.layout, self.rows, self.columns)
         if self.rows.weights is None and self.columns.weights is None:
-            return self.preprocess.crop_or_pad(rgb_NCHW.to(torch.uint8))
+            return self.preprocess.crop_or_pad(_bytes(rgb_NCHW))
         made_NCHW = rgb_NCHW.float()
         if self.columns.weights is not None:
             made_NCHW = made_NCHW @ self.columns.weights.T
         if self.rows.weights is not None:
             made_NCHW = self.rows.weights @ made_NCHW
-        return self.preprocess.crop_or_pad(made_NCHW.round_().clamp_(0, 255).to(torch.uint8))
+        return self.preprocess.crop_or_pad(_bytes(made_NCHW.round_().clamp_(0, 255)))
+
+
+def _bytes(values_NCHW: Tensor) -> Tensor:
+    return values_NCHW.to(torch.uint8, memory_format=torch.channels_last)
 
 
 def _span(have: int, target: int, begin: int, size: int, interpolation: str, device: torch.device) -> Span:
@@ -139,7 +141,4 @@ def rgb_from_planes(planes_NB: Tensor, layout: PlaneLayout) -> Tensor:
 
 def preprocess_planes(planes_NB: Tensor, layout: PlaneLayout, preprocess: Preprocess) -> Tensor:
     """Preprocessed frames, uint8 (N, 3, H, W), on the device that the planes are on."""
-    return _kept(layout, preprocess, planes_NB.device)(planes_NB)
-
-
-_kept = lru_cache(LAYOUTS)(FromPlanes.of)
+    return FromPlanes.of(layout, preprocess, planes_NB.device)(planes_NB)

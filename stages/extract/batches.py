@@ -1,14 +1,12 @@
 """Batches filled across videos, and the forward passes over them.
 
-On the processor a pass is done when it returns. On a GPU everything is only launched: pieces are copied on a
-stream of their own from pinned memory while the backbone works on the batch before, planes become frames in the
-batch's memory there, and features come back some batches later.
+On the processor a pass is done when it returns. What a GPU does instead is :mod:`.gpu_batches`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,12 +15,13 @@ from torch import Tensor
 from ...data.arrays import Float16
 from ...data.planes import PlaneLayout
 from ..backbone.encoder import Encoder
-from ..decode.device_preprocess import preprocess_planes
+from ..decode.pool import Held
 
 IN_FLIGHT = 4  # batches whose features may be on their way back
 AUTO_BATCH = {"cpu": 32, "cuda": 256}
 
 Owners = list[tuple[int, int]]  # (key of a video, how many of the batch's rows are its own), in order
+Back = tuple[Tensor, "torch.cuda.Event | None"]  # features, and when they are there
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,46 +36,46 @@ class Batches:
 
     Attributes:
         encoder: what is run; it may be replaced between passes.
-        filled: rows of the batch that are taken.
+        size: rows of the batch.
+        filled: rows of it that are taken.
     """
 
     def __init__(self, encoder: Encoder, batch_size: int) -> None:
         self.encoder, self.filled = encoder, 0
-        shape = (batch_size or AUTO_BATCH[encoder.device.type], 3, *encoder.preprocess.size)
-        zeros = torch.zeros(shape, dtype=torch.uint8, device=encoder.device)
-        self._batch_BCHW = zeros.contiguous(memory_format=torch.channels_last)
+        self.size = batch_size or AUTO_BATCH[encoder.device.type]
+        height, width = encoder.preprocess.size
+        self._batch_BHWC = torch.zeros(self.size, height, width, 3, dtype=torch.uint8, device=encoder.device)
         self._owners: Owners = []
         self._passes: deque[_Pass] = deque()
-        self._copies = torch.cuda.Stream(encoder.device) if encoder.device.type == "cuda" else None
 
-    def prepare(self, pixels: Tensor, layout: PlaneLayout | None) -> Tensor:
-        """Frames (n, C, H, W) on the device, of what a worker made; ``pixels`` may be overwritten afterwards."""
-        pixels = self._moved(pixels)
-        if layout is None:
-            return pixels.permute(0, 3, 1, 2)
-        return preprocess_planes(pixels, layout, self.encoder.preprocess)
-
-    def put(self, key: int, frames_BCHW: Tensor) -> int:
-        """Take as many frames as there is room for, and say how many."""
-        room = min(len(frames_BCHW), len(self._batch_BCHW) - self.filled)
-        self._batch_BCHW[self.filled : self.filled + room] = frames_BCHW[:room]
+    def put(self, key: int, pixels: Tensor, layout: PlaneLayout | None) -> int:
+        """Take as many frames as there is room for, of what a worker made, and say how many."""
+        room = min(len(pixels), self.size - self.filled)
+        self._take(pixels[:room], layout)
         self._owners.append((key, room))
         self.filled += room
         return room
 
+    def taken(self) -> Held | None:
+        """When what was put may be overwritten; None: now."""
+        return None
+
     def is_full(self) -> bool:
         """Whether the batch has to be run before more can be put."""
-        return self.filled == len(self._batch_BCHW)
+        return self.filled == self.size
 
     def frames(self) -> Tensor:
-        """The frames that were put so far."""
-        return self._batch_BCHW[: self.filled]
+        """Frames (n, C, H, W) that were put so far; no more than go through the backbone together."""
+        return self._batch_BHWC[: self.filled].permute(0, 3, 1, 2)
 
     def run(self) -> None:
         """Run the backbone on the whole batch, whatever is filled of it, and begin the next one."""
-        features_BD = self.encoder.forward(self._batch_BCHW).half()
-        self._passes.append(_Pass(self._owners, *self._sent_back(features_BD)))
+        self._passes.append(_Pass(self._owners, *self._computed()))
         self._owners, self.filled = [], 0
+
+    def trying(self, make: Callable[[], Encoder]) -> Encoder:
+        """An encoder that is settled on the frames so far."""
+        return make()
 
     def results(self, *, last: bool = False) -> Iterator[tuple[Owners, Float16]]:
         """Features that have come back, float16 (B, D), with their owners; with ``last``, all are waited for."""
@@ -89,20 +88,9 @@ class Batches:
                 back.done.synchronize()
             yield back.owners, back.features_BD.numpy()
 
-    def _moved(self, pixels: Tensor) -> Tensor:
-        if self._copies is None:
-            return pixels
-        with torch.cuda.stream(self._copies):
-            moved = pixels.to(self.encoder.device, non_blocking=True)
-        self._copies.synchronize()  # of this copy alone, not of the backbone
-        moved.record_stream(torch.cuda.current_stream(self.encoder.device))
-        return moved
+    def _take(self, pixels: Tensor, layout: PlaneLayout | None) -> None:
+        assert layout is None, "planes are for a GPU"
+        self._batch_BHWC[self.filled : self.filled + len(pixels)] = pixels
 
-    def _sent_back(self, features_BD: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-        if self._copies is None:
-            return features_BD, None
-        there_BD = torch.empty(features_BD.shape, dtype=features_BD.dtype, pin_memory=True)
-        there_BD.copy_(features_BD, non_blocking=True)
-        done = torch.cuda.Event()
-        done.record(torch.cuda.current_stream(self.encoder.device))
-        return there_BD, done
+    def _computed(self) -> Back:
+        return self.encoder.forward(self._batch_BHWC.permute(0, 3, 1, 2)).half(), None
