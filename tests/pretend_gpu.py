@@ -9,7 +9,7 @@ RuntimeError`` catches and which is raised once more at the end:
 - a stream that reads or overwrites what another one has not finished, without having waited for it;
 - pinned memory that is overwritten before the copy from it has ended. What is copied to pinned memory without waiting
   arrives when it is waited for, and is NaN (or 255) until then;
-- an unregistering of memory that was not registered, memory of a closed pool that a copy still reads.
+- memory that is unregistered and was not registered.
 
 Counted, for :meth:`Pretended.counted` to hold under a ceiling: launches, bytes that kernels read and write, host
 synchronisations with their places, compilations (one for each new shape and layout), graph captures and replays, and the
@@ -37,16 +37,14 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_iter
+from torch.utils._pytree import tree_iter
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 # They give their result to the host, or its size.
-WAITING = frozenset(
-    "_local_scalar_dense nonzero masked_select equal _unique2 unique_dim unique_consecutive is_nonzero".split()
-)
-INDEXING = frozenset("index index_put index_put_ _index_put_impl_ _unsafe_index".split())
+WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "unique_dim", "unique_consecutive"}
+INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
 MIXING = INDEXING | {"copy_", "_to_copy", "set_", "detach", "alias"}  # take tensors of two devices
-NO_SCALARS = frozenset("mm bmm addmm baddbmm index_select gather cat stack scatter".split())  # not even of no dimension
+NO_SCALARS = {"mm", "bmm", "addmm", "baddbmm", "index_select", "gather", "cat", "scatter"}  # not even of no dimension
 
 
 class Fault(AssertionError):
@@ -325,8 +323,9 @@ class Graph:
         gpu.spent.launches += 1
         launches = gpu.spent.launches
         for func, args, kwargs, out in self.tape:
-            again = func(*args, **kwargs)
-            with torch._C._DisableTorchDispatch():
+            with torch.inference_mode():  # what it was recorded in does not matter any more
+                again = func(*args, **kwargs)
+            with torch._C._DisableTorchDispatch(), torch.inference_mode():
                 for old, new in zip(tree_iter(out), tree_iter(again), strict=True):
                     if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
                         old.copy_(new)
@@ -434,7 +433,7 @@ class _Operations(TorchDispatchMode):
         if _is_view(func) or func._schema.name == "aten::set_":
             return
         results = [each for each in tree_iter(out) if isinstance(each, Tensor)]
-        changed = [given_to for given_to in _written(func, given)]
+        changed = _written(func, given)
         gpu = self.gpu
         gpu.spent.launches += func._schema.name not in ("aten::empty", "aten::empty_strided", "aten::empty_like")
         if "empty" not in func._schema.name:

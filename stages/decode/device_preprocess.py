@@ -5,8 +5,8 @@ and rounds every product down. So does this, and the resized pixels are rounded 
 processor round them.
 
 A GPU is bound by the memory that it moves. So chroma's products are taken at chroma's size, and the antialiased resize
-is one product of matrices for each direction, over what the crop sees alone: torch's own kernel makes the whole picture,
-and reads its neighbours again for every pixel.
+is one product of matrices for each direction, over what the crop sees alone: torch's own kernel makes the whole
+picture, in float32 from float32.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class Tuning:
                     ) from error
                 batch, self.source.parts = batch.halved(), 2 * self.source.parts
                 self.note(
-                    f"the GPU's memory was too small: a batch goes through it in {self.source.parts} parts from here on "
+                    f"the GPU's memory was too small: a batch goes through in {self.source.parts} parts from here on "
                     f"(finetune.accumulation = {self.source.parts} begins so)"
                 )
 
