@@ -1,4 +1,4 @@
-"""The steps of :mod:`.gpu_trial`, each a function that gives figures; real sizes on a GPU, small ones on a pretended one."""
+"""The steps of :mod:`.gpu_trial`, each a function that gives figures; small ones on a GPU that is pretended."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ REAL = Size(
     clips=64,
     copies=24,
     frames=186,
-    fit_steps=4000,
+    fit_steps=40_000,
     fit_batches=(8, 256),
     table=(9537, 186, 512),
     vectors=(1_000_000, 512, 1024),
@@ -293,7 +293,7 @@ def fit(folder: Path, size: Size) -> Told:
     for batch in size.fit_batches:
         settings = FitSettings(batch_size=batch, steps=steps, validations=0, device="cuda")
         yield f"batch {batch}, graphed, steps/s", round(_steps_a_second(settings, made, folder / f"fit-{batch}"))
-        with mock.patch.object(training, "can_be_graphed", lambda *_: False):
+        with mock.patch.object(training, "can_be_graphed", return_value=False):
             few = replace(settings, steps=max(steps // 8, 4))
             yield (
                 f"batch {batch}, kernel by kernel, steps/s",
@@ -319,17 +319,13 @@ def _alike(one: Path, other: Path) -> bool:
 
 
 def _steps_a_second(settings: Any, made: Any, folder: Path) -> float:
-    """By the difference of a long run and a short one, so that starting does not count."""
+    """From the first figures to the last, so that starting does not count."""
     from mofore.stages.fit import stage
 
-    spent = []
-    for steps in (settings.steps // 2, settings.steps):
-        shutil.rmtree(folder, ignore_errors=True)
-        begin = time.monotonic()
-        stage.run(replace(settings, steps=steps), made, folder, progress=_Notes())
-        torch.cuda.synchronize()
-        spent.append(time.monotonic() - begin)
-    return (settings.steps - settings.steps // 2) / max(spent[1] - spent[0], 1e-9)
+    shutil.rmtree(folder, ignore_errors=True)
+    notes = _Notes()
+    stage.run(settings, made, folder, progress=notes)
+    return notes.rate()
 
 
 def finetune(folder: Path, size: Size) -> Told:
@@ -484,6 +480,7 @@ class _Notes:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.seen: list[tuple[float, float]] = []
+        self.done = 0
 
     def start(self, *_: object, **__: object) -> None:
         """Nothing to show."""
@@ -498,13 +495,13 @@ class _Notes:
         """Kept."""
         self.said.append(message)
 
-    def advance(self, _done: int, share: float | None = None, **figures: Any) -> None:  # noqa: ARG002
-        """When how many frames were done."""
-        if "frames" in figures:
-            self.seen.append((time.monotonic(), float(figures["frames"])))
+    def advance(self, done: int, share: float | None = None, **figures: Any) -> None:  # noqa: ARG002
+        """When how many frames, or steps, were done."""
+        self.done += done
+        self.seen.append((time.monotonic(), float(figures.get("frames", self.done))))
 
     def rate(self) -> float:
-        """Frames a second between the first batch and the last."""
+        """Frames, or steps, a second between the first news and the last."""
         batches = [(when, frames) for when, frames in self.seen if frames > 0]
         if len(batches) < 2:
             return 0.0
