@@ -17,7 +17,7 @@ BOUND_TESTS := cache data $(addsuffix .py,$(addprefix stages/test_,arithmetic bf
 	pipeline/test_demo.py pipeline/test_import.py pipeline/test_search.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check check-bounds test bench clean
+.PHONY: help setup demo check check-bounds test bench gpu-trial clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ test: check ## everything that is checked, then the tests (with ../shared, the r
 
 bench: $(STAMP) ## ratios of speed within one run; see docs/performance.md
 	$(BIN)/python -m benchmarks
+
+gpu-trial: $(STAMP) ## what a GPU makes of it, in eight minutes; PRETEND=--pretend without one
+	$(BIN)/python -m benchmarks.gpu_trial $(PRETEND)
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) $(BOUNDS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

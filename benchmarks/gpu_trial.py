@@ -1,8 +1,8 @@
 """What a GPU makes of mofore, by one command and in at most eight minutes: ``python -m benchmarks.gpu_trial [FOLDER]``.
 
 Needs no data, no weights and no network: clips are drawn, weights are random. Every step is a process of its own with
-a budget in seconds; one that fails, hangs or lacks a package costs its own figures alone. ``trial.json`` in the folder is
-written anew after each step, ``trial.md`` (the table for docs/performance.md) too, so that whatever is cut off keeps
+a budget in seconds; one that fails, hangs or lacks a package costs its own figures alone. ``trial.json`` in the folder
+is written anew after each step, ``trial.md`` (the table for docs/performance.md) too, so that whatever is cut off keeps
 what it has. ``--pretend`` runs all of it, small, on a GPU that is pretended: what fails there would have failed on a
 real one.
 
@@ -19,6 +19,7 @@ Only this module's parent part is imported by itself: it needs nothing but Pytho
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -115,10 +116,9 @@ def _run(name: str, given: argparse.Namespace) -> Figures:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    child.wait()
 
 
 def _figures(path: Path) -> Figures:

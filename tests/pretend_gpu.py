@@ -12,8 +12,8 @@ RuntimeError`` catches and which is raised once more at the end:
 - memory that is unregistered and was not registered.
 
 Counted, for :meth:`Pretended.counted` to hold under a ceiling: launches, bytes that kernels read and write, host
-synchronisations with their places, compilations (one for each new shape and layout), graph captures and replays, and the
-bytes held. A replay repeats what was recorded on the very same memory, whatever the Python code would do now.
+synchronisations and where, compilations (one for each new shape and layout), captures and replays, and the bytes
+held. A replay repeats what was recorded on the very same memory, whatever Python would do now.
 
 Not seen: speed; rounding of the GPU's own kernels (TF32, split sums, atomics); whether a kernel exists for an operation
 or fits into shared memory; what torch.compile makes (it is only counted); memory beyond the tensors' own, and its
@@ -694,8 +694,8 @@ def pretended_gpu(**given: Any) -> Iterator[Pretended]:
     with contextlib.ExitStack() as stack:
         for name, value in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
-        stack.enter_context(mock.patch.object(torch.backends.cudnn, "is_acceptable", lambda _tensor: False))
-        stack.enter_context(mock.patch.object(torch.Tensor, "record_stream", lambda *_: None))
+        stack.enter_context(mock.patch.object(torch.backends.cudnn, "is_acceptable", return_value=False))
+        stack.enter_context(mock.patch.object(torch.Tensor, "record_stream", return_value=None))
         stack.enter_context(
             mock.patch.object(torch, "compile", lambda *args, **kwargs: _compiled(gpu, *args, **kwargs))
         )

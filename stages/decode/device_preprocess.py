@@ -85,7 +85,7 @@ class FromPlanes:
         if self.columns.weights is not None:
             made_NCHW = made_NCHW @ self.columns.weights.T
         if self.rows.weights is not None:
-            made_NCHW = self.rows.weights @ made_NCHW
+            made_NCHW = torch.matmul(self.rows.weights, made_NCHW)
         return self.preprocess.crop_or_pad(_bytes(made_NCHW.round_().clamp_(0, 255)))
 
 
@@ -129,7 +129,7 @@ def _rgb(planes_NB: Tensor, layout: PlaneLayout, rows: Span, columns: Span) -> T
     if y_NHW.shape[2] % 2:  # the last chroma sample of an odd width covers one pixel
         y_NHW = functional.pad(y_NHW, (0, 1))
     y_N1hawb = y_NHW.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))[:, None]
-    rgb_NCHW = (y_N1hawb + chroma_NCHW[:, :, :, None, :, None]).clamp_(0, 255).flatten(4, 5).flatten(2, 3)
+    rgb_NCHW: Tensor = (y_N1hawb + chroma_NCHW[:, :, :, None, :, None]).clamp_(0, 255).flatten(4, 5).flatten(2, 3)
     above, before = rows.first - 2 * top, columns.first - 2 * left
     return rgb_NCHW[:, :, above : above + rows.end - rows.first, before : before + columns.end - columns.first]
 

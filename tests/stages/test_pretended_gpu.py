@@ -1,5 +1,6 @@
 """All that a GPU would do, on one that is pretended: it must run, wait for nothing in its loops, and launch little."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,7 +33,7 @@ from mofore.stages.objectives.catalog import objective_names
 from mofore.stages.search.encoder import QueryEncoder
 from mofore.stages.vectors.device import pick_place
 
-from ..pretend_gpu import Pretended, Spent, pretended_gpu
+from ..pretend_gpu import Fault, Pretended, Spent, pretended_gpu
 from .drawn_vectors import clustered, indexed
 from .extract.test_stage import Job
 from .finetune import test_stage as tuning
@@ -245,7 +246,7 @@ def made(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuning.Made:
     return tuning.make(clips, tmp_path_factory.mktemp("tuning"), replace(BACKBONE, device="cpu"), None)
 
 
-TUNING = replace(tuning.SETTINGS, steps=2, batch_size=4, decoders=1)
+TUNING = replace(tuning.SETTINGS, lr=1e-5, steps=2, batch_size=4, decoders=1)
 
 
 def test_finetuning_on_the_gpu_is_that_of_the_processor(made: tuning.Made, tmp_path: Path) -> None:
@@ -292,3 +293,94 @@ def test_a_gpu_is_pretended_one_at_a_time() -> None:
         assert isinstance(gpu, Pretended)
         assert torch.cuda.is_available()
     assert not torch.cuda.is_available()
+
+
+def mixed_devices(gpu: Pretended) -> None:
+    torch.ones(3, device="cuda") + torch.ones(3)
+
+
+def rows_of_the_gpu_in_a_table_of_the_host(gpu: Pretended) -> None:
+    torch.ones(3, 2).index_select(0, torch.zeros(2, dtype=torch.long, device="cuda"))
+
+
+def numpy_of_the_gpu(gpu: Pretended) -> None:
+    torch.ones(3, device="cuda").numpy()
+
+
+def a_generator_of_the_host(gpu: Pretended) -> None:
+    torch.rand(3, generator=torch.Generator(), device="cuda")
+
+
+def captured(body: Any) -> None:
+    with torch.cuda.graph(torch.cuda.CUDAGraph()):
+        body(torch.ones(3, device="cuda"))
+
+
+def a_number_asked_for_in_a_capture(gpu: Pretended) -> None:
+    captured(lambda x: float(x.sum()))
+
+
+def a_mask_in_a_capture(gpu: Pretended) -> None:
+    captured(lambda x: x[x > 0])
+
+
+def a_pageable_copy_in_a_capture(gpu: Pretended) -> None:
+    captured(lambda _: torch.ones(3).to("cuda"))
+
+
+def a_stream_that_does_not_wait(gpu: Pretended) -> None:
+    x = torch.ones(3, device="cuda").mul_(2)
+    with torch.cuda.stream(torch.cuda.Stream()):
+        x + 1
+
+
+def pinned_memory_given_back_too_early(gpu: Pretended) -> None:
+    host = torch.ones(3).pin_memory()
+    there = host.to("cuda", non_blocking=True)
+    host.fill_(5)
+    torch.cuda.synchronize()
+    assert there.is_cuda
+
+
+def memory_that_was_never_registered(gpu: Pretended) -> None:
+    torch.cuda.cudart().cudaHostUnregister(1)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("defect", "told"),
+    [
+        (mixed_devices, "tensors on cuda:0 and"),
+        (rows_of_the_gpu_in_a_table_of_the_host, "tensors on cuda:0 and"),
+        (numpy_of_the_gpu, r"numpy\(\) of a tensor"),
+        (a_generator_of_the_host, "a generator of the processor"),
+        (a_number_asked_for_in_a_capture, "while a graph is captured"),
+        (a_mask_in_a_capture, "while a graph is captured"),
+        (a_pageable_copy_in_a_capture, "while a graph is captured"),
+        (a_stream_that_does_not_wait, "without waiting for it"),
+        (pinned_memory_given_back_too_early, "overwritten before the copy"),
+        (memory_that_was_never_registered, "was not registered"),
+    ],
+)
+def test_the_pretence_finds(defect: Any, told: str) -> None:
+    # What is caught is told at the end all the same.
+    with pytest.raises(Fault, match=told), pretended_gpu() as gpu, contextlib.suppress(Fault):
+        defect(gpu)
+
+
+def test_the_pretence_shows_what_is_read_before_it_arrived_and_what_a_graph_keeps() -> None:
+    with pretended_gpu() as gpu:
+        there, host = torch.ones(2, device="cuda"), torch.empty(2, pin_memory=True)
+        host.copy_(there, non_blocking=True)
+        assert host.isnan().all(), "nobody has waited"
+        torch.cuda.synchronize()
+        assert host.tolist() == [1.0, 1.0]
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            doubled = there * 2
+        another = torch.full((2,), 5.0, device="cuda")
+        graph.replay()
+        assert doubled.tolist() == [2.0, 2.0], "a graph knows its own inputs, not what comes later"
+        there.copy_(another)
+        graph.replay()
+        assert doubled.tolist() == [10.0, 10.0]
+        assert len(gpu.spent.syncs) >= 3
