@@ -168,11 +168,13 @@ def test_planes_become_pixels_with_half_of_the_memory_traffic() -> None:
     assert not spent.syncs
 
 
-def test_a_card_without_bf16_computes_in_fp16(clips: Path, tmp_path: Path) -> None:
-    told = Told()
+def test_a_card_without_bf16_tries_fp16(clips: Path, tmp_path: Path) -> None:
+    job = Job(clips, tmp_path)
     with pretended_gpu(capability=(7, 5)):
-        extracted(clips, tmp_path, told, precision="auto", parity_floor=0.0)
-    assert told.has("fp16") or told.has("computed in fp32")
+        job.run(replace(BACKBONE, precision="auto", parity_floor=0.0))
+    pinned = job.store.encoder() or {}
+    assert set(pinned["measured"]["tried_cosine_min"]) == {"fp32", "fp16"}
+    assert pinned["measured"]["tried_cosine_min"]["fp16"] > 0.99
 
 
 def test_the_estimate_measures_the_road_of_the_gpu(clips: Path) -> None:
