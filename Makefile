@@ -23,7 +23,7 @@ BOUND_TESTS := cache data $(addsuffix .py,$(addprefix stages/test_,arithmetic bf
 	pipeline/test_demo.py pipeline/test_import.py pipeline/test_search.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check check-bounds test test-all bench clean
+.PHONY: help setup demo check check-bounds test test-all bench gpu-trial clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ test-all: ## the tests on every Python from 3.11 on that is here (OTHERS="python
 
 bench: $(STAMP) ## ratios of speed within one run; see docs/performance.md
 	$(BIN)/python -m benchmarks
+
+gpu-trial: $(STAMP) ## what a GPU makes of it, in eight minutes; PRETEND=--pretend without one
+	$(BIN)/python -m benchmarks.gpu_trial $(PRETEND)
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) .venv-python* $(BOUNDS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -21,7 +21,10 @@ def to_bfloat16(model: nn.Module) -> nn.Module:
     rounded = copy.deepcopy(model)
     for module in rounded.modules():
         if isinstance(module, nn.Conv2d):
-            module.weight = nn.Parameter(diffuse_rounding(module.weight), requires_grad=False)
+            weight = diffuse_rounding(
+                module.weight.cpu()
+            )  # a few operations for each weight of a kernel: no GPU's work
+            module.weight = nn.Parameter(weight.to(module.weight.device), requires_grad=False)
     return rounded.to(torch.bfloat16)
 
 

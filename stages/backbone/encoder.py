@@ -25,6 +25,7 @@ from ...data.backbone import Backbone, parse_backbone
 from ...data.colours import COLOURS
 from ...data.errors import BackboneError, StageError
 from ...data.settings import ExtractSettings
+from ..decode.device_preprocess import RESIZE
 from ..decode.preprocess import Preprocess, open_clip_preprocess, timm_preprocess
 from ..decode.windows import Windowing
 from .hf_models import check_installed, load_hf
@@ -103,6 +104,8 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
         BackboneError: if the name is unknown, or ``weights`` are not this model's.
         StageError: if the hub cannot be reached.
     """
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # fp32 is what the other arithmetics are held against
     backbone = parse_backbone(settings.backbone)
     check_name(backbone, with_weights=weights is not None)
     if backbone.library in LOADERS:
@@ -153,7 +156,7 @@ def _provenance(
         "weights": weights.name if weights else _whence(backbone),
         "seed": settings.seed if backbone.library == "random" else None,
         "preprocess": loaded.preprocess.describe(),
-        "pixels": {"device": device.type, "colours": COLOURS},
+        "pixels": pixels_on(device),
         "features": loaded.features,
         "settings": settings.identity(),
         "decoder": {name: ".".join(map(str, parts)) for name, parts in sorted(av.library_versions.items())},
@@ -191,6 +194,12 @@ def check_name(backbone: Backbone, *, with_weights: bool) -> None:
             f"extract.backbone = '{backbone}': timm has no weights for {plain}: give a file with --weights, or take "
             f"random:{plain}, which is untrained"
         )
+
+
+def pixels_on(device: torch.device) -> dict[str, Any]:
+    """What decides the last bits of pixels: who resizes them, in what arithmetic, and of which colours."""
+    resize = {"resize": RESIZE} if device.type == "cuda" else {}
+    return {"device": device.type, "colours": COLOURS, **resize}
 
 
 # Model, method, preprocessing, and what was taken of a file of weights where that is not simply all of it.

@@ -53,6 +53,8 @@ def pixel_difference(pinned: Mapping[str, Any], encoder: Encoder) -> str | None:
         return f"colours of another version (number {before['colours']}, now {here['colours']})"
     if before["device"] != here["device"]:
         return f"pixels of device {before['device']}, while this run's would be of {here['device']}"
+    if before.get("resize", 1) != here.get("resize", 1):
+        return f"pixels resized in arithmetic number {before.get('resize', 1)}, which is now {here.get('resize', 1)}"
     return None
 
 

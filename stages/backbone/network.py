@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from itertools import chain
 
@@ -12,13 +13,13 @@ from ..decode.preprocess import Preprocess
 from .batch_norm import fold_batch_norms
 from .bfloat16 import to_bfloat16
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 IN_CACHE = 4  # frames that are normalised at once, so that what lies between stays in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeMode:
-    """One way to compute the features: "fp32" or "bf16", batch norms folded or not, compiled or not."""
+    """One way to compute the features: "fp32", "bf16" or "fp16", batch norms folded or not, compiled or not."""
 
     precision: str = "fp32"
     folded: bool = False
@@ -76,6 +77,8 @@ def build_network(
         model = fold_batch_norms(model, preprocess.normalise(example_BCHW[:1]), method)
     if arithmetic.precision == "bf16":
         model = to_bfloat16(model)
+    elif arithmetic.precision == "fp16":  # its 10 bits need no care, its range does: what overflows is refused
+        model = copy.deepcopy(model).half()
     model = lay_channels_last(model)
     network = Network(model, method, preprocess, DTYPES[arithmetic.precision])
     if not arithmetic.compiled:

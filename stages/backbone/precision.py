@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
@@ -108,7 +109,7 @@ def choose(
     """Settle on an arithmetic by trying it on a first batch of real frames.
 
     Batch norms are folded wherever the features stay the same. ``extract.precision = auto`` takes bf16 where
-    the processor has it and every frame's cosine stays at ``extract.parity_floor`` or above.
+    the processor has it (on GPUs without it fp16) and every frame's cosine stays at ``extract.parity_floor`` or above.
     ``extract.compile = auto`` compiles if the forward passes would take more than :data:`REPAYS_S`.
 
     Args:
@@ -123,7 +124,7 @@ def choose(
     """
     trials = Trials(encoder, frames_BCHW)
     best = _try_folding(trials)
-    best = _try_bf16(trials, best, settings)
+    best = _try_rounding(trials, best, settings)
     forward_s = frames_to_come / trials.rate(best)
     if settings.compile == "on" or (settings.compile == "auto" and forward_s > REPAYS_S):
         best = _try_compiling(trials, best, settings, note)
@@ -158,10 +159,13 @@ def _try_folding(trials: Trials) -> Trial:
     return folded if folded.cosine_min >= FOLD_FLOOR else plain
 
 
-def _try_bf16(trials: Trials, exact: Trial, settings: ExtractSettings) -> Trial:
-    if settings.precision == "fp32" or (settings.precision == "auto" and not has_bfloat16(exact.encoder.device)):
+def _try_rounding(trials: Trials, exact: Trial, settings: ExtractSettings) -> Trial:
+    """In bf16; on GPUs that have none (before Ampere) in fp16."""
+    device = exact.encoder.device
+    has_bf16 = settings.precision == "bf16" or has_bfloat16(device)
+    if settings.precision == "fp32" or not (has_bf16 or device.type == "cuda"):
         return exact
-    rounded = trials.try_(replace(exact.encoder.arithmetic, precision="bf16"))
+    rounded = trials.try_(replace(exact.encoder.arithmetic, precision="bf16" if has_bf16 else "fp16"))
     faster = trials.is_ever_faster(rounded, exact)
     if settings.precision == "bf16" or (rounded.cosine_min >= settings.parity_floor and faster):
         return rounded
@@ -200,6 +204,8 @@ def row_drift(encoder: Encoder, frames_BCHW: Tensor) -> float:
     0 means that features depend neither on the order of videos nor on where a killed run went on.
     """
     here_BD = encoder.encode(frames_BCHW).half()
-    there_BD = encoder.encode(frames_BCHW.roll(1, 0)).half().roll(-1, 0)
+    moved_BCHW = torch.empty_like(frames_BCHW)  # laid out alike: `roll` on a GPU gives another layout to compile for
+    moved_BCHW[1:], moved_BCHW[:1] = frames_BCHW[:-1], frames_BCHW[-1:]
+    there_BD = encoder.encode(moved_BCHW).half().roll(-1, 0)
     drift = (here_BD.float() - there_BD.float()).abs().max()
     return float(drift.nan_to_num())  # a feature that is not finite is its video's failure, later

@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from multiprocessing import connection, get_all_start_methods, get_context
+from multiprocessing import connection, forkserver, get_all_start_methods, get_context
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -36,7 +36,18 @@ SLOT_BYTES = 8 << 20  # 54 frames of 224 x 224, or 72 of UCF101 as planes
 AHEAD = 8  # videos that may wait at a worker, so that very short ones don't starve it
 TRIES = 2
 POLL_S = 0.5
+HELD_S = 0.001  # after which slots that were held are asked for again
 JOIN_S = 10.0
+
+
+class Held(Protocol):
+    """Somebody who reads a slot still, such as a copy to a GPU: a CUDA event."""
+
+    def query(self) -> bool:
+        """Whether it is over."""
+
+    def synchronize(self) -> None:
+        """Wait until it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,8 @@ class VideoStarted:
 class VideoFrames:
     """Frames of the try ``key``, as in :class:`.source.Frames`.
 
-    ``pixels`` is shared memory, valid until the next event is asked for.
+    ``pixels`` is shared memory, valid until the next event is asked for, and for as long as something in ``held`` says
+    no when it is asked.
     """
 
     key: int
@@ -61,6 +73,7 @@ class VideoFrames:
     times_s: tuple[float, ...]
     decode_s: float
     preprocess_s: float
+    held: list[Held] = field(default_factory=list)  # to be filled by a consumer that goes on reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +118,7 @@ class _Lane:
     slots: FrameSlots
     attempts: deque[_Attempt] = field(default_factory=deque)
     inbox: deque[Message] = field(default_factory=deque)
-    emptied: list[int] = field(default_factory=list)
+    emptied: list[tuple[int, list[Held]]] = field(default_factory=list)
     is_dead: bool = False
     tick: int = 0
     seen: float = field(default_factory=time.monotonic)
@@ -198,6 +211,7 @@ class DecodePool:
         self._workers = max(1, settings.workers)
         self._ask_for_more()
         self._workers = max(1, min(self._workers, len(self._waiting)))
+        self.unpinned = False  # whether a GPU was to copy from the frames' memory, but may not
         self._keys = count()
         self._lanes: list[_Lane] = []
         self._context = _context()
@@ -235,7 +249,8 @@ class DecodePool:
         """Wait for something to do; taking turns, for as much as there is room for."""
         turn = _Turn(len(self._filling())) if self._settings.take_turns else None
         while True:
-            ready = connection.wait([lane.connection for lane in self._lanes], POLL_S)
+            holding = self._give_back() if not turn else False
+            ready = connection.wait([lane.connection for lane in self._lanes], HELD_S if holding else POLL_S)
             for lane in self._lanes:
                 if lane.connection in ready:
                     lane.receive()
@@ -251,7 +266,7 @@ class DecodePool:
                 turn and turn.goes_on(len(self._filling()))
             ):
                 return
-            if not ready:
+            if not ready and not holding:
                 yield Idle()
 
     def _filling(self) -> list[_Lane]:
@@ -260,8 +275,8 @@ class DecodePool:
     def _start(self) -> _Lane:
         ours, theirs = self._context.Pipe()
         slots = FrameSlots(self._layout)
-        if self._settings.pinned:
-            slots.pin()
+        if self._settings.pinned and not slots.pin():
+            self.unpinned = True
         arguments = (theirs, slots, self._settings.read, self._reading)
         process = self._context.Process(target=serve, args=arguments, daemon=True, name="mofore-decode")  # type: ignore[attr-defined]
         process.start()
@@ -304,10 +319,11 @@ class DecodePool:
                 attempt.source = content.source
                 yield VideoStarted(attempt.job.video, key, content)
             case Filled():
-                pixels = lane.slots.view(content.slot, content.shape)
-                yield VideoFrames(key, pixels, content.layout, content.times_s, content.decode_s, content.preprocess_s)
+                pixels, held = lane.slots.view(content.slot, content.shape), list[Held]()
+                spent = (content.decode_s, content.preprocess_s)
+                yield VideoFrames(key, pixels, content.layout, content.times_s, *spent, held)
                 del pixels
-                lane.emptied.append(content.slot)
+                lane.emptied.append((content.slot, held))
                 if not self._settings.take_turns:
                     _give_back(lane)
             case Finished():
@@ -339,10 +355,26 @@ class DecodePool:
         source = attempt.source or FileState(video.size, video.mtime_ns, "")
         yield VideoFailed(attempt.job.key, Failure(video.id, source, reason))
 
+    def _give_back(self) -> bool:
+        """Give workers back what is no longer held; whether some still is."""
+        for lane in self._lanes:
+            if lane.emptied:
+                _give_back(lane)
+        return any(lane.emptied for lane in self._lanes)
+
     def _bury(self, lane: _Lane) -> None:
+        for _, held in lane.emptied:
+            for each in held:
+                each.synchronize()
         lane.process.join(JOIN_S)
         lane.connection.close()
         lane.slots.close()
+
+
+def begin() -> None:
+    """Start what workers are forked from: it loads its libraries while the caller goes on with something else."""
+    if _context().get_start_method() == "forkserver":
+        forkserver.ensure_running()
 
 
 def _context() -> BaseContext:
@@ -356,10 +388,12 @@ def _context() -> BaseContext:
 
 def _give_back(lane: _Lane) -> None:
     """Give the worker its slots back; from now on it has no excuse for being slow."""
-    lane.seen = time.monotonic()
-    for slot in lane.emptied:
-        _tell(lane, slot)
-    lane.emptied = []
+    lane.seen, emptied, lane.emptied = time.monotonic(), lane.emptied, []
+    for slot, held in emptied:
+        if all(each.query() for each in held):
+            _tell(lane, slot)
+        else:
+            lane.emptied.append((slot, held))
 
 
 def _tell(lane: _Lane, message: object) -> bool:

@@ -86,7 +86,7 @@ class Preprocess:
         height, width = self.size
         if frames_BCHW.shape[2] < height or frames_BCHW.shape[3] < width:
             frames_BCHW = self._pad(frames_BCHW)
-        top, left = self._corner(*frames_BCHW.shape[2:])
+        top, left = self.corner(*frames_BCHW.shape[2:])
         return frames_BCHW[:, :, top : top + height, left : left + width]
 
     def _resize(self, frames_BCHW: Tensor, target: tuple[int, int]) -> Tensor:
@@ -94,7 +94,7 @@ class Preprocess:
 
     def _resize_and_crop(self, frames_BCHW: Tensor, target: tuple[int, int]) -> Tensor:
         """The centre of resized frames, what lies below and to the right of it never made: the same pixels."""
-        top, left = self._corner(*target)
+        top, left = self.corner(*target)
         (height, width), have = self.size, frames_BCHW.shape[2:]
         seen_h, made_h = self._extent(top + height, target[0], have[0])
         seen_w, made_w = self._extent(left + width, target[1], have[1])
@@ -104,7 +104,7 @@ class Preprocess:
         resized_BCHW: Tensor = resize(frames_BCHW[:, :, :seen_h, :seen_w], (made_h, made_w), False, *scales)
         return resized_BCHW[:, :, top : top + height, left : left + width]
 
-    def _corner(self, height: int, width: int) -> tuple[int, int]:
+    def corner(self, height: int, width: int) -> tuple[int, int]:
         """Where the centre of a resized frame begins."""
         whole = math.floor if self.floors else round
         return whole((height - self.size[0]) / 2), whole((width - self.size[1]) / 2)

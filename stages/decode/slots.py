@@ -69,11 +69,18 @@ class FrameSlots:
         offset = TICK_BYTES + slot * self.layout.slot_bytes
         return torch.frombuffer(self._memory, dtype=torch.uint8, count=math.prod(shape), offset=offset).view(*shape)
 
-    def pin(self) -> None:
-        """Let a GPU copy straight from this memory, beside the processor's work."""
+    def pin(self) -> bool:
+        """Let a GPU copy straight from this memory, beside the processor's work; False where that is refused.
+
+        Containers and WSL may limit how much memory can be locked; copies then wait for each other.
+        """
         whole = torch.frombuffer(self._memory, dtype=torch.uint8)
-        torch.cuda.check_error(torch.cuda.cudart().cudaHostRegister(whole.data_ptr(), whole.numel(), 0))
+        try:
+            torch.cuda.check_error(torch.cuda.cudart().cudaHostRegister(whole.data_ptr(), whole.numel(), 0))
+        except RuntimeError:
+            return False
         self._pinned = whole.data_ptr()
+        return True
 
     def close(self) -> None:
         """Give the memory back once no view is left."""

@@ -149,9 +149,11 @@ def pick_team(processes: int, wish: str) -> Team:
             f"torchrun started {os.environ['WORLD_SIZE']} processes, {size} of them here: mofore fits on one machine"
         )
     team: Team = Launched(size, device) if size > 1 else Spawned(processes, device) if processes > 1 else Alone()
-    if device.type == "cuda" and team.size > torch.cuda.device_count():
+    visible = torch.cuda.device_count() if device.type == "cuda" else 0
+    own = size > 1 and visible == 1  # a launcher that shows each process a GPU of its own
+    if device.type == "cuda" and team.size > visible and not own:
         raise ConfigError(
-            f"{team.size} processes, but {torch.cuda.device_count()} CUDA devices, and each needs one: start fewer "
+            f"{team.size} processes, but {visible} CUDA devices, and each needs one: start fewer "
             '(--nproc, fit.processes), or take fit.device = "cpu"'
         )
     return team
@@ -272,7 +274,7 @@ def _assist(order: Order, store: Store, rank: int, size: int) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group it is the first process's to answer
     device = torch.device(order.device)
     if device.type == "cuda":
-        torch.cuda.set_device(rank)
+        torch.cuda.set_device(rank % torch.cuda.device_count())
     try:
         work, job = order.job.open()
         store.set(f"{READY}/{rank}", "")

@@ -1,15 +1,12 @@
 """Batches filled across videos, and the forward passes over them.
 
-On the processor a pass is done when it returns. On a GPU everything is only launched: pieces are copied on a
-stream of their own from pinned memory while the backbone works on the batch before, planes become frames in the
-batch's memory there, and features come back some batches later.
+On the processor a pass is done when it returns. What a GPU does instead is :mod:`.gpu_batches`.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,13 +15,14 @@ from torch import Tensor
 from ...data.arrays import Float16
 from ...data.planes import PlaneLayout
 from ..backbone.encoder import Encoder
-from ..decode.device_preprocess import preprocess_planes
+from ..decode.pool import Held
 
 IN_FLIGHT = 4  # batches whose features may be on their way back
 AUTO_BATCH = {"cpu": 32, "cuda": 256}
 LEAST_WINDOWS = {"cpu": 4, "cuda": 16}  # of a clip backbone, in a batch of that many frames or of more
 
 Owners = list[tuple[int, int]]  # (key of a video, how many of the batch's rows are its own), in order
+Back = tuple[Tensor, "torch.cuda.Event | None"]  # features, and when they are there
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,53 +40,68 @@ def rows_of_batch(encoder: Encoder, batch_size: int) -> int:
     return max(LEAST_WINDOWS[device], AUTO_BATCH[device] // frames)
 
 
+def channels_first(batch_BHWC: Tensor) -> Tensor:
+    """Frames (B, C, H, W), or windows (B, T, C, H, W), in the same memory."""
+    return batch_BHWC.movedim(-1, -3)
+
+
 class Batches:
     """One batch that is being filled, and those whose features have not come back.
 
     Attributes:
         encoder: what is run; it may be replaced between passes.
-        filled: rows of the batch that are taken.
+        size: rows of the batch.
+        filled: rows of it that are taken.
     """
 
     def __init__(self, encoder: Encoder, batch_size: int) -> None:
         self.encoder, self.filled = encoder, 0
+        self.size = rows_of_batch(encoder, batch_size)
         *windows, channels, height, width = encoder.input_shape
-        rows = (rows_of_batch(encoder, batch_size), *windows)
-        zeros = torch.zeros(math.prod(rows), channels, height, width, dtype=torch.uint8, device=encoder.device)
-        laid = zeros.contiguous(memory_format=torch.channels_last)
-        self._batch_BCHW = laid.view(*rows, channels, height, width)
+        shape = (self.size, *windows, height, width, channels)
+        self._batch_BHWC = torch.zeros(shape, dtype=torch.uint8, device=encoder.device)
         self._owners: Owners = []
         self._passes: deque[_Pass] = deque()
-        self._copies = torch.cuda.Stream(encoder.device) if encoder.device.type == "cuda" else None
 
     def prepare(self, pixels: Tensor, layout: PlaneLayout | None) -> Tensor:
-        """Frames (n, C, H, W) on the device, of what a worker made; ``pixels`` may be overwritten afterwards."""
-        pixels = self._moved(pixels)
-        if layout is None:
-            return pixels.permute(0, 3, 1, 2)
-        return preprocess_planes(pixels, layout, self.encoder.preprocess)
+        """Frames (n, C, H, W) on the device, of what a worker made, to cut windows of."""
+        assert layout is None, "planes are for a GPU"
+        return pixels.permute(0, 3, 1, 2)
 
-    def put(self, key: int, frames_BCHW: Tensor) -> int:
-        """Take as many frames as there is room for, and say how many."""
-        room = min(len(frames_BCHW), len(self._batch_BCHW) - self.filled)
-        self._batch_BCHW[self.filled : self.filled + room] = frames_BCHW[:room]
+    def put(self, key: int, pixels: Tensor, layout: PlaneLayout | None) -> int:
+        """Take as many rows as there is room for, and say how many.
+
+        Args:
+            key: of the video.
+            pixels: what a worker made, planes or frames (n, H, W, C); or windows of frames (n, T, H, W, C).
+            layout: of planes.
+        """
+        room = min(len(pixels), self.size - self.filled)
+        self._take(pixels[:room], layout)
         self._owners.append((key, room))
         self.filled += room
         return room
 
+    def taken(self) -> Held | None:
+        """When what was put may be overwritten; None: now."""
+        return None
+
     def is_full(self) -> bool:
         """Whether the batch has to be run before more can be put."""
-        return self.filled == len(self._batch_BCHW)
+        return self.filled == self.size
 
     def frames(self) -> Tensor:
-        """The frames that were put so far."""
-        return self._batch_BCHW[: self.filled]
+        """Frames (n, C, H, W), or windows of them, that were put so far; no more than are computed together."""
+        return channels_first(self._batch_BHWC[: self.filled])
 
     def run(self) -> None:
         """Run the backbone on the whole batch, whatever is filled of it, and begin the next one."""
-        features_BD = self.encoder.forward(self._batch_BCHW).half()
-        self._passes.append(_Pass(self._owners, *self._sent_back(features_BD)))
+        self._passes.append(_Pass(self._owners, *self._computed()))
         self._owners, self.filled = [], 0
+
+    def trying(self, make: Callable[[], Encoder]) -> Encoder:
+        """An encoder that is settled on the frames so far."""
+        return make()
 
     def results(self, *, last: bool = False) -> Iterator[tuple[Owners, Float16]]:
         """Features that have come back, float16 (B, D), with their owners; with ``last``, all are waited for."""
@@ -101,20 +114,9 @@ class Batches:
                 back.done.synchronize()
             yield back.owners, back.features_BD.numpy()
 
-    def _moved(self, pixels: Tensor) -> Tensor:
-        if self._copies is None:
-            return pixels
-        with torch.cuda.stream(self._copies):
-            moved = pixels.to(self.encoder.device, non_blocking=True)
-        self._copies.synchronize()  # of this copy alone, not of the backbone
-        moved.record_stream(torch.cuda.current_stream(self.encoder.device))
-        return moved
+    def _take(self, pixels: Tensor, layout: PlaneLayout | None) -> None:
+        assert layout is None, "planes are for a GPU"
+        self._batch_BHWC[self.filled : self.filled + len(pixels)] = pixels
 
-    def _sent_back(self, features_BD: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-        if self._copies is None:
-            return features_BD, None
-        there_BD = torch.empty(features_BD.shape, dtype=features_BD.dtype, pin_memory=True)
-        there_BD.copy_(features_BD, non_blocking=True)
-        done = torch.cuda.Event()
-        done.record(torch.cuda.current_stream(self.encoder.device))
-        return there_BD, done
+    def _computed(self) -> Back:
+        return self.encoder.forward(channels_first(self._batch_BHWC)).half(), None

@@ -16,6 +16,7 @@ from ...data.types import Video
 from ..backbone.encoder import Encoder, load_encoder
 from ..backbone.network import ComputeMode
 from ..backbone.precision import choose
+from ..decode.device_preprocess import FromPlanes
 from ..decode.pool import DecodePool, PoolSettings, VideoFinished, VideoFrames, VideoStarted
 from ..decode.source import Reading
 from ..decode.windows import Windowing
@@ -48,9 +49,10 @@ class Estimate:
 
 @dataclass(slots=True)
 class _Sample:
-    """What was read of a few videos: frames (n, H, W, 3), their cost, and what the containers promise."""
+    """What was read of a few videos: frames (n, 3, H, W), their cost, and what the containers promise."""
 
     pixels: list[Tensor]
+    prepare_s: float = 0.0  # of these frames, on the device
     read_s: float = 0.0
     frames: int = 0
     expected_frames: int = 0
@@ -83,13 +85,15 @@ def run(settings: ExtractSettings, root: Path, videos: Sequence[Video], weights:
     sample = _read(settings, root, videos, encoder, rows * (windows.length if windows else 1))
     if not sample.pixels:
         raise StageError(f"no frame could be read from {min(SAMPLE, len(videos))} of the videos")
-    frames_BCHW = _rows(torch.cat(sample.pixels), encoder.windows)[:rows].to(encoder.device)
+    frames_NCHW = torch.cat(sample.pixels).contiguous(memory_format=torch.channels_last)
+    frames_BCHW = _rows(frames_NCHW, encoder.windows)[:rows]
     frames_BCHW = frames_BCHW[: _affordable(encoder, frames_BCHW)]
     encoder, chosen = choose(
         encoder, replace(settings, compile="off"), frames_BCHW, frames_to_come=0, note=lambda _text: None
     )
     hop = windows.hop if windows else 1  # frames of a row
     forward_s = 1 / chosen["measured"]["frames_per_s"][str(encoder.arithmetic)] / hop
+    forward_s += sample.prepare_s / sum(map(len, sample.pixels))
     read_s = sample.read_s / sample.frames / (settings.decoders or len(usable_cores()))
     # A processor does the one after the other; beside a GPU's work the processor's costs nothing.
     frame_s = forward_s + read_s if encoder.device.type == "cpu" else max(forward_s / len(devices), read_s)
@@ -104,7 +108,8 @@ def _read(settings: ExtractSettings, root: Path, videos: Sequence[Video], encode
     """Frames of a few videos, each from its start; in a worker, for a decoder may crash."""
     sample, waiting, begin = _Sample([]), batch, time.monotonic()
     spread = videos[:: -(-len(videos) // SAMPLE)]
-    reading = Reading(encoder.preprocess, settings.sampling(), settings.image_fps)
+    on_gpu = encoder.device.type == "cuda"
+    reading = Reading(encoder.preprocess, settings.sampling(), settings.image_fps, planes=on_gpu)
     silent: dict[int, Video] = {}  # whose containers promise nothing: what came of them counts, if they end in time
     came: dict[int, int] = {}
     with DecodePool(root, spread, reading, PoolSettings(1, settings.stall_seconds)) as pool:
@@ -121,22 +126,36 @@ def _read(settings: ExtractSettings, root: Path, videos: Sequence[Video], encode
                 sample.frames += len(event.pixels)
                 sample.read_s += event.decode_s + event.preprocess_s
                 if waiting > 0:
-                    sample.pixels.append(event.pixels[:waiting].clone())
+                    sample.pixels.append(_prepared(event, encoder, waiting, sample))
                     waiting -= len(event.pixels)
             if time.monotonic() - begin > READ_S and sample.pixels:
                 break
     return sample
 
 
-def _rows(pixels_NHWC: Tensor, windows: Windowing | None) -> Tensor:
+def _rows(frames_NCHW: Tensor, windows: Windowing | None) -> Tensor:
     """What the network takes: frames (N, C, H, W); or windows of them (N / T, T, C, H, W), at least one."""
-    frames_NCHW = pixels_NHWC.permute(0, 3, 1, 2)
     if windows is None:
         return frames_NCHW
     missing = max(0, windows.length - len(frames_NCHW))
     frames_NCHW = torch.cat([frames_NCHW, frames_NCHW[-1:].expand(missing, -1, -1, -1)])
     whole = len(frames_NCHW) // windows.length
     return frames_NCHW[: whole * windows.length].reshape(whole, windows.length, *frames_NCHW.shape[1:])
+
+
+def _prepared(event: VideoFrames, encoder: Encoder, most: int, sample: _Sample) -> Tensor:
+    """Frames (n, 3, H, W) on the device, by the road of extraction, and their cost there."""
+    pixels = event.pixels[:most].clone().to(encoder.device)
+    if event.layout is None:
+        return pixels.permute(0, 3, 1, 2)
+    road = FromPlanes.of(event.layout, encoder.preprocess, encoder.device)
+    road(pixels)  # the first call chooses kernels
+    torch.cuda.synchronize(encoder.device)
+    begin = time.perf_counter()
+    frames_NCHW = road(pixels)
+    torch.cuda.synchronize(encoder.device)
+    sample.prepare_s += time.perf_counter() - begin
+    return frames_NCHW
 
 
 def _affordable(encoder: Encoder, frames_BCHW: Tensor) -> int:

@@ -21,6 +21,16 @@ class Meter:
         self.seconds = dict.fromkeys(("decode", "preprocess", "wait", "forward", "write"), 0.0)
         self._total_bytes, self._done_bytes = max(total_bytes, 1), 0
         self._seen_bytes = self._expected = self._skipped = 0
+        self._begun: float | None = None
+        self._before = 0  # frames by then
+
+    def begin(self) -> None:
+        """The arithmetic is chosen: from here on the work goes at its own pace."""
+        self._begun, self._before = time.perf_counter(), self.frames
+
+    def working_s(self) -> float:
+        """Seconds since then; 0 before."""
+        return 0.0 if self._begun is None else time.perf_counter() - self._begun
 
     @contextmanager
     def timing(self, part: str) -> Iterator[None]:
@@ -71,8 +81,8 @@ class Meter:
         return min(max(by_bytes, self.frames / expected if expected > 0 else 0.0), 1.0)
 
     def rate(self) -> float:
-        """Frames per second of forward pass."""
-        return self.frames / max(self.seconds["forward"], 1e-9)
+        """Frames per second by the clock: what a GPU's passes take, their launches do not tell."""
+        return (self.frames - self._before) / max(self.working_s(), 1e-9)
 
     def bottleneck(self) -> str:
         """The part that takes most of this process's time; if that is waiting for frames, of the workers'."""

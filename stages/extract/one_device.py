@@ -1,7 +1,7 @@
 """Extraction on one device: frames from the workers, batches through the backbone, videos to the writer.
 
 Batches always have the same size (the last one is padded): a frame then goes through the same arithmetic
-whatever its neighbours are.
+whatever its neighbours are (but for a GPU whose memory ran out, :mod:`.gpu_batches`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ...cache.partial import PartialVideo
 from ...cache.store import FeatureStore
 from ...data.arrays import Float16
 from ...data.errors import StageError
+from ...data.planes import PlaneLayout
 from ...data.progress import Progress
 from ...data.settings import ExtractSettings
 from ...data.types import Failure, Video
@@ -32,12 +33,13 @@ from ..decode.source import Reading, Resume
 from ..decode.windows import Window, WindowCutter
 from ..decode.worker import Reader
 from ..machine.allocator import keep_freed_memory
-from ..machine.device import usable_cores
+from ..machine.device import release_memory, usable_cores
 from .batches import Batches
+from .gpu_batches import GpuBatches
 from .meter import Meter
 from .shard_writer import ExtractResult, PendingVideo, ShardWriter
 
-KNOWN_AFTER_S = 2.0  # of forward passes, the rate is known well enough
+KNOWN_AFTER_S = 2.0  # of work, the rate is known well enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def extract_on(
             if so, the rest is left.
     """
     keep_freed_memory()
+    decoding.begin()
     encoder = load_encoder(job.settings, job.inputs.weights, device)
     check_same_encoder(job.store, encoder)
     if share is None:  # else the process that shares out has said it
@@ -103,9 +106,13 @@ def extract_on(
     meter = Meter(job.inputs.bytes() // (share.parts if share else 1))
     try:
         with _pool(job, encoder, share) as pool:
+            if pool.unpinned:
+                progress.note("this system lets no memory be locked: copies to the GPU are not made beside its work")
             _Extraction(job, encoder, meter, writer, progress, leave_when).consume(pool)
     finally:  # also on Ctrl-C: what is finished is kept
         writer.close()
+        del encoder
+        release_memory()
     return writer.result
 
 
@@ -180,7 +187,9 @@ class _Extraction:
         self._settled = False
         self._pending: dict[int, PendingVideo] = {}
         self._tries: dict[str, int] = {}  # video -> key of the try whose frames count
-        self._batches = Batches(encoder, job.settings.batch_size)
+        size = job.settings.batch_size
+        on_gpu = encoder.device.type == "cuda"
+        self._batches = GpuBatches(encoder, size, progress.note) if on_gpu else Batches(encoder, size)
         self._void: set[int] = set()  # tries that were given up here, though their worker went on
         self._windows = encoder.windows
         self._cutters: dict[int, WindowCutter] = {}  # of a clip backbone: of each try
@@ -203,7 +212,7 @@ class _Extraction:
 
     def _leaves(self) -> bool:
         """Whether the rest is left to others, which is asked once."""
-        if self._leave_when is None or self._meter.seconds["forward"] < KNOWN_AFTER_S:
+        if self._leave_when is None or self._meter.working_s() < KNOWN_AFTER_S:
             return False
         leave_when, self._leave_when = self._leave_when, None
         return leave_when(self._meter.frames_to_come() / self._meter.rate())
@@ -215,12 +224,15 @@ class _Extraction:
             case decoding.VideoFrames():
                 self._meter.decoded(event)
                 if event.key in self._pending:
-                    frames_BCHW = self._batches.prepare(event.pixels, event.layout)
                     if event.key in self._cutters:
+                        frames_BCHW = self._batches.prepare(event.pixels, event.layout)
                         self._fill_windows(event.key, self._cutters[event.key].cut(frames_BCHW, event.times_s))
                     else:
                         self._pending[event.key].expect(event.times_s)
-                        self._fill(event.key, frames_BCHW)
+                        self._fill(event.key, event.pixels, event.layout)
+                    reader = self._batches.taken()
+                    if reader is not None:
+                        event.held.append(reader)
             case decoding.VideoFinished():
                 if event.key in self._cutters:
                     self._fill_windows(event.key, self._cutters.pop(event.key).rest())
@@ -243,9 +255,10 @@ class _Extraction:
             self._cutters[event.key] = WindowCutter(self._windows, event.start.skipped)
         self._meter.started(event)
 
-    def _fill(self, key: int, frames_BCHW: Tensor) -> None:
-        while len(frames_BCHW):
-            frames_BCHW = frames_BCHW[self._batches.put(key, frames_BCHW) :]
+    def _fill(self, key: int, pixels: Tensor, layout: PlaneLayout | None = None) -> None:
+        taken = 0
+        while taken < len(pixels):
+            taken += self._batches.put(key, pixels[taken:], layout)
             if self._batches.is_full():
                 self._forward()
 
@@ -254,7 +267,7 @@ class _Extraction:
             if key not in self._pending:  # a window before was not sound
                 return
             self._pending[key].expect((window.start_s,), (window.end_s,))
-            self._fill(key, window.frames_TCHW[None])
+            self._fill(key, window.frames_TCHW.permute(0, 2, 3, 1)[None])
 
     def _forward(self, *, last: bool = False) -> None:
         """Run the batch, and take what has come back of earlier ones; of all, if it is the last."""
@@ -326,23 +339,27 @@ class _Extraction:
 
     def _settle(self) -> None:
         """Take the arithmetic that the store was begun with, or choose and pin it."""
-        pinned, frames_BCHW = self._store.encoder(), self._batches.frames()
-        if pinned is None:
-            self._batches.encoder, chosen = choose(
-                self._batches.encoder,
-                self._settings,
-                frames_BCHW,
-                frames_to_come=self._meter.frames_to_come(),
-                note=self._progress.note,
+        pinned, batches, chosen = self._store.encoder(), self._batches, dict[str, Any]()
+
+        def settled() -> Encoder:
+            if pinned is not None:
+                arithmetic = pinned_mode(pinned, self._settings)
+                return adopt(batches.encoder, arithmetic, batches.frames(), self._progress.note)
+            to_come = self._meter.frames_to_come()
+            encoder, found = choose(
+                batches.encoder, self._settings, batches.frames(), frames_to_come=to_come, note=self._progress.note
             )
-            pinned = {**self._batches.encoder.provenance, **chosen}
+            chosen.update(found)
+            return encoder
+
+        batches.encoder = batches.trying(settled)
+        if pinned is None:
+            pinned = {**batches.encoder.provenance, **chosen}
             self._store.pin_encoder(pinned)
             self._progress.note(describe_arithmetic(pinned))
-        else:
-            arithmetic = pinned_mode(pinned, self._settings)
-            self._batches.encoder = adopt(self._batches.encoder, arithmetic, frames_BCHW, self._progress.note)
         self._writer.provenance = self._writer.result.encoder = pinned
         self._settled = True
+        self._meter.begin()
 
 
 def pinned_mode(pinned: dict[str, Any], settings: ExtractSettings) -> ComputeMode:

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from ...data.errors import TooManyFailures
+from ...data.planes import PlaneLayout
 from ...data.types import Video
 from ..decode import pool as decoding
-from ..decode.device_preprocess import preprocess_planes
+from ..decode.device_preprocess import FromPlanes
 from ..decode.source import Reading
 from ..decode.wanted import WantedFrames, read_wanted
 from ..decode.worker import Reader
@@ -41,6 +42,11 @@ class PixelClips:
     rows_BL: Tensor  # their rows in the store
     times_s_BL: Tensor  # seconds from the first frame of each clip, float32
 
+    def __getitem__(self, clips: slice) -> PixelClips:
+        """Some of the clips, and only their frames."""
+        used_F, place = self.place_BL[clips].unique(return_inverse=True)
+        return PixelClips(self.frames_FCHW[used_F], place, self.rows_BL[clips], self.times_s_BL[clips])
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -50,6 +56,16 @@ class Part:
     target: PixelClips
     gap_BH: Tensor
 
+    def halves(self) -> tuple[Part, ...]:
+        """Two parts of half as many contexts; one of one stays."""
+        contexts, horizons = self.gap_BH.shape
+        bounds = (0, -(-contexts // 2), contexts)
+        return tuple(
+            Part(self.context[begin:end], self.target[begin * horizons : end * horizons], self.gap_BH[begin:end])
+            for begin, end in pairwise(bounds)
+            if begin < end
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class PixelBatch:
@@ -58,6 +74,10 @@ class PixelBatch:
     step: int
     parts: tuple[Part, ...]
     group_R: Tensor | None
+
+    def halved(self) -> PixelBatch:
+        """The same in twice as many parts."""
+        return PixelBatch(self.step, tuple(half for part in self.parts for half in part.halves()), self.group_R)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +150,7 @@ class PixelSource:
     _coming: Iterator[Pick] = field(default_factory=lambda: iter(()))
     _due: deque[Pick] = field(default_factory=deque)
     _open: dict[int, tuple[WantedFrames, list[Tensor]]] = field(default_factory=dict)
+    _roads: dict[PlaneLayout, FromPlanes] = field(default_factory=dict)
     _here: dict[int, dict[str, Frames]] = field(default_factory=lambda: defaultdict(dict))
 
     def batches(self, first: int, last: int) -> Iterator[PixelBatch]:
@@ -193,7 +214,9 @@ class PixelSource:
         """Frames (n, C, H, W) on the device; the worker's memory is free again."""
         if event.layout is None:
             return event.pixels.to(self.device, copy=True).permute(0, 3, 1, 2)
-        return preprocess_planes(event.pixels.to(self.device, copy=True), event.layout, self.reading.preprocess)
+        if event.layout not in self._roads:
+            self._roads[event.layout] = FromPlanes.of(event.layout, self.reading.preprocess, self.device)
+        return self._roads[event.layout](event.pixels.to(self.device, copy=True))
 
     def _refuse_many(self) -> None:
         if len(self.failed) > max(FEW_FAILURES, FAILURE_RATE * len(self.videos)):

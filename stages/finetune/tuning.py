@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ...data.fit_settings import FitSettings
 from ...data.progress import Progress
 from ...data.schedules import finetune_pace
 from ...data.settings import FinetuneSettings
+from ..machine.device import release_memory
 from ..model.loop import FIGURES, Loop, LoopSettings
 from ..model.mofore_loss import MoforeLoss
 from ..model.negatives_queue import NegativesQueue
@@ -49,6 +51,7 @@ class Tuning:
         self.step, self.frames, self.passed_over = 0, 0, 0
         self.first, self.last = dict[str, float](), dict[str, float]()
         self.agreement: float | None = None
+        self.note: Callable[[str], None] = lambda _text: None
         self.loop = Loop(
             self, LoopSettings("finetune", settings.steps, 1, settings.checkpoint_seconds, KEPT_CHECKPOINTS), folder
         )
@@ -66,7 +69,7 @@ class Tuning:
             TooManyFailures: if too many videos cannot be read.
         """
         self.loop.resume(progress)
-        begun = self.step
+        begun, self.note = self.step, progress.note
         self.loop.run(self.source.batches(begun, self.settings.steps), progress)
         return self.settings.steps - begun
 
@@ -74,11 +77,31 @@ class Tuning:
         """One optimiser step and teacher update, if enough videos of the batch could be read."""
         if batch.parts and self.agreement is None:
             self._check_agreement(batch)
-        figures = self._learnt(batch) if batch.parts else None
+        figures = self._learnt_in_parts(batch) if batch.parts else None
         self.passed_over += figures is None
         self.step += 1
         self.frames += sum(len(part.context.frames_FCHW) for part in batch.parts)
         return figures
+
+    def _learnt_in_parts(self, batch: PixelBatch) -> Tensor:
+        """A step, in twice as many parts wherever the GPU's memory is too small: the same but for rounding."""
+        while True:
+            try:
+                return self._learnt(batch)
+            except torch.OutOfMemoryError as error:
+                error.__traceback__ = None  # its frames hold what is in the way
+                self.optimizer.zero_grad()
+                release_memory()
+                if max(len(part.gap_BH) for part in batch.parts) == 1:
+                    raise StageError(
+                        "the GPU has not enough memory for one clip: take fewer finetune.blocks or finetune.frames, a "
+                        "smaller extract.image_size, or finetune.recompute = true"
+                    ) from error
+                batch, self.source.parts = batch.halved(), 2 * self.source.parts
+                self.note(
+                    f"the GPU's memory was too small: a batch goes through in {self.source.parts} parts from here on "
+                    f"(finetune.accumulation = {self.source.parts} begins so)"
+                )
 
     def _learnt(self, batch: PixelBatch) -> Tensor:
         target_RE = torch.cat([self.networks.target(part) for part in batch.parts])
@@ -112,7 +135,8 @@ class Tuning:
         lowest = 1.0
         for part in batch.parts:
             made_FD = self.networks.features(part.context)
-            stored_FD = self.source.sampler.memory.frames.take(part.context.rows_BL.unique()).to(made_FD)
+            rows_F = part.context.rows_BL.unique().cpu()  # the store is on the processor, wherever its pixels are
+            stored_FD = self.source.sampler.memory.frames.take(rows_F).to(made_FD)
             lowest = min(lowest, float(torch.nn.functional.cosine_similarity(made_FD, stored_FD).min()))
         self.agreement = lowest
         if not lowest >= LEAST_AGREEMENT:

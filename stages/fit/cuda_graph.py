@@ -50,23 +50,30 @@ class GraphedStep:
     Args:
         step: computes one step from a batch and two scalars on the device and returns its figures.
         device: a CUDA device.
+        note: told if it cannot be captured.
     """
 
-    def __init__(self, step: Callable[[Batch, Tensor, Tensor], Tensor], device: torch.device) -> None:
-        self.step, self.scalars, self.taken = step, Scalars.on(device), 0
+    def __init__(
+        self,
+        step: Callable[[Batch, Tensor, Tensor], Tensor],
+        device: torch.device,
+        note: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.step, self.note, self.scalars, self.taken = step, note, Scalars.on(device), 0
         self.stream = torch.cuda.Stream(device)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.batch: Batch | None = None
         self.figures = torch.empty(0)
+        self.refused = ""  # what was said of a capture that failed: steps then are launched kernel by kernel
 
     def __call__(self, batch: Batch, pace: Pace) -> Tensor:
         """Take one step: eagerly at first, then as a replay of what was recorded."""
         self.scalars.set(pace.lr, pace.toward)
         self.taken += 1
-        if self.taken <= WARM_UP:
+        if self.taken <= WARM_UP or self.refused:
             return self._aside(batch)
-        if self.graph is None:
-            self._capture(batch)
+        if self.graph is None and not self._captured(batch):
+            return self._aside(batch)
         assert self.graph is not None
         assert self.batch is not None
         _copy(self.batch, batch)
@@ -81,12 +88,20 @@ class GraphedStep:
         torch.cuda.current_stream().wait_stream(self.stream)
         return figures
 
-    def _capture(self, batch: Batch) -> None:
-        """Record the launches; nothing is computed by that."""
-        self.batch = _cloned(batch)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self.stream):
-            self.figures = self.step(self.batch, self.scalars.lr, self.scalars.toward)
+    def _captured(self, batch: Batch) -> bool:
+        """Record the launches; nothing is computed by that. False if that was refused."""
+        self.batch, graph = _cloned(batch), torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, stream=self.stream):
+                self.figures = self.step(self.batch, self.scalars.lr, self.scalars.toward)
+        except RuntimeError as error:
+            self.refused = f"steps are launched kernel by kernel, since a CUDA graph was refused: {error}".splitlines()[
+                0
+            ]
+            self.note(self.refused)
+            return False
+        self.graph = graph
+        return True
 
 
 def _cloned(batch: Batch) -> Batch:

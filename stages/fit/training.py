@@ -63,7 +63,7 @@ class Training:
         self.graphed: GraphedStep | None = None
         written_out = isinstance(self.learner, Learner)
         if written_out and can_be_graphed(settings, self.flat.trained.device, process_group.size):
-            self.graphed = GraphedStep(self._computed, sampler.memory.device)
+            self.graphed = GraphedStep(self._computed, sampler.memory.device, self._note)
         self.step, self.last = 0, dict[str, float]()
         self.validated: Validation | None = None
         self.best: dict[str, float] | None = None
@@ -97,6 +97,9 @@ class Training:
     def _computed(self, batch: Any, lr: float | Tensor, toward: float | Tensor) -> Tensor:
         """The arithmetic of a step; its scalars are tensors where it becomes part of a graph."""
         return self.learner.step(batch, lr, fit_pace(self.step, self.settings).weight_decay, toward)
+
+    def _note(self, message: str) -> None:
+        self.record.progress.note(message)
 
     def use_best(self) -> None:
         """Take the networks of the best look in place of the last ones."""

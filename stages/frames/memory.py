@@ -23,6 +23,7 @@ from .seen import Seen, seen_rows
 
 SLACK_S = 0.002  # containers round times to their ticks, of 1/600 s at the coarsest
 SUM_BYTES = 4 << 20  # of frames in float64 at a time: what a core's cache holds
+GPU_SUM_BYTES = 256 << 20  # the same on a GPU, where launches count
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +290,11 @@ def _deviation(mean_D: Tensor, mean_square_D: Tensor) -> Tensor:
 
 def _sums(features_BLD: Tensor, wanted_BL: Tensor) -> Tensor:
     """Sums (B, D) in float64 of the wanted frames of each clip."""
-    size = max(1, SUM_BYTES // (8 * features_BLD[:1].numel())) if len(features_BLD) else 1
-    if bool(wanted_BL.all()):
+    on_gpu = features_BLD.is_cuda  # there caches are of no use, and to ask what is wanted would wait for it
+    size = (
+        max(1, (GPU_SUM_BYTES if on_gpu else SUM_BYTES) // (8 * features_BLD[:1].numel())) if len(features_BLD) else 1
+    )
+    if not on_gpu and bool(wanted_BL.all()):
         return torch.cat([part.double().sum(dim=1) for part in features_BLD.split(size)])
     parts = zip(features_BLD.split(size), wanted_BL.double().split(size), strict=True)
     return torch.cat([torch.einsum("bl,bld->bd", wanted, part.double()) for part, wanted in parts])

@@ -22,6 +22,7 @@ from .neighbours import Neighbours
 
 ROUND_PAIRS = 2048  # a round has at least so many, unless the run ends before
 GATHER_BYTES = 1 << 20  # of float32 clips that are gathered for several steps at once: they stay in the caches
+GPU_GATHER_BYTES = 64 << 20  # the same on a GPU, where a gather is a dozen launches whatever its size
 SUMS_REPAY = 2.0  # prefix sums are made when the run reads this many times the store's frames
 
 
@@ -299,7 +300,8 @@ def _gather_pairs(sampler: Sampler, horizons: int) -> int:
     frames = 1 if sampler.means_wanted and sampler.memory.prefix_MD is not None else sampler.settings.clip_length
     if sampler.settings.sees_history:
         frames += sampler.settings.history + sampler.settings.clip_length
-    return max(1, GATHER_BYTES // (4 * frames * (1 + horizons) * sampler.memory.width))
+    at_once = GPU_GATHER_BYTES if sampler.memory.device.type == "cuda" else GATHER_BYTES
+    return max(1, at_once // (4 * frames * (1 + horizons) * sampler.memory.width))
 
 
 def _rows_of_share(size: int, begin: int, end: int, share: slice) -> Tensor:

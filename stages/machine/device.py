@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,6 +68,16 @@ def pick_places(wish: str, processes: int = 0) -> list[Place]:
     cores = usable_cores()
     count = min(processes or MOST_CPU_PARTS, len(cores))
     return [Place(torch.device("cpu"), part) for part in _shared_out(cores, count)]
+
+
+def release_memory() -> None:
+    """Give memory of the GPU that nothing uses any more back to the driver.
+
+    torch keeps what it has freed; other processes, and FAISS, could not have it.
+    """
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        gc.collect()  # what failed is held by its traceback
+        torch.cuda.empty_cache()
 
 
 def _shared_out(cores: Sequence[int], count: int) -> list[tuple[int, ...]]:

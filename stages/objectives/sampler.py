@@ -39,10 +39,15 @@ class ClipSampler:
             number, begin = divmod(step, self.videos.batches_per_round)
             count = min(self.videos.batches_per_round - begin, last - step)
             video_P, drawn = self._round(number)
+            device = (
+                self.videos.memory.device
+            )  # where a round goes at once: copies of each step would wait for each other
+            video_P, rows_PKL = video_P.to(device), drawn.rows_PKL.to(device)
+            labels_P = {name: of_P.to(device) for name, of_P in drawn.labels.items()}
             for place in range(begin, begin + count):
                 rows = slice(place * size, (place + 1) * size)
-                labels = {name: of_P[rows].to(self.videos.memory.device) for name, of_P in drawn.labels.items()}
-                yield self._batch(video_P[rows], drawn.rows_PKL[rows], labels)
+                labels = {name: of_P[rows] for name, of_P in labels_P.items()}
+                yield self._batch(video_P[rows], rows_PKL[rows], labels, dense=self._is_dense(drawn.rows_PKL[rows]))
             step += count
 
     def _round(self, number: int) -> tuple[Tensor, Drawn]:
@@ -52,13 +57,16 @@ class ClipSampler:
         draw = Draw(videos.settings, videos.memory, video_P, generator, videos.gaps(number))
         return video_P, self.objective.draw(draw)
 
-    def _batch(self, video_B: Tensor, rows_BKL: Tensor, labels: dict[str, Tensor]) -> ClipBatch:
+    def _is_dense(self, rows_BKL: Tensor) -> bool:
+        """Whether each clip has every frame between its first and its last; asked of rows that no GPU has."""
+        steps = rows_BKL.sort(dim=2).values.diff(dim=2)
+        return self.videos.settings.dense and bool((steps <= 1).all())  # clips may be stretched
+
+    def _batch(self, video_B: Tensor, rows_BKL: Tensor, labels: dict[str, Tensor], *, dense: bool) -> ClipBatch:
         memory = self.videos.memory
-        number, video_B, rows_RL = rows_BKL.shape[1], video_B.to(memory.device), rows_BKL.flatten(0, 1)
-        rows_RL = rows_RL.to(memory.device)
+        number, rows_RL = rows_BKL.shape[1], rows_BKL.flatten(0, 1)
         if self.videos.means_wanted and not self.objective.sees_frames:
             rows_RL = rows_RL.sort(dim=1).values
-            dense = self.videos.settings.dense and bool((rows_RL.diff(dim=1) <= 1).all())  # clips may be stretched
             clips = memory.means(video_B.repeat_interleave(number), rows_RL, dense=dense)
             return ClipBatch(clips, number, video_B, labels)
         clips = memory.clips(rows_RL)

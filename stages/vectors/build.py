@@ -94,7 +94,9 @@ def trained(factory: str, vectors_NE: Float32, seed: int, place: Place = "cpu") 
     index = _made(factory, vectors_NE.shape[1])
     _seed(index, seed)
     lists = int(getattr(core(index), "nlist", 0))
-    index = to_gpu(index, devices=1) if place == "faiss-gpu" else index
+    if place == "faiss-gpu":
+        index = to_gpu(index, devices=1)
+        _seed_clustering(index, seed)  # the copy has k-means settings of its own
     if index.is_trained:
         return index
     sample = vectors_NE[training_rows(len(vectors_NE), lists, seed)]
@@ -176,8 +178,12 @@ def _seed(index: Any, seed: int) -> None:
     """Seed every k-means, and silence FAISS's advice about small samples, which goes to the terminal."""
     inner = core(index)
     for part in (inner, getattr(inner, "pq", None), *map(_quantizer, _rotations(index))):
-        if hasattr(part, "cp"):
-            part.cp.seed, part.cp.min_points_per_centroid = seed, 1
+        _seed_clustering(part, seed)
+
+
+def _seed_clustering(part: Any, seed: int) -> None:
+    if hasattr(part, "cp"):
+        part.cp.seed, part.cp.min_points_per_centroid = seed, 1
 
 
 def _rotations(index: Any) -> list[Any]:

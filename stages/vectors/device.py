@@ -14,7 +14,9 @@ from .faiss_library import faiss
 if TYPE_CHECKING:
     import torch
 
+TEMPORARY_BYTES = 256 << 20  # that FAISS keeps of each GPU to compute in; its own default is 1.5 GiB
 MOST_ON_GPU = 2048  # rows that FAISS answers with there, and lists that it looks into
+RESOURCES: list[Any] = []  # of the GPUs, in their order
 Place = Literal["cpu", "faiss-gpu", "torch"]
 REMARKS: dict[Place, str] = {
     "faiss-gpu": "indexes are built and searched by FAISS on the GPU",
@@ -47,9 +49,19 @@ def to_gpu(index: Any, *, devices: int = -1) -> Any:
     if not isinstance(core(index), library.IndexFlat | library.IndexIVF):
         return index
     try:
-        return library.index_cpu_to_all_gpus(index, ngpu=devices)
+        return library.index_cpu_to_gpu_multiple_py(_resources(library, devices), index)
     except RuntimeError:
         return index
+
+
+def _resources(library: Any, devices: int) -> list[Any]:
+    """What FAISS computes with on so many GPUs (-1: all), made once in a process."""
+    count = library.get_num_gpus() if devices < 0 else devices
+    while len(RESOURCES) < count:
+        made = library.StandardGpuResources()
+        made.setTempMemory(TEMPORARY_BYTES)
+        RESOURCES.append(made)
+    return RESOURCES[:count]
 
 
 def gpu_search(index: Any) -> Propose | None:

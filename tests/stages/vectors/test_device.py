@@ -1,6 +1,7 @@
 """The GPU's road, with a library that pretends to have one; on a real GPU it is unmeasured."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ class Moved:
 
     def __init__(self, index: Any) -> None:
         self.index, self.searches, self.ntotal = index, 0, index.ntotal
-        self.is_trained = index.is_trained
+        self.is_trained, self.cp = index.is_trained, SimpleNamespace(seed=1234, min_points_per_centroid=39)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         assert k <= index_device.MOST_ON_GPU
@@ -44,7 +45,9 @@ class MovedGpuIndex(Moved):
 class PretendedLibrary:
     """FAISS, and a GPU."""
 
-    StandardGpuResources = object
+    class StandardGpuResources:
+        def setTempMemory(self, size: int) -> None:
+            self.size = size
 
     def __init__(self) -> None:
         self.moved: list[Moved] = []
@@ -55,7 +58,8 @@ class PretendedLibrary:
     def get_num_gpus(self) -> int:
         return 1
 
-    def index_cpu_to_all_gpus(self, index: Any, ngpu: int = -1) -> Moved:
+    def index_cpu_to_gpu_multiple_py(self, resources: list[Any], index: Any) -> Moved:
+        assert [made.size for made in resources] == [index_device.TEMPORARY_BYTES]
         self.moved.append(MovedGpuIndex(index))
         return self.moved[-1]
 
@@ -96,6 +100,7 @@ def test_an_index_is_built_on_the_gpu_and_saved_portable(kind: str, library: Pre
     vectors, settings = clustered(500), IndexSettings(kind=kind)
     there, here = build(vectors, settings, place="faiss-gpu"), build(vectors, settings)
     assert len(library.moved) == 1
+    assert vars(library.moved[0].cp) == {"seed": settings.seed, "min_points_per_centroid": 1}, "they are not copied"
     assert np.array_equal(faiss().serialize_index(there.index), faiss().serialize_index(here.index))
 
 
