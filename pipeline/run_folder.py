@@ -29,8 +29,9 @@ from .road import make_plan, names, upto
 from .run import Outcome, Request, Watcher, execute
 from .snapshot import Snapshot, observe
 from .stage import StagePlan
-from .stages.finetune import begun
+from .stages.finetune import plan_begun
 from .stored_features import StoredFeatures
+from .up_to_date import look, recall
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -225,11 +226,12 @@ class Run:
         'skip'
         """
         self._forget()
-        snapshot = self.snapshot
-        plan = make_plan(snapshot, optional=True)
-        if not begun(snapshot, plan["finetune"]):  # optional: nobody is asked for it
-            del plan["finetune"]
-        return Status(plan, tuple(snapshot.failed.values()))
+        seen = look(self.workspace, self.config)
+        if (known := recall(self.workspace, seen)) is not None:
+            return Status(known.plan, tuple(known.failures))
+        self._snapshot = observe(self.workspace, self.config, Ledger.open(self.workspace.ledger), walks=seen.walks)
+        plan = make_plan(self._snapshot)  # of the optional stage nobody is asked for it
+        return Status({**plan, **plan_begun(self._snapshot, plan)}, tuple(self._snapshot.failed.values()))
 
     @property
     def features(self) -> StoredFeatures:
