@@ -45,7 +45,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a video in another folder": lambda work: a_video(work).rename(work / "videos" / "moved.avi"),
     "no videos at all": lambda work: (work / "videos").rename(work / "elsewhere"),
     "a shard fewer": lambda work: next(work.glob("features/*/*.h5")).unlink(),
-    "a shard of another content": lambda work: rewrite(next(work.glob("features/*/*.h5"))),
+    "a shard cut short": lambda work: os.truncate(next(work.glob("features/*/*.h5")), 4096),
     "another shard": lambda work: next(work.glob("features/*/*.h5")).with_name("shard-0.h5").write_bytes(b"none"),
     "no model": lambda work: next(work.glob("fit/*/model.safetensors")).unlink(),
     "another index": lambda work: rewrite(next(work.glob("index/*/*/vectors.faiss"))),
