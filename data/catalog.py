@@ -11,9 +11,7 @@ import re
 import stat
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
@@ -25,7 +23,6 @@ from .suffixes import VIDEO_SUFFIXES
 from .types import Division, Video
 from .wording import few, told
 
-THREADS, FOLDERS_AT_ONCE = 4, 64
 _name = attrgetter("name")
 TABLES = frozenset([".csv", ".tsv", ".json", ".jsonl"])
 OGG_HEAD, OGG_VIDEO = 4096, (b"theora", b"BBCD", b"OVP80", b"video\0\0\0")  # Theora, Dirac, VP8, OGM
@@ -286,7 +283,8 @@ def _find(root: Path, *, with_images: bool, pattern: str) -> Walk:
     videos: list[Found] = []
     of_images: list[Found] = []
     links: list[str] = []
-    for folder, here in _looked_at(_folders(root)):
+    for folder in _folders(root):
+        here = _video_files(folder)
         videos.extend(here)
         links.extend(folder.prefix + entry.name for entry in folder.files if entry.is_symlink())
         if with_images and not here and folder.prefix:  # the root is where the videos are, not one of them
@@ -294,13 +292,6 @@ def _find(root: Path, *, with_images: bool, pattern: str) -> Walk:
     inner = _innermost(of_images, videos)
     videos = sorted(videos + inner) if inner else sorted(videos)
     return Walk(videos, len(inner), sorted(links), _digest(videos))
-
-
-def _looked_at(folders: Iterator[_Folder]) -> Iterator[tuple[_Folder, list[Found]]]:
-    """Folders with their video files, in order; several are looked at together, for a stat waits, and frees Python."""
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="walk") as pool:
-        while some := list(islice(folders, FOLDERS_AT_ONCE)):
-            yield from zip(some, pool.map(_video_files, some), strict=True)
 
 
 def _digest(videos: list[Found]) -> str:

@@ -25,9 +25,9 @@ from ..data.errors import MoforeError
 from ..data.roots import Walks, walk_over
 from ..data.types import Failure, FileState
 from ..data.weight_index import weight_files
+from . import road
 from .catalogs import lists_folder, roots_of
 from .config import SECTIONS, Config
-from .road import OPTIONAL, ROAD
 from .snapshot import Snapshot, store_keys
 from .stage import Plan, StagePlan
 from .stages.finetune import plan_begun
@@ -70,7 +70,7 @@ def look(workspace: Workspace, config: Config) -> Look:
     except (OSError, MoforeError):  # planning will say so
         return Look("", walks)
     settings = {name: asdict(getattr(config, name)) for name in SECTIONS}
-    code = [VERSION, _version.__version__, [stage.version for stage in (*ROAD, *OPTIONAL)]]
+    code = [VERSION, _version.__version__, [stage.version for stage in (*road.ROAD, *road.OPTIONAL)]]
     videos = [walk.digest for walk in walks.values()]
     return Look(digest([code, settings, videos, named]), walks)
 
@@ -135,7 +135,7 @@ def _made(snapshot: Snapshot, records: Iterable[StageRecord]) -> list[str]:
     outputs = [path for record in records for path in record.outputs]
     stores = [f"{workspace.relative(workspace.store(key))}/encoder.json" for key in _keys(snapshot)]
     own = workspace.relative(workspace.store(snapshot.store_key))
-    finetunes = [f"{stage.name}/*" for stage in OPTIONAL]
+    finetunes = [f"{stage.name}/*" for stage in road.OPTIONAL]
     memory = [workspace.relative(workspace.metrics), "videos.json"]
     return [workspace.relative(workspace.ledger), own, *stores, *outputs, *finetunes, *memory]
 
