@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..data.errors import StoreError
 from .atomic import write_bytes
 from .positioned import read_at
+from .tensor_header import header_end, read_header, span_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,8 +41,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    meta = read_meta(path)  # before all else, since it refuses what is no plausible header
     try:
-        return load_file(path), read_meta(path)
+        return load_file(path), meta
     except (OSError, SafetensorError) as error:
         raise StoreError(f"the checkpoint '{path}' cannot be read ({error}): run `mofore fit --force`") from error
 
@@ -56,15 +57,14 @@ def read_rows(path: Path, name: str, rows: Int64) -> Float32:
     import numpy as np
 
     try:
+        header, begin = read_header(path)
+        tensor = header[name]
+        start, _ = span_of(tensor, begin, path.stat().st_size)
+        width = math.prod(tensor["shape"][1:])
         with path.open("rb") as handle:
-            (size,) = struct.unpack("<Q", handle.read(8))
-            tensor = json.loads(handle.read(size))[name]
-            if tensor["dtype"] != "F32":
-                raise ValueError(f"{name} is {tensor['dtype']}, not F32")
-            width, start = math.prod(tensor["shape"][1:]), 8 + size + tensor["data_offsets"][0]
             pieces = [read_at(handle.fileno(), 4 * width, start + 4 * width * row) for row in rows.tolist()]
         return np.frombuffer(b"".join(pieces), "<f4").reshape(len(rows), width)
-    except (OSError, ValueError, KeyError, struct.error) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the rows of '{path}' cannot be read ({error}): see `mofore verify`") from error
 
 
@@ -77,10 +77,11 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        header_end(path)
         with safe_open(path, "np") as file:
             held = set(file.keys())
             return {name: file.get_tensor(name) for name in names if name in held}
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise StoreError(f"'{path}' cannot be read ({error}): run `mofore index --force`") from error
 
 
@@ -128,10 +129,8 @@ def read_meta(path: Path) -> dict[str, Any]:
         StoreError: if the file is damaged.
     """
     try:
-        with path.open("rb") as handle:
-            (size,) = struct.unpack("<Q", handle.read(8))
-            header = json.loads(handle.read(size))
+        header, _ = read_header(path)
         meta: dict[str, Any] = json.loads(header["__metadata__"][_META])
-    except (struct.error, ValueError, KeyError, MemoryError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"the checkpoint '{path}' is damaged ({error!r}): run `mofore fit --force`") from error
     return meta

@@ -180,7 +180,6 @@ def sound_videos(path: Path, rows: Sequence[int] | None = None) -> Iterator[tupl
 
 def rows_of(file: h5py.File) -> list[tuple[slice, StoredVideo]]:
     """Of every video of a shard: where its frames are, and what the shard says of it."""
-    _check_shapes(file)
     names = (name.decode("utf-8", "surrogateescape") for name in file["video_id"][:])
     digests, hashes = file["digest"].asstr()[:], file["source_sha256"].asstr()[:]
     sources = map(FileState, file["source_size"][:].tolist(), file["source_mtime_ns"][:].tolist(), hashes)
@@ -191,11 +190,21 @@ def rows_of(file: h5py.File) -> list[tuple[slice, StoredVideo]]:
     ]
 
 
-def _check_shapes(file: h5py.File) -> None:
-    """Refuse tables that cannot be in the file: reading one of 2**60 rows would take memory and for ever."""
+def _check_tables(file: h5py.File) -> None:
+    """Refuse tables that are not in the file itself, or cannot be: of a shard nothing is read that it does not hold.
+
+    A link to another file, a virtual table or one in external files would read what lies elsewhere on the machine, or
+    zeros where nothing does; one of 2**60 rows would take memory, and for ever.
+    """
     room = Path(file.filename).stat().st_size
     for name in ("features", "times_s", *_TABLES, *(name for name in WINDOW_TIMES if name in file)):
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"its table '{name}' is a link, which no shard has")
         table = file[name]
+        if not isinstance(table, h5py.Dataset):
+            raise ValueError(f"its table '{name}' is a group")
+        if table.is_virtual or table.external:
+            raise ValueError(f"its table '{name}' is kept in other files, as that of no shard is")
         if math.prod(table.shape) * table.dtype.itemsize > room:
             raise ValueError(f"its table '{name}' has shape {table.shape}, which is more than the file")
     rows = {
@@ -239,6 +248,7 @@ def open_shard(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
                 raise StoreError(f"'{path}' is no shard of version {VERSION} of {FORMAT}")
+            _check_tables(file)
             yield file
     except _DAMAGE as error:
         raise StoreError(f"'{path}' is damaged: {error}") from error

@@ -5,21 +5,25 @@ Nothing is opened here: a catalog of 13,320 videos is one walk over the folders 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
+from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 
 from .errors import CatalogError
 from .exclusions import Exclusions
-from .folder_sides import folder_sides
+from .folder_sides import folder_of_id, folder_sides
 from .images import IMAGE_SUFFIXES, frame_series, is_folder, stat_of_frames
 from .suffixes import VIDEO_SUFFIXES
 from .types import Division, Video
 from .wording import few, told
 
+_name = attrgetter("name")
 TABLES = frozenset([".csv", ".tsv", ".json", ".jsonl"])
 OGG_HEAD, OGG_VIDEO = 4096, (b"theora", b"BBCD", b"OVP80", b"video\0\0\0")  # Theora, Dirac, VP8, OGM
 UCF101_NAME = re.compile(r"v_(?P<label>.+)_(?P<group>g\d+)_(?P<clip>c\d+)", re.IGNORECASE)
@@ -81,7 +85,42 @@ def scan(root: Path, layout: str = "auto", images: str = "auto", *, class_depth:
     return described(replace(find_videos(root, images), layout=layout), class_depth)
 
 
-def find_videos(root: Path, images: str = "auto", exclusions: Exclusions | None = None) -> Catalog:
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What was found below a folder, before anything is left out or described.
+
+    Attributes:
+        videos: sorted by id; files, and folders of images.
+        of_images: how many of them are folders of images.
+        links: the files that are links, sorted.
+        digest: of ``videos``: the same while no video comes, goes or changes in size or time.
+    """
+
+    videos: list[Found]
+    of_images: int
+    links: list[str]
+    digest: str
+
+
+def walk(root: Path, images: str = "auto") -> Walk:
+    """Look at every file below ``root``, as :func:`find_videos` says.
+
+    Raises:
+        CatalogError: if the folder is missing, is no folder, or a part of it cannot be read.
+    """
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        table = "; a table of videos goes to --table" if root.suffix.lower() in TABLES else ""
+        raise CatalogError(
+            f"data.root = '{root}' {what}: give the folder that holds the videos, or a list of files (.txt, a path in "
+            f"each line){table}"
+        )
+    return _find(root, with_images=images != "never", pattern=images if "*" in images else "")
+
+
+def find_videos(
+    root: Path, images: str = "auto", exclusions: Exclusions | None = None, seen: Walk | None = None
+) -> Catalog:
     """Every video below ``root``, without class and group.
 
     Links to folders are followed, each real folder once. Hidden files and folders are passed over. A folder
@@ -92,27 +131,20 @@ def find_videos(root: Path, images: str = "auto", exclusions: Exclusions | None 
         root: the data folder.
         images: "auto", "never" to take no folder of images for a video, or the pattern of the images' names.
         exclusions: of videos that are passed over.
+        seen: what a walk has found just now; without it there is one.
 
     Raises:
         CatalogError: if the folder is missing, is no folder, or holds no video.
     """
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        table = "; a table of videos goes to --table" if root.suffix.lower() in TABLES else ""
-        raise CatalogError(
-            f"data.root = '{root}' {what}: give the folder that holds the videos, or a list of files (.txt, a path in "
-            f"each line){table}"
-        )
-    pattern = images if "*" in images else ""
-    everything, links = _find(root, with_images=images != "never", pattern=pattern)
+    seen = seen or walk(root, images)
     exclusions = exclusions or Exclusions()
-    found = [one for one in everything if not exclusions.leave_out(one[0])]
+    found = [one for one in seen.videos if not exclusions.leave_out(one[0])]
     if not found:
-        away = f" but {len(everything):,} that data.exclude leaves out" if everything else ""
+        away = f" but {len(seen.videos):,} that data.exclude leaves out" if seen.videos else ""
         raise CatalogError(f"no video below '{root}'{away}: {_looked_for(images)} are looked for")
-    found, doubled = _without_frames_of(found)
+    found, doubled = _without_frames_of(found) if seen.of_images else (found, [])
     notes = [told("folders of images named as videos, so passed over", doubled)] if doubled else []
-    if twice := _linked_twice(root, {one[0] for one in found}, links):
+    if seen.links and (twice := _linked_twice(root, {one[0] for one in found}, seen.links)):
         what = "links to videos that have another name here too, so these are in the data twice"
         notes.append(f"{told(what, twice)}; data.exclude leaves them out")
     return Catalog(root, tuple(Video(one[0], None, None, *one[1:]) for one in found), "auto", notes=tuple(notes))
@@ -130,7 +162,7 @@ def described(catalog: Catalog, class_depth: int = 0, *, below: int = 0) -> Cata
     videos = []
     for video in catalog.videos:
         label, group = describe(video.id, layout, class_depth, side_depth=depth)
-        videos.append(replace(video, label=label, group=group))
+        videos.append(video.named(label, group))
     divisions = (Division("folders", sides),) if sides else ()
     notes = (*catalog.notes, *_on_class_depth(videos, layout, class_depth, depth, below))
     if depth is not None and not sides:
@@ -143,7 +175,8 @@ def _on_class_depth(
     videos: Sequence[Video], layout: str, class_depth: int, side_depth: int | None, below: int
 ) -> tuple[str, ...]:
     """That other folders may name the class, or that the prescribed ones name none."""
-    split = [video.id.split("/")[:-1] for video in videos]
+    # Of each folder once: a million videos are in some thousand folders.
+    split = [folder.split("/")[:-1] for folder in dict.fromkeys(folder_of_id(video.id) for video in videos)]
     if class_depth and layout != "none" and not any(video.label for video in videos):
         why = "is the one that names the side" if class_depth - 1 == side_depth else "is not on the way to any video"
         example = "/".join(split[0]) or "(none)"
@@ -245,18 +278,30 @@ def _looked_for(images: str) -> str:
 Found = tuple[str, int, int, str]  # id, size in bytes, time of change in ns, pattern of prescribed image names
 
 
-def _find(root: Path, *, with_images: bool, pattern: str) -> tuple[list[Found], list[str]]:
+def _find(root: Path, *, with_images: bool, pattern: str) -> Walk:
     """All videos by id, and the files that are links."""
     videos: list[Found] = []
     of_images: list[Found] = []
     links: list[str] = []
     for folder in _folders(root):
-        here = list(_video_files(folder))
+        here = _video_files(folder)
         videos.extend(here)
         links.extend(folder.prefix + entry.name for entry in folder.files if entry.is_symlink())
         if with_images and not here and folder.prefix:  # the root is where the videos are, not one of them
             of_images.extend(_image_video(folder, pattern))
-    return sorted(videos + _innermost(of_images, videos)), sorted(links)
+    inner = _innermost(of_images, videos)
+    videos = sorted(videos + inner) if inner else sorted(videos)
+    return Walk(videos, len(inner), sorted(links), _digest(videos))
+
+
+def _digest(videos: list[Found]) -> str:
+    """Of ids, sizes, times and patterns: columns are many times faster than JSON of as many rows."""
+    total = hashlib.sha256()
+    for names in ([each[0] for each in videos], [each[3] for each in videos]):
+        total.update("\0".join(names).encode("utf-8", "surrogateescape") + b"\0\0")
+    for numbers in ([each[1] for each in videos], [each[2] for each in videos]):
+        total.update(array("q", numbers))
+    return total.hexdigest()
 
 
 def _linked_twice(root: Path, ids: Collection[str], links: Sequence[str]) -> list[str]:
@@ -291,27 +336,35 @@ def _folders(root: Path) -> Iterator[_Folder]:
         if (here.st_dev, here.st_ino) in seen:
             continue
         seen.add((here.st_dev, here.st_ino))
-        files = []
+        files, below = [], []
         for entry in _entries(path):
-            if is_folder(entry):
-                folders.append((entry.path, f"{prefix}{entry.name}/"))
+            if (entry.is_symlink() and is_folder(entry)) or entry.is_dir(follow_symlinks=False):
+                below.append((entry.path, f"{prefix}{entry.name}/"))
             else:
                 files.append(entry)
+        folders.extend(reversed(below))  # in the order of the ids, so that little is left to sort
         yield _Folder(path, prefix, here.st_mtime_ns, files)
 
 
-def _video_files(folder: _Folder) -> Iterator[Found]:
+def _video_files(folder: _Folder) -> list[Found]:
+    """The files that may be videos; one loop without calls, since a million files go through it."""
+    found = []
+    prefix, regular = folder.prefix, stat.S_ISREG
     for entry in folder.files:
-        if os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:  # noqa: PTH122
-            state = _stat(entry)
-            if state is not None and stat.S_ISREG(state.st_mode) and not _is_sound(entry):
-                yield folder.prefix + entry.name, state.st_size, state.st_mtime_ns, ""
+        name = entry.name
+        suffix = name[name.rfind(".") :]
+        if suffix in VIDEO_SUFFIXES or suffix.lower() in VIDEO_SUFFIXES:
+            try:
+                state = entry.stat()
+            except OSError:  # a dangling link, or a file that went away meanwhile
+                continue
+            if regular(state.st_mode) and (suffix.lower() != ".ogg" or not _is_sound(entry)):
+                found.append((prefix + name, state.st_size, state.st_mtime_ns, ""))
+    return found
 
 
 def _is_sound(entry: os.DirEntry[str]) -> bool:
     """Whether it is one of the many .ogg that hold sound alone: those with pictures begin with their stream."""
-    if not entry.name.lower().endswith(".ogg"):
-        return False
     try:
         with open(entry.path, "rb") as file:  # noqa: PTH123 - an entry has its path as a string
             head = file.read(OGG_HEAD)
@@ -350,13 +403,6 @@ def _entries(path: str) -> list[os.DirEntry[str]]:
     """What is in a folder, without hidden things. A folder that cannot be read must not look like an empty one."""
     try:
         with os.scandir(path) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            return sorted((entry for entry in entries if entry.name[0] != "."), key=_name)
     except OSError as error:
         raise CatalogError(f"the folder '{path}' cannot be read: {error.strerror}") from error
-
-
-def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
-    try:
-        return entry.stat()
-    except OSError:  # a dangling link, or a file that went away meanwhile
-        return None

@@ -20,12 +20,22 @@ def folder_sides(ids: Sequence[str]) -> tuple[int | None, Mapping[str, str]]:
     them; (None, {}) if there is none. A class called "train" among others is none. Where all videos are in folders
     called so, but none is of training or none of another side, the folder is still no class: (depth, {}).
     """
-    split = [video_id.split("/")[:-1] for video_id in ids]
-    for depth in range(max(map(len, split), default=0)):
-        found = [SIDE_OF.get(folders[depth].lower()) if depth < len(folders) else None for folders in split]
+    parents = [folder_of_id(video_id) for video_id in ids]
+    split = {parent: parent.split("/")[:-1] for parent in set(parents)}
+    for depth in range(max(map(len, split.values()), default=0)):
+        named = {
+            parent: SIDE_OF.get(folders[depth].lower()) if depth < len(folders) else None
+            for parent, folders in split.items()
+        }
+        found = [named[parent] for parent in parents]
         counts = Counter(side for side in found if side)
         if counts["train"] and len(counts) > 1 and 2 * counts.total() > len(ids):
             return depth, {video_id: side for video_id, side in zip(ids, found, strict=True) if side}
         if ids and all(found):
             return depth, {}
     return None, {}
+
+
+def folder_of_id(video_id: str) -> str:
+    """The folders of an id with the slash that ends them, or nothing."""
+    return video_id[: video_id.rfind("/") + 1]

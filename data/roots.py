@@ -7,12 +7,13 @@ a list, ids are paths below the list's folder, or absolute ones without the firs
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
-from .catalog import Catalog, described, find_videos
+from .catalog import Catalog, Walk, described, find_videos, walk
 from .errors import CatalogError
 from .exclusions import Exclusions
 from .settings import DataSettings
@@ -23,8 +24,16 @@ from .wording import told
 LISTS = frozenset([".txt", ".lst", ".list"])
 
 
-def scan_roots(roots: Sequence[Path], settings: DataSettings) -> Catalog:
+Walks = Mapping[Path, Walk]  # of folders that were walked over just now
+
+
+def scan_roots(roots: Sequence[Path], settings: DataSettings, walks: Walks = MappingProxyType({})) -> Catalog:
     """The videos of all folders and lists.
+
+    Args:
+        roots: folders and lists.
+        settings: what is left out, and how classes are read.
+        walks: of folders that need no other.
 
     Raises:
         CatalogError: if one of them is missing or empty, or two give videos the same id.
@@ -33,10 +42,20 @@ def scan_roots(roots: Sequence[Path], settings: DataSettings) -> Catalog:
         raise CatalogError("data.root is empty: give the folder that holds the videos, or several, or a list of files")
     exclusions = Exclusions(settings.exclude)
     if len(roots) == 1 and not _is_list(roots[0]):
-        catalog = find_videos(roots[0], settings.images, exclusions)
+        catalog = find_videos(roots[0], settings.images, exclusions, walks.get(roots[0]))
     else:
-        catalog = _together(roots, settings, exclusions)
+        catalog = _together(roots, settings, exclusions, walks)
     return _described(replace(catalog, notes=(*catalog.notes, *exclusions.notes())), roots, settings)
+
+
+def walk_over(roots: Sequence[Path], images: str) -> dict[Path, Walk] | None:
+    """A walk over each root; None if one of them is a list, or cannot be walked over."""
+    if not roots or any(map(_is_list, roots)):
+        return None
+    try:
+        return {root: walk(root, images) for root in roots}
+    except CatalogError:  # whoever needs the videos will say so
+        return None
 
 
 def nothing_there(roots: Sequence[Path]) -> bool:
@@ -79,12 +98,15 @@ def _is_absent(root: Path) -> bool:
         return False
 
 
-def _together(roots: Sequence[Path], settings: DataSettings, exclusions: Exclusions) -> Catalog:
+def _together(roots: Sequence[Path], settings: DataSettings, exclusions: Exclusions, walks: Walks) -> Catalog:
     """The videos of several roots, or of a list; a file that is in more than one is taken once."""
     videos: list[Video] = []
     notes: list[str] = []
     for root, name in zip(roots, _names(roots), strict=True):
-        found = _listed(root, exclusions) if _is_list(root) else find_videos(root, settings.images, exclusions)
+        if _is_list(root):
+            found = _listed(root, exclusions)
+        else:
+            found = find_videos(root, settings.images, exclusions, walks.get(root))
         prefix = f"{name}/" if len(roots) > 1 else ""
         videos += [
             replace(video, id=prefix + video.id, file=video.file or str(found.root / video.id))

@@ -66,6 +66,21 @@ class Video:
     span: Span | None = None  # the part of the file that it is; None for all of it
     metadata: tuple[tuple[str, str], ...] = ()  # what else a table says of it, as (column, value)
 
+    def named(self, label: str | None, group: str | None) -> Video:
+        """The same video with another class and group; several times faster than :func:`dataclasses.replace`."""
+        return Video(
+            self.id,
+            label,
+            group,
+            self.size,
+            self.mtime_ns,
+            self.images,
+            self.more_labels,
+            self.file,
+            self.span,
+            self.metadata,
+        )
+
     @property
     def labels(self) -> tuple[str, ...]:
         """All of its classes, the first one first; none where nothing names one."""

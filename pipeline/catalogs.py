@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 
 from ..cache.imported import ImportRecord, read_import
 from ..data.backbone import parse_backbone
 from ..data.catalog import Catalog
 from ..data.described import with_tables
 from ..data.errors import CatalogError
-from ..data.roots import scan_roots
+from ..data.roots import Walks, scan_roots
 from .config import Config
 from .store_key import store_key
 from .workspace import Workspace
 
 
-def look_up(workspace: Workspace, config: Config) -> Catalog:
+def look_up(workspace: Workspace, config: Config, walks: Walks = MappingProxyType({})) -> Catalog:
     """The videos: those of the data folder, or those whose features were imported, as tables describe them.
 
     Raises:
@@ -23,8 +24,13 @@ def look_up(workspace: Workspace, config: Config) -> Catalog:
         StoreError: if the record of what was imported is damaged.
     """
     if not parse_backbone(config.extract.backbone).imported:
-        return in_tables(workspace, config, scan_roots([*map(workspace.resolve, config.data.root)], config.data))
+        return in_tables(workspace, config, scan_roots(roots_of(workspace, config), config.data, walks))
     return in_tables(workspace, config, imported(workspace, config).catalog(workspace.root, config.data))
+
+
+def roots_of(workspace: Workspace, config: Config) -> list[Path]:
+    """The folders and lists of ``data.root``."""
+    return [*map(workspace.resolve, config.data.root)]
 
 
 def in_tables(workspace: Workspace, config: Config, catalog: Catalog) -> Catalog:

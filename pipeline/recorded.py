@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..cache.fingerprint import KEY_LENGTH
@@ -20,7 +21,7 @@ from ..cache.ledger import Ledger, StoredVideo
 from ..data.backbone import parse_backbone
 from ..data.catalog import Catalog
 from ..data.errors import CatalogError
-from ..data.roots import known_videos, nothing_there
+from ..data.roots import Walks, known_videos, nothing_there
 from ..data.types import Division, Video
 from .catalogs import in_tables, lists_folder, look_up
 from .config import Config
@@ -139,10 +140,12 @@ def _features_in_use(workspace: Workspace, ledger: Ledger) -> Mapping[str, str]:
     return inputs["videos"] if inputs else {}
 
 
-def seen_or_recorded(workspace: Workspace, config: Config, ledger: Ledger, key: str) -> Catalog:
+def seen_or_recorded(
+    workspace: Workspace, config: Config, ledger: Ledger, key: str, walks: Walks = MappingProxyType({})
+) -> Catalog:
     """The videos that are there; where nothing is at ``data.root``, those that earlier runs left word of."""
     try:
-        return look_up(workspace, config)
+        return look_up(workspace, config, walks)
     except CatalogError:
         known = recorded_catalog(workspace, config, ledger, key)
         if known is None:

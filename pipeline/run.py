@@ -30,6 +30,7 @@ from .road import make_plan, names, stage_called, upto
 from .snapshot import Snapshot, observe
 from .stage import Asked, Plan, Stage, StagePlan, Work
 from .stages.finetune import refuse_imported, refuse_in_use
+from .up_to_date import UpToDate, leave_word, look, recall
 from .workspace import Workspace
 
 OF_FAISS = ("evaluate", "index")  # stages that need it
@@ -79,10 +80,13 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         MoforeError: what a stage raises; what was finished before stays finished.
     """
     with exclusive(workspace.lock), stoppable(watcher):
+        remove_leftovers(workspace.root)
+        seen = look(workspace, config)
+        if (known := _nothing_to_do(recall(workspace, seen), request, watcher)) is not None:
+            return known
         ledger = Ledger.open(workspace.ledger)
         ledger.compact()
-        remove_leftovers(workspace.root)
-        snapshot = observe(workspace, config, ledger)
+        snapshot = observe(workspace, config, ledger, walks=seen.walks)
         remember(snapshot)
         if "finetune" in request.stages:
             refuse_imported(snapshot)
@@ -104,7 +108,22 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
                 snapshot = observe(workspace, config, ledger, snapshot.catalog)
                 plan = make_plan(snapshot)
         outcome.failures = [snapshot.failed[video_id] for video_id in sorted(snapshot.failed)]
+        if not outcome.ran:
+            leave_word(seen, snapshot, plan)
+        elif names()[-1] in request.stages:  # else something is most likely left to do
+            snapshot = observe(workspace, config, ledger, snapshot.catalog)
+            leave_word(seen, snapshot, make_plan(snapshot))
         return outcome
+
+
+def _nothing_to_do(known: UpToDate | None, request: Request, watcher: Watcher) -> Outcome | None:
+    """What comes of a request if all that it asks for is known to be up to date."""
+    if known is None or request.force or request.retry_failed or not known.plan.keys() >= set(request.stages):
+        return None
+    for name in request.stages:
+        watcher.pulse()
+        watcher.skipped(known.plan[name])
+    return Outcome(failures=sorted(known.failures, key=lambda failure: failure.video_id))
 
 
 def _work(

@@ -31,9 +31,10 @@ from .run import Outcome, Request, Watcher, execute
 from .run_names import NamedRun, check_name, give_name, now, read_names, taken
 from .snapshot import Snapshot, observe
 from .stage import StagePlan
-from .stages.finetune import begun
+from .stages.finetune import plan_begun
 from .stages.report import PAGE, REPORT
 from .stored_features import StoredFeatures
+from .up_to_date import look, recall
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -267,12 +268,13 @@ class Run:
         'skip'
         """
         self._forget()
-        snapshot = self.snapshot
-        plan = make_plan(snapshot, optional=True)
-        if not begun(snapshot, plan["finetune"]):  # optional: nobody is asked for it
-            del plan["finetune"]
-        del plan[REPORT.name]  # made without being asked for, and never in the way of anything
-        return Status(plan, tuple(snapshot.failed.values()))
+        seen = look(self.workspace, self.config)
+        if (known := recall(self.workspace, seen)) is not None:
+            shown = {name: plan for name, plan in known.plan.items() if name != REPORT.name}
+            return Status(shown, tuple(known.failures))
+        self._snapshot = observe(self.workspace, self.config, Ledger.open(self.workspace.ledger), walks=seen.walks)
+        plan = make_plan(self._snapshot)  # nobody is asked for an optional stage, or for a page
+        return Status({**plan, **plan_begun(self._snapshot, plan)}, tuple(self._snapshot.failed.values()))
 
     @property
     def features(self) -> StoredFeatures:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..cache.checkpoint import latest_step
@@ -17,6 +18,7 @@ from ..cache.fingerprint import current_state, digest, file_state
 from ..cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
 from ..data.catalog import Catalog
 from ..data.errors import BackboneError, CatalogError, StoreError
+from ..data.roots import Walks
 from ..data.splits import all_splits, make_split
 from ..data.types import Failure, FileState, Split, Video
 from ..data.weight_index import weight_files
@@ -63,6 +65,7 @@ class Snapshot:
     split: Split
     store_key: str
     weights: Path | None
+    weights_digest: str = ""
     shards: dict[str, ShardRecord] = field(default_factory=dict)
     found: list[ShardRecord] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -141,8 +144,14 @@ class Snapshot:
             )
 
 
-def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catalog | None = None) -> Snapshot:
-    """Look at everything once. ``catalog`` spares a second walk over the data folder within one command.
+def observe(
+    workspace: Workspace,
+    config: Config,
+    ledger: Ledger,
+    catalog: Catalog | None = None,
+    walks: Walks = MappingProxyType({}),
+) -> Snapshot:
+    """Look at everything once. ``catalog``, or ``walks``, spare a second walk over the data folder within one command.
 
     Where nothing is at ``data.root``, but features are stored, the videos are those of earlier runs
     (``Catalog.unseen``).
@@ -156,9 +165,9 @@ def observe(workspace: Workspace, config: Config, ledger: Ledger, catalog: Catal
     weights = workspace.resolve(config.extract.weights) if config.extract.weights else None
     weights_digest = _weights_digest(weights, ledger, touched) if weights else ""
     key = _present_key(workspace, config, weights_digest)
-    catalog = catalog or seen_or_recorded(workspace, config, ledger, key)
+    catalog = catalog or seen_or_recorded(workspace, config, ledger, key, walks)
     split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
-    snapshot = Snapshot(workspace, config, ledger, catalog, split, key, weights, touched=touched)
+    snapshot = Snapshot(workspace, config, ledger, catalog, split, key, weights, weights_digest, touched=touched)
     _look_at_shards(snapshot)
     _locate_videos(snapshot)
     return snapshot
@@ -171,11 +180,16 @@ def _present_key(workspace: Workspace, config: Config, weights_digest: str) -> s
     ``extract.device = auto`` the store that is there is the one that is meant, wherever it was made: a work folder may
     be copied to a machine without a GPU. Only where there is none yet, or both, does this machine decide.
     """
-    keys = {device: store_key(config, weights_digest, device) for device in ("cpu", "cuda")}
+    keys = store_keys(config, weights_digest)
     if config.extract.device != "auto":
         return keys[config.extract.device]
     begun = [key for key in keys.values() if (workspace.store(key) / "encoder.json").exists()]
     return begun[0] if len(begun) == 1 else keys["cuda" if _has_gpu() else "cpu"]
+
+
+def store_keys(config: Config, weights_digest: str) -> dict[str, str]:
+    """Keys of the stores that the settings mean, by the device that makes them."""
+    return {device: store_key(config, weights_digest, device) for device in ("cpu", "cuda")}
 
 
 def _has_gpu() -> bool:

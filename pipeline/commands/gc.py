@@ -199,8 +199,9 @@ def superseded_rows(worlds: Sequence[Snapshot]) -> Iterator[Item]:
     used = {(place.shard, place.row) for snapshot in worlds for place in snapshot.stored.values()}
     pending = {todo.video.id for snapshot in worlds for todo in snapshot.todo}
     for name, record in worlds[0].shards.items():
-        keep = tuple(row for row, video in enumerate(record.videos) if (name, row) in used or video.id in pending)
-        gone = [video for row, video in enumerate(record.videos) if row not in frozenset(keep)]
+        stays = [(name, row) in used or video.id in pending for row, video in enumerate(record.videos)]
+        keep = tuple(row for row, kept in enumerate(stays) if kept)
+        gone = [video for video, kept in zip(record.videos, stays, strict=True) if not kept]
         frames = sum(video.frames for video in record.videos)
         share = sum(video.frames for video in gone) / frames if keep and frames else 1.0
         if gone and share >= NOTICEABLE:

@@ -37,6 +37,12 @@ def begun(snapshot: Snapshot, plan: StagePlan) -> bool:
     return plan.action == "skip" or (plan.fingerprint is not None and snapshot.checkpoint_step(plan.key, NAME) > 0)
 
 
+def plan_begun(snapshot: Snapshot, plan: Plan) -> Plan:
+    """The plan of this optional stage, if there is anything to speak of."""
+    planned = FINETUNE.plan(FINETUNE, snapshot, plan, Asked())
+    return {NAME: planned} if begun(snapshot, planned) else {}
+
+
 def record_in_use(snapshot: Snapshot) -> StageRecord | None:
     """The finished run whose weights ``extract.weights`` names."""
     path = snapshot.workspace.shorten(snapshot.weights) if snapshot.weights else ""

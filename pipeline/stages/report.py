@@ -78,8 +78,12 @@ def run_report(work: Work) -> Made:
     return Made(f"{_told(workspace, shown)}, {size_text(made.bytes)}", made.outputs)
 
 
+def page_told(workspace: Workspace, key: str) -> str:
+    """Where the page of a finished report is, as the user can open it."""
+    return _told(workspace, workspace.stage(NAME, key) / PAGE)
+
+
 def _told(workspace: Workspace, page: Path) -> str:
-    """Where the page is, as the user can open it."""
     return os.path.relpath(page if page.is_absolute() else workspace.root / workspace.relative(page))
 
 
@@ -189,12 +193,7 @@ def _inputs(snapshot: Snapshot, plan: Plan) -> str:
 
 
 def _summary(snapshot: Snapshot, record: StageRecord) -> str:
-    return _told(snapshot.workspace, page_of(snapshot.workspace, record))
-
-
-def page_of(workspace: Workspace, record: StageRecord) -> Path:
-    """The page of a finished report."""
-    return workspace.stage(NAME, record.fingerprint[:KEY_LENGTH]) / PAGE
+    return page_told(snapshot.workspace, record.fingerprint[:KEY_LENGTH])
 
 
 def _elsewhere(snapshot: Snapshot, record: StageRecord) -> Reason | None:

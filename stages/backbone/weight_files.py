@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ...cache.tensor_header import header_end
 from ...data.errors import BackboneError
 from ...data.weight_index import is_index, weight_files
 
@@ -85,6 +86,7 @@ def _read(path: Path) -> Tree:
         begin = handle.read(9)
     if begin[8:] == b"{" or (path.suffix == ".safetensors" and begin[:2] not in (b"PK", b"\x80\x02")):
         try:
+            header_end(path)  # of a bomb, nothing is read
             return dict(load_file(path))
         except UNREADABLE as error:
             raise _unreadable(path, f"{type(error).__name__}: {_first_line(error)}") from error

@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from mofore.cache.fingerprint import stat_of
-from mofore.data.catalog import Catalog, describe, files_below, scan
+from mofore.data.catalog import Catalog, describe, files_below, scan, walk
 from mofore.data.errors import CatalogError
 from mofore.data.settings import DataSettings
 from mofore.data.splits import make_split
@@ -224,3 +225,33 @@ def test_a_catalog_knows_the_content_of_imported_features_alone(tmp_path: Path) 
     files = Catalog(tmp_path, (video,), "none")
     assert not files.imported
     assert files.content_of(video) is None
+
+
+def test_a_walk_stats_each_file_once_and_each_folder_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, *(f"Class{label}/v{number}.avi" for label in range(5) for number in range(40)))
+    counted = []
+    stat = os.stat
+    monkeypatch.setattr("os.stat", lambda *given, **named: counted.append(given) or stat(*given, **named))
+    found = walk(tmp_path)
+    of_folders = [path for path, *_ in counted if not str(path).endswith(".avi")]
+    assert len(found.videos) == 200
+    assert len(of_folders) <= 2 * 6, "folders alone: a file is looked at by its entry, once"
+    assert len(of_folders) == len(counted)
+
+
+def test_a_walk_tells_every_change_by_its_digest(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.avi", "a/2.avi", "b/1.avi")
+    before = walk(tmp_path)
+    assert walk(tmp_path).digest == before.digest
+    assert [each[0] for each in before.videos] == ["a/1.avi", "a/2.avi", "b/1.avi"]
+    digests = {before.digest}
+    os.utime(tmp_path / "a/1.avi", ns=(1, 1))
+    digests.add(walk(tmp_path).digest)
+    (tmp_path / "a/1.avi").write_bytes(b"xx")
+    os.utime(tmp_path / "a/1.avi", ns=(1, 1))
+    digests.add(walk(tmp_path).digest)
+    (tmp_path / "a/2.avi").rename(tmp_path / "b/2.avi")
+    digests.add(walk(tmp_path).digest)
+    (tmp_path / "b/1.avi").unlink()
+    digests.add(walk(tmp_path).digest)
+    assert len(digests) == 5
