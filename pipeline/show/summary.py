@@ -43,8 +43,8 @@ def _of_retrieval(metrics: Metrics) -> str:
     found, best = metrics.retrieval[ROW], metrics.protocol.best_trivial
     asked, raw = counted(found.recalls.queries, "query", "queries"), metrics.retrieval[RAW].recalls.r_at_1
     said = (
-        f"{ROW} finds a video of the query's class first for {percent(found.recalls.r_at_1)} % of {asked}, the raw "
-        f"features for {percent(raw)} %."
+        f"With {ROW}, the nearest video is of the query's class for {percent(found.recalls.r_at_1)} % of {asked}, with "
+        f"the raw features for {percent(raw)} %."
     )
     tested = found.against_best_trivial.mean_ap if found.against_best_trivial else None
     if tested is None or tested.verdict is None or best is None:

@@ -101,6 +101,24 @@ def test_every_change_is_found_as_without_a_memory(change: str, remembered: Path
         assert told != before
 
 
+def test_a_report_that_is_not_whole_is_made_again(remembered: Path, mofore: Command) -> None:
+    for path in (remembered / "report" / "index.html", next(remembered.glob("report/*/data/*.js"))):
+        path.unlink()
+        assert "report   done" in mofore("run", "-w", remembered).stderr
+        assert path.exists()
+        assert "report   up to date" in mofore("run", "-w", remembered).stderr
+
+
+def test_a_sweep_that_came_since_is_for_the_report(remembered: Path) -> None:
+    workspace = Workspace.open(remembered)
+    seen = up_to_date.look(workspace, load_config(workspace.config))
+    assert up_to_date.recall(workspace, seen) is not None
+    sweep = remembered / "sweep" / "0" / "sweep.json"
+    sweep.parent.mkdir(parents=True)
+    sweep.write_text("{}")
+    assert up_to_date.recall(workspace, seen) is None
+
+
 def test_a_damaged_memory_is_none(remembered: Path, mofore: Command) -> None:
     before = mofore("status", "-w", remembered, "--json").output
     for content in (b"", b"{}", b"\xff", b'{"key": "1", "places": [], "states": {}, "plan": [], "failures": []}'):

@@ -84,7 +84,7 @@ def test_the_summary_of_a_run_fits_one_screen(finished: Path, monkeypatch: pytes
     metrics = read_metrics(Workspace(finished))
     text = shown(summary_tables(metrics), 80, monkeypatch)
     assert len(text.splitlines()) <= 21, "three lines are left for what is beside it"
-    assert text.startswith("mofore finds a video of the query's class first for ")
+    assert text.startswith("With mofore, the nearest video is of the query's class for ")
     (_, columns, rows), *_ = [table for table in summary_tables(metrics) if table[1]]
     assert len(rows) == MOST_ROWS
     assert [row[0] for row in rows][:3] == ["mofore", "predict", "raw_mean_pool"]
