@@ -19,7 +19,7 @@ class Progress(Protocol):
         Args:
             done: may be 0.
             share: of the work that is done by now, in [0, 1], where units are of unequal size.
-            figures: current values worth showing; "frames" are what the rate is of.
+            figures: current values worth showing; "rows" are what the rate is of, and "row" says what one is.
         """
 
     def pulse(self) -> None:

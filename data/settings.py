@@ -185,7 +185,11 @@ class ExtractSettings(Settings):
         identity=False,
     )
     device: str = setting(
-        "auto", "auto (cuda where there is one), cpu, or cuda", choices=("auto", "cpu", "cuda"), identity=False
+        "auto",
+        "auto (cuda where there is one), cpu, cuda, or mps (Apple's GPU, never tried on one; pictures are resized as "
+        "for cpu, into the same store)",
+        choices=("auto", "cpu", "cuda", "mps"),
+        identity=False,
     )
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 WINDOW_S = 5.0  # that the present rate is taken over
 LEAST_S = 1.0  # of work, before anything is said of the time that is left
-SPECIAL = ("frames", "failed", "bottleneck", "at")  # figures that are told in words of their own
+SPECIAL = ("rows", "row", "failed", "bottleneck", "at")  # figures that are told in words of their own
 AT = "at"  # the part of a stage that it is at, where these are no units of its work
 
 
@@ -28,7 +28,7 @@ class Meter:
     share: float = 0.0  # of the work
     figures: dict[str, float | str] = field(default_factory=dict)
     first: tuple[float, float] | None = None  # time and share when the first unit was finished
-    window: deque[tuple[float, float]] = field(default_factory=deque)  # (time, frames or units done by then)
+    window: deque[tuple[float, float]] = field(default_factory=deque)  # (time, rows or units done by then)
 
     def advance(self, now: float, done: int, share: float | None, figures: Mapping[str, float | str]) -> None:
         """``done`` further units are finished."""
@@ -37,7 +37,7 @@ class Meter:
         self.figures = dict(figures)
         if self.first is None and self.share > 0:
             self.first = (now, self.share)
-        self.window.append((now, float(figures.get("frames", self.done))))
+        self.window.append((now, float(figures.get("rows", self.done))))
         while now - self.window[0][0] > WINDOW_S and len(self.window) > 2:
             self.window.popleft()
 
@@ -56,14 +56,14 @@ class Meter:
         if AT in self.figures:
             return [str(self.figures[AT]), *self._own_figures()]
         left = self.seconds_left(now)
-        frames = self.figures.get("frames")
+        rows = self.figures.get("rows")
         said = [
             f"{self.done:,} of {self.total:,} {self.unit}",
             "" if left is None else f"{duration(left)} left",
             self._failed(),
             self._rate(now),
             *self._own_figures(),
-            "" if frames is None else f"{short(float(frames))} frames",
+            "" if rows is None else f"{short(float(rows))} {self._rows()}",
             f"bound by {self.figures['bottleneck']}" if self.figures.get("bottleneck") else "",
         ]
         return [part for part in said if part]
@@ -72,6 +72,10 @@ class Meter:
         failed = self.figures.get("failed")
         return f"{short(float(failed))} failed" if failed else ""
 
+    def _rows(self) -> str:
+        """Frames, or windows of a clip backbone."""
+        return f"{self.figures.get('row', 'frame')}s"
+
     def _own_figures(self) -> list[str]:
         return [f"{n} {short(value)}" for n, value in self.figures.items() if n not in SPECIAL and value != ""]
 
@@ -79,11 +83,11 @@ class Meter:
         """Of the last seconds, once there are some."""
         if not self.window:
             return ""
-        unit = "frames" if "frames" in self.figures else self.unit
+        unit = self._rows() if "rows" in self.figures else self.unit
         (first_s, before), (last_s, count) = self.window[0], self.window[-1]
         if last_s - first_s < LEAST_S:
             rate = count / max(now - self.begun, 1e-9)
-        else:  # frames may be taken back when a job is shared out
+        else:  # rows may be taken back when a job is shared out
             rate = max(count - before, 0.0) / (last_s - first_s)
         return f"{rate:,.0f} {unit}/s" if rate >= 10 or not rate else f"{rate:.2g} {unit}/s"
 

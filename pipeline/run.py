@@ -158,10 +158,10 @@ def _refuse_devices(snapshot: Snapshot, plan: Plan, request: Request) -> None:
     """Find out before the first stage that a later one has not the device that it is to run on."""
     for name in request.stages:
         idle = name in plan and plan[name].action == "skip" and name not in request.force
-        if not idle and getattr(getattr(snapshot.config, name, None), "device", "") == "cuda":
+        if not idle and getattr(getattr(snapshot.config, name, None), "device", "") in ("cuda", "mps"):
             from ..stages.machine.device import pick_device  # torch
 
-            pick_device("cuda", f"{name}.device")
+            pick_device(getattr(snapshot.config, name).device, f"{name}.device")
 
 
 def _refuse_stale(snapshot: Snapshot, request: Request) -> None:

@@ -182,7 +182,7 @@ def _present_key(workspace: Workspace, config: Config, weights_digest: str) -> s
     """
     keys = store_keys(config, weights_digest)
     if config.extract.device != "auto":
-        return keys[config.extract.device]
+        return keys["cuda" if config.extract.device == "cuda" else "cpu"]
     begun = [key for key in keys.values() if (workspace.store(key) / "encoder.json").exists()]
     return begun[0] if len(begun) == 1 else keys["cuda" if _has_gpu() else "cpu"]
 

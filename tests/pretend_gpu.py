@@ -39,7 +39,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+CPU = torch.device("cpu")
 # They give their result to the host, or its size.
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "unique_dim", "unique_consecutive"}
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
@@ -78,6 +78,7 @@ class Pretended:
         pins: whether memory can be registered.
         captures: whether graphs can be captured.
         compiles: whether torch.compile works.
+        kind: "cuda", or "mps" (Apple's), which has neither streams nor graphs nor pinned memory.
     """
 
     def __init__(
@@ -88,7 +89,9 @@ class Pretended:
         pins: bool = True,
         captures: bool = True,
         compiles: bool = True,
+        kind: str = "cuda",
     ) -> None:
+        self.device = torch.device(kind, 0)
         self.memory, self.capability, self.pins, self.captures, self.compiles = (
             memory,
             capability,
@@ -381,7 +384,7 @@ class _Operations(TorchDispatchMode):
         name = func._schema.name.partition("::")[2]
         given = [each for each in tree_iter((args, kwargs)) if isinstance(each, Tensor)]
         there = [gpu.on(each) for each in given]
-        if not any(there) and gpu.forced != GPU:
+        if not any(there) and gpu.forced != gpu.device:
             return func(*args, **kwargs)
         if gpu.quiet:
             out = func(*args, **kwargs)
@@ -520,7 +523,7 @@ class _Interface(TorchFunctionMode):
 
     def _property(self, func: Any, tensor: Tensor, args: Any) -> Any:
         if func == Tensor.device.__get__:
-            return GPU if self.gpu.on(tensor) else func(*args)
+            return self.gpu.device if self.gpu.on(tensor) else func(*args)
         if func in (Tensor.is_cuda.__get__, Tensor.is_cpu.__get__):
             return self.gpu.on(tensor) == (func == Tensor.is_cuda.__get__)
         return func(*args)
@@ -537,12 +540,12 @@ class _Interface(TorchFunctionMode):
             kwargs |= {"device": CPU} if device is not None else {}
             args = tuple(CPU if isinstance(each, torch.device) else each for each in args)
             generator = kwargs.get("generator")
-            if wanted.type == "cuda" and generator is not None:
+            if wanted.type == gpu.device.type and generator is not None:
                 gpu.fault(f"{name}: a generator of the processor for a tensor on the GPU")
-            host_made = wanted.type == "cuda" and name in ("tensor", "as_tensor")
-            with gpu.forcing(CPU if host_made or wanted.type != "cuda" else GPU):
+            host_made = wanted.type == gpu.device.type and name in ("tensor", "as_tensor")
+            with gpu.forcing(CPU if host_made or wanted.type != gpu.device.type else gpu.device):
                 out = func(*args, **kwargs)
-            if wanted.type == "cuda":
+            if wanted.type == gpu.device.type:
                 if host_made:
                     gpu.sync(f"torch.{name} onto the GPU")
                 for each in tree_iter(out):
@@ -554,16 +557,16 @@ class _Interface(TorchFunctionMode):
 
     def _moved(self, name: str, tensor: Tensor, args: list[Any], kwargs: dict[str, Any]) -> Tensor:
         gpu, there = self.gpu, self.gpu.on(tensor)
-        wanted: Any = {"cpu": CPU, "cuda": GPU}.get(name)
+        wanted: Any = {"cpu": CPU, "cuda": gpu.device}.get(name)
         if name != "to":
             args, kwargs = [CPU], {"non_blocking": bool(kwargs.get("non_blocking", args and args[-1] is True))}
         elif args and isinstance(args[0], Tensor):
-            wanted, args[0] = (GPU if gpu.on(args[0]) else CPU), args[0].dtype
+            wanted, args[0] = (gpu.device if gpu.on(args[0]) else CPU), args[0].dtype
         elif args and isinstance(args[0], str | torch.device):
             wanted, args[0] = args[0], CPU
         elif kwargs.get("device") is not None:
             wanted, kwargs["device"] = kwargs["device"], CPU
-        to = there if wanted is None else torch.device(wanted).type == "cuda"
+        to = there if wanted is None else torch.device(wanted).type == gpu.device.type
         flags = [each for each in args if isinstance(each, bool)]
         non_blocking = bool(kwargs.get("non_blocking", flags[0] if flags else False))
         if to == there:
@@ -659,9 +662,9 @@ def pretended_gpu(**given: Any) -> Iterator[Pretended]:
     total = gpu.memory or 80 << 30
     run, autocast = threading.Thread.run, torch.autocast
     cuda: dict[str, Any] = {
-        "is_available": lambda: True,
+        "is_available": lambda: gpu.device.type == "cuda",
         "is_initialized": lambda: True,
-        "device_count": lambda: 1,
+        "device_count": lambda: int(gpu.device.type == "cuda"),
         "current_device": lambda: 0,
         "set_device": lambda _device: None,
         "get_device_capability": lambda *_: gpu.capability,
@@ -694,6 +697,8 @@ def pretended_gpu(**given: Any) -> Iterator[Pretended]:
     with contextlib.ExitStack() as stack:
         for name, value in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        on_mps = gpu.device.type == "mps"
+        stack.enter_context(mock.patch.object(torch.backends.mps, "is_available", return_value=on_mps))
         stack.enter_context(mock.patch.object(torch.backends.cudnn, "is_acceptable", return_value=False))
         stack.enter_context(mock.patch.object(torch.Tensor, "record_stream", return_value=None))
         stack.enter_context(

@@ -326,12 +326,12 @@ def interval_text(interval: Interval | None) -> str:
 
 def percent(value: float | None) -> str:
     """A value in percent with one digit after the point; a dash where there is none."""
-    return "-" if value is None else f"{value:.1f}"
+    return "-" if value is None else f"{value:z.1f}"
 
 
 def number(value: float | None, digits: int) -> str:
     """A value with so many digits after the point; a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{value:z.{digits}f}"
 
 
 def figure(value: float | None) -> str:
@@ -340,4 +340,4 @@ def figure(value: float | None) -> str:
 
 
 def _spread(spread: Spread | None) -> str:
-    return "-" if spread is None else f"{spread.mean:.1f} ± {spread.sd:.1f}"
+    return "-" if spread is None else f"{spread.mean:z.1f} ± {spread.sd:.1f}"

@@ -199,7 +199,7 @@ def check_name(backbone: Backbone, *, with_weights: bool) -> None:
 def pixels_on(device: torch.device) -> dict[str, Any]:
     """What decides the last bits of pixels: who resizes them, in what arithmetic, and of which colours."""
     resize = {"resize": RESIZE} if device.type == "cuda" else {}
-    return {"device": device.type, "colours": COLOURS, **resize}
+    return {"device": "cuda" if device.type == "cuda" else "cpu", "colours": COLOURS, **resize}
 
 
 # Model, method, preprocessing, and what was taken of a file of weights where that is not simply all of it.

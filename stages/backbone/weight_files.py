@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import pathlib
 import struct
+import tarfile
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -40,6 +41,7 @@ FOREIGN = (
     (b"\x1f\x8b", "a gzip archive: unpack it first"),
     (b"{", "JSON; of weights in several files, name the index, which ends in .index.json"),
 )
+SAVED = (b"PK", b"\x80")  # what torch.save writes: an archive, or before torch 1.6 a pickle (or a tar before that)
 # Names that wrappers put into the middle of others; they never mean anything.
 TRANSPARENT = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 ALONE = "in the program that made it, save the weights alone: torch.save(model.state_dict(), 'weights.pth')"
@@ -58,12 +60,15 @@ def check_weights(path: Path) -> None:
         raise BackboneError(f"extract.weights = '{path}' is not a file")
     for file in weight_files(path):
         with file.open("rb") as handle:
-            begin = handle.read(64).lstrip().lower()
+            raw = handle.read(64)
+        begin = raw.lstrip().lower()
         if not begin:
             raise _unreadable(file, "it is empty")
         for magic, what in FOREIGN:
             if begin.startswith(magic):
                 raise _unreadable(file, f"it is {what}")
+        if not (raw.startswith(SAVED) or raw[8:9] == b"{" or tarfile.is_tarfile(file)):
+            raise _unreadable(file, f"it is neither safetensors nor what torch.save writes: {ALONE}")
 
 
 def read_weights(path: Path) -> Tree:

@@ -1,6 +1,7 @@
 """Batches filled across videos, and the forward passes over them.
 
-On the processor a pass is done when it returns. What a GPU does instead is :mod:`.gpu_batches`.
+On the processor a pass is done when it returns, and on Apple's GPU (mps) when its features are fetched. What an NVIDIA
+GPU does instead is :mod:`.gpu_batches`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from ..backbone.encoder import Encoder
 from ..decode.pool import Held
 
 IN_FLIGHT = 4  # batches whose features may be on their way back
-AUTO_BATCH = {"cpu": 32, "cuda": 256}
-LEAST_WINDOWS = {"cpu": 4, "cuda": 16}  # of a clip backbone, in a batch of that many frames or of more
+AUTO_BATCH = {"cpu": 32, "cuda": 256, "mps": 64}
+LEAST_WINDOWS = {"cpu": 4, "cuda": 16, "mps": 8}  # of a clip backbone, in a batch of that many frames or of more
 
 Owners = list[tuple[int, int]]  # (key of a video, how many of the batch's rows are its own), in order
 Back = tuple[Tensor, "torch.cuda.Event | None"]  # features, and when they are there
@@ -119,4 +120,4 @@ class Batches:
         self._batch_BHWC[self.filled : self.filled + len(pixels)] = pixels
 
     def _computed(self) -> Back:
-        return self.encoder.forward(channels_first(self._batch_BHWC)).half(), None
+        return self.encoder.forward(channels_first(self._batch_BHWC)).half().cpu(), None

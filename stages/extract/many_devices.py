@@ -189,7 +189,8 @@ class _Team:
         self._progress.advance(
             done,
             share=1 - still * (1 - sum(figures["share"] for figures in told) / self._count),
-            frames=self._begun.frames + sum(figures["frames"] for figures in told),
+            rows=self._begun.frames + sum(figures["rows"] for figures in told),
+            row=self._begun.row,
             failed=len(self._begun.failures) + sum(figures["failed"] for figures in told),
             bottleneck=told[0]["bottleneck"],
         )

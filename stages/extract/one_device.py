@@ -332,7 +332,8 @@ class _Extraction:
         self._progress.advance(
             videos,
             share=self._meter.share(),
-            frames=self._meter.frames,
+            rows=self._meter.frames,
+            row=result.row,
             failed=len(result.failures),
             bottleneck=self._meter.bottleneck(),
         )

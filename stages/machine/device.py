@@ -39,13 +39,16 @@ def pick_device(wish: str, setting: str = "device") -> torch.device:
     """Device for a setting, which an error names; "auto" is cuda where there is one.
 
     Raises:
-        ConfigError: if cuda is asked for and there is none.
+        ConfigError: if cuda or mps is asked for and there is none.
     """
-    if wish == "cuda" and not torch.cuda.is_available():
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if wish in there and not there[wish]():
         raise ConfigError(
-            f"{setting} = 'cuda', but torch finds no CUDA device: --set {setting}=auto takes what there is, --set "
-            f"{setting}=cpu the processor"
+            f"{setting} = '{wish}', but torch finds no {wish.upper()} device: --set {setting}=auto takes what there "
+            f"is, --set {setting}=cpu the processor"
         )
+    if wish == "mps":
+        return torch.device("mps")
     return torch.device("cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -60,9 +63,12 @@ def pick_places(wish: str, processes: int = 0) -> list[Place]:
         processes: how many at most; 0 for all devices, and for one per core up to :data:`MOST_CPU_PARTS`.
 
     Raises:
-        ConfigError: if cuda is asked for and there is none.
+        ConfigError: as :func:`pick_device`.
     """
-    if pick_device(wish).type == "cuda":
+    device = pick_device(wish)
+    if device.type == "mps":
+        return [Place(device)]
+    if device.type == "cuda":
         places = [Place(torch.device("cuda", number)) for number in range(torch.cuda.device_count())]
         return places[: processes or len(places)]
     cores = usable_cores()

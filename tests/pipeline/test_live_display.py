@@ -60,9 +60,9 @@ def test_it_is_one_line_and_no_figure_is_cut(clock: Clock, width: int) -> None:
     display = Display(console(width)[0])
     display.start("evaluate", 1_234_567, "videos")
     clock.now += 1
-    display.advance(1000, frames=1_000_000.0, failed=12.0, bottleneck="preprocess", loss=0.123456)
+    display.advance(1000, rows=1_000_000.0, failed=12.0, bottleneck="preprocess", loss=0.123456)
     clock.now += 60
-    display.advance(400_000, frames=45_678_901.0, failed=1234.0, bottleneck="preprocess", loss=0.123456)
+    display.advance(400_000, rows=45_678_901.0, row="window", failed=1234.0, bottleneck="preprocess", loss=0.123456)
     rich, written = console(width)
     rich.print(display.line())
     (line,) = written.getvalue().splitlines()
@@ -72,9 +72,9 @@ def test_it_is_one_line_and_no_figure_is_cut(clock: Clock, width: int) -> None:
     assert "evaluate" in line
     assert "32 %" in line
     for part in line.split("videos, ")[1].split(", ") if width > 60 else ():
-        assert re.fullmatch(r"2 min 05 s left|1,234 failed|[\d,]+ frames(/s)?|loss 0.1235|bound by preprocess", part), (
-            part
-        )
+        assert re.fullmatch(
+            r"2 min 05 s left|1,234 failed|[\d,]+ windows(/s)?|loss 0.1235|bound by preprocess", part
+        ), part
 
 
 def test_notes_appear_above_it_and_nothing_is_left(clock: Clock) -> None:

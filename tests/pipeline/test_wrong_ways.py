@@ -74,6 +74,7 @@ def test_weights_that_are_none(mofore: Command, videos: Path, tmp_path: Path) ->
     garbage.write_bytes(bytes(range(256)) * 4)
     asked = ("init", videos, "-w", work, "--backbone", "timm:test_efficientnet", "--weights")
     refused(mofore(*asked, garbage), f"'{garbage}'", "torch.save(model.state_dict()")
+    refused(mofore(*asked, garbage, "--no-estimate"), f"'{garbage}'", "torch.save(model.state_dict()")
     assert not (work / "mofore.toml").exists()
     import timm
 

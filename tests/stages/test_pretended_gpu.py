@@ -227,6 +227,13 @@ def test_means_of_a_large_batch_are_gathered_in_few_launches() -> None:
     assert len(spent.syncs) <= 2 * count + 2  # the last two: lengths of windows, once a round
 
 
+def test_apples_gpu_extracts_too(clips: Path, tmp_path: Path) -> None:
+    with pretended_gpu(kind="mps") as gpu, gpu.counted() as spent:
+        there = extracted(clips, tmp_path / "mps", device="mps")
+    assert spent.launches > 0
+    assert same(there, extracted(clips, tmp_path / "cpu", device="cpu")), "pixels are the processor's"
+
+
 def test_stacked_fits_run_on_the_gpu(tmp_path: Path) -> None:
     jobs = {str(seed): fit.FitJob(replace(FIT, seed=seed), TABLE, tmp_path / str(seed)) for seed in range(2)}
     ended: list[str] = []

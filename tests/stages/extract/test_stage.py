@@ -123,7 +123,7 @@ class Watched(Silent):
     frames = 0
 
     def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
-        self.frames = int(figures["frames"])
+        self.frames = int(figures["rows"])
 
 
 class StopsAfterFrames(Watched):
