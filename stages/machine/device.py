@@ -41,15 +41,15 @@ def pick_device(wish: str, setting: str = "device") -> torch.device:
     Raises:
         ConfigError: if cuda or mps is asked for and there is none.
     """
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if wish in there and not there[wish]():
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(wish, True):
         raise ConfigError(
             f"{setting} = '{wish}', but torch finds no {wish.upper()} device: --set {setting}=auto takes what there "
             f"is, --set {setting}=cpu the processor"
         )
     if wish == "mps":
         return torch.device("mps")
-    return torch.device("cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if wish != "cpu" and there["cuda"] else "cpu")
 
 
 def pick_places(wish: str, processes: int = 0) -> list[Place]:
