@@ -172,8 +172,6 @@ def _check_backbone(config: Config, weights: Path | None) -> None:
     """Refuse an unknown name now rather than after the first command; this is what makes `init` load timm."""
     from ...stages.backbone.encoder import check_name
     from ...stages.backbone.hf_models import hf_folder
-    from ...stages.backbone.open_clip_models import find_recipe
-    from ...stages.backbone.tuned_weights import read_carried
     from ...stages.backbone.weight_files import check_weights
 
     backbone = parse_backbone(config.extract.backbone)
@@ -183,6 +181,9 @@ def _check_backbone(config: Config, weights: Path | None) -> None:
         check_weights(weights)
     check_name(backbone, with_weights=bool(config.extract.weights))
     if backbone.library == "open_clip" and weights is not None:
+        from ...stages.backbone.open_clip_models import find_recipe
+        from ...stages.backbone.tuned_weights import read_carried
+
         find_recipe(backbone, read_carried(weights), from_file=True)
 
 

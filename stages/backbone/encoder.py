@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import open_clip
 import timm
 import torch
 from timm.data.config import resolve_model_data_config
@@ -32,7 +31,6 @@ from .hf_models import check_installed, load_hf
 from .hub import hub_access
 from .loaded import Loaded
 from .network import PLAIN, ComputeMode, Network, build_network, lay_channels_last
-from .open_clip_models import create, find_recipe, fitted_to_size, has_quick_gelu, set_size
 from .own_models import check_python, load_python
 from .remarks import library_remarks
 from .timm_models import load_timm
@@ -123,7 +121,7 @@ def load_encoder(settings: ExtractSettings, weights: Path | None, device: torch.
     model = lay_channels_last(model.eval().requires_grad_(False).to(device))
     provenance = {
         **_provenance(backbone, settings, weights, Loaded(model, preprocess), device),
-        "quick_gelu": has_quick_gelu(model) if backbone.library == "open_clip" else None,
+        "quick_gelu": _has_quick_gelu(model) if backbone.library == "open_clip" else None,
     }
     network = Network(model, method, preprocess, torch.float32)
     told = (f"weights of '{weights.name}': {taken}",) if weights and taken else ()
@@ -177,6 +175,8 @@ def check_name(backbone: Backbone, *, with_weights: bool) -> None:
     if backbone.name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
         return
     if backbone.library == "open_clip":
+        import open_clip  # which takes as long to import as torch, where transformers is installed
+
         _check_known(str(backbone), backbone.name, open_clip.list_models())
         if backbone.tag or not with_weights:
             tags = open_clip.list_pretrained_tags_by_model(backbone.name)
@@ -227,6 +227,8 @@ def _make_timm(backbone: Backbone, settings: ExtractSettings, weights: Path | No
 def _make_open_clip(
     backbone: Backbone, settings: ExtractSettings, weights: Path | None, carried: Carried | None
 ) -> Made:
+    from .open_clip_models import create, find_recipe, fitted_to_size, set_size
+
     size, from_file = settings.image_size, weights is not None
     recipe = find_recipe(backbone, carried, from_file=from_file)
     with hub_access(), torch.random.fork_rng(devices=[]):
@@ -242,6 +244,12 @@ def _make_open_clip(
         set_size(model, size)
         taken = fit.told()
     return model, "encode_image", open_clip_preprocess(model.visual.preprocess_cfg), taken
+
+
+def _has_quick_gelu(model: nn.Module) -> bool:
+    from .open_clip_models import has_quick_gelu
+
+    return has_quick_gelu(model)
 
 
 def _check_known(backbone: str, name: str, known: list[str], what: str = "name") -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from ...data.backbone import parse_backbone
 from ...data.colours import COLOURS, FIRST_PYAV
 from .encoder import Encoder
-from .open_clip_models import PLACES, model_config
 
 DECISIVE = {
     "weights_sha256": "weights",
@@ -66,6 +65,8 @@ def _before(pinned: Mapping[str, Any], name: str) -> Any:
     backbone = parse_backbone(pinned["backbone"]) if "backbone" in pinned else None
     if name != "quick_gelu" or name in pinned or backbone is None or backbone.library != "open_clip":
         return pinned.get(name)
+    from .open_clip_models import PLACES, model_config
+
     if backbone.name.startswith(PLACES):
         return None
     return bool(model_config(backbone.name).get("quick_gelu", False))

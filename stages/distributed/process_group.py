@@ -20,7 +20,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 from torch import distributed as dist
-from torch.distributed import PrefixStore, Store
+from torch.distributed import HashStore, PrefixStore, Store
 
 from ...data.errors import StageError
 from ..machine.shared_memory import SharedMemory, mapped
@@ -51,6 +51,7 @@ class ProcessGroup:
         interface = next((name for _, name in socket.if_nameindex() if name in LOOPBACK), None)
         if interface is not None:  # all are on this machine; its name may lead nowhere
             os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+        _count_groups_from_0()
         with _together():
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
@@ -127,6 +128,17 @@ class ProcessGroup:
         if memory is not None:
             memory.close()
         return tensor
+
+
+def _count_groups_from_0() -> None:
+    """Make torch forget groups that could not be begun.
+
+    It names a group by the number of those that this process has begun, also in vain, and the name is part of what the
+    processes meet by: a new process and one whose last attempt had failed would wait for each other until time is up
+    (findings/torch_group_after_a_failure.sh). To end a group sets the number to 0.
+    """
+    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    dist.destroy_process_group()
 
 
 @contextmanager

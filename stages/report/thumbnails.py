@@ -85,20 +85,27 @@ def make_thumbnails(
     size = next((size for most, size in SIZES if len(sources) <= most), SIZES[-1][1])
     sheet_V, tile_V = np.full(len(sources), -1, np.int64), np.zeros(len(sources), np.int64)
     files, unread, known, made = list[str](), 0, _read_table(previous), dict[str, _Sheet]()
-    with ThreadPoolExecutor(len(usable_cores())) as pool:
-        for rows in _dealt(sources):
+
+    def sheet_of(some: list[Source]) -> tuple[str, _Sheet]:
+        key = digest([size, QUALITY, [_state(source) for source in some]])
+        return key, _taken(known.get(key), previous, folder) or _drawn(some, size, folder, image_fps)
+
+    dealt = _dealt(sources)
+    pool = ThreadPoolExecutor(len(usable_cores()))
+    try:
+        made_of = pool.map(sheet_of, [[sources[row] for row in rows] for rows in dealt])
+        for rows, (key, sheet) in zip(dealt, made_of, strict=True):
             progress.pulse()
-            some = [sources[row] for row in rows]
-            key = digest([size, QUALITY, [_state(source) for source in some]])
-            sheet = _taken(known.get(key), previous, folder) or _drawn(some, size, folder, pool, image_fps)
             made[key] = sheet
-            unread += sum(some[tile].path is not None for tile in sheet.missing)
+            unread += sum(sources[rows[tile]].path is not None for tile in sheet.missing)
             if sheet.file:
                 shown = [tile for tile in range(len(rows)) if tile not in set(sheet.missing)]
                 sheet_V[[rows[tile] for tile in shown]] = len(files)
                 tile_V[[rows[tile] for tile in shown]] = shown
                 files.append(sheet.file)
             progress.advance(len(rows))
+    finally:
+        pool.shutdown(cancel_futures=True)
     write_json(folder / TABLE, {key: [sheet.file, list(sheet.missing)] for key, sheet in made.items()})
     return Thumbnails(size, tuple(files), sheet_V, tile_V, unread)
 
@@ -147,11 +154,9 @@ def _taken(sheet: _Sheet | None, previous: Path | None, folder: Path) -> _Sheet 
     return sheet
 
 
-def _drawn(
-    sources: Sequence[Source], size: tuple[int, int], folder: Path, pool: ThreadPoolExecutor, image_fps: float
-) -> _Sheet:
+def _drawn(sources: Sequence[Source], size: tuple[int, int], folder: Path, image_fps: float) -> _Sheet:
     """Decode one frame of each, and publish the sheet under the digest of its bytes."""
-    pictures = list(pool.map(lambda source: _picture(source, size, image_fps), sources))
+    pictures = [_picture(source, size, image_fps) for source in sources]
     missing = tuple(tile for tile, picture in enumerate(pictures) if picture is None)
     if len(missing) == len(pictures):
         return _Sheet("", missing)

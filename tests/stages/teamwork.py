@@ -38,6 +38,10 @@ def exchange(process_group: ProcessGroup) -> None:
     process_group.add_up(torch.ones(3))
 
 
+def both_exchange(_job: object, process_group: ProcessGroup) -> None:
+    exchange(process_group)
+
+
 def the_second_fails(_job: object, process_group: ProcessGroup) -> None:
     if process_group.rank == 1:
         raise StageError("the disk of the second is full")

@@ -13,14 +13,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.distributed import HashStore
 
 from mofore.cache.checkpoint import load_latest
 from mofore.data.errors import ConfigError, StageError
 from mofore.data.fit_settings import FitSettings
 from mofore.data.progress import Silent
 from mofore.stages.distributed import launch as team
+from mofore.stages.distributed import process_group as groups
 from mofore.stages.distributed.launch import Launched, Spawned, pick_team
-from mofore.stages.distributed.process_group import ProcessGroup
+from mofore.stages.distributed.process_group import ProcessGroup, ProcessLost
 from mofore.stages.fit import stage as fit
 from mofore.stages.machine.shared_memory import shared
 from mofore.tests.stages import teamwork
@@ -172,3 +174,12 @@ def test_what_is_shared_is_the_same_memory_until_all_let_go() -> None:
     assert (one.features_ND[3] == 7).all(), "who has opened it, keeps it"
     if re.match(r"/proc/\d+/fd", place.path):
         assert not os.path.exists(place.path)
+
+
+def test_a_team_meets_after_one_that_could_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "PATIENCE_S", 0.2)
+    with pytest.raises(ProcessLost):
+        ProcessGroup.joined(HashStore(), 0, 2, device=CPU)
+    monkeypatch.setattr(groups, "PATIENCE_S", 60.0)
+    with Spawned(2, CPU).at_work(None, teamwork.both_exchange, progress=Silent()) as (_, group):
+        teamwork.both_exchange(None, group)
