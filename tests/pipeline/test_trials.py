@@ -10,7 +10,7 @@ from mofore.tests.trials.disk import disturb
 from mofore.tests.trials.fuzz import fuzz
 from mofore.tests.trials.kill import kill_at_random_times
 
-OPTIONS = ("--backbone", "random:test_vit")
+OPTIONS = ("--backbone", "random:test_vit", "--set", "extract.image_size=32")
 
 
 @pytest.fixture
