@@ -7,6 +7,7 @@ does not wait for them.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -147,11 +148,20 @@ def _bring_up_to_date(stage: Stage, work: Work, watcher: Watcher) -> bool:
     watcher.begins(work.chosen)
     begin = time.monotonic()
     made = stage.run(work)
+    _hand_back_memory()
     if made.outputs is not None:
         record_stage(stage, work, made.outputs, time.monotonic() - begin)
     stage.finish(work)
     watcher.done(work.chosen, time.monotonic() - begin, made.summary)
     return True
+
+
+def _hand_back_memory() -> None:
+    """Give memory of a GPU that a stage has left to the next one, which may be FAISS's, and to other processes."""
+    if "torch" in sys.modules:  # else there is none
+        from ..stages.machine import device
+
+        device.release_memory()
 
 
 def _refuse_devices(snapshot: Snapshot, plan: Plan, request: Request) -> None:

@@ -110,3 +110,11 @@ def test_every_stage_has_its_command_and_its_section() -> None:
         assert ("--retry-failed" in said) == stage.retries
     assert road.upto("index") == ("extract", "fit", "evaluate", "index")
     assert road.upto("finetune") == ("extract", "fit", "finetune")
+
+
+def test_every_stage_that_ran_hands_back_memory(mofore: Command, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("mofore.stages.machine.device.release_memory", lambda: told.append("released"))
+    for stages in (0, 1):
+        assert mofore("index", "-w", work, *(["--force"] if stages else [])).exit_code == 0
+        assert len(told) == stages
