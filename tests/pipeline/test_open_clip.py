@@ -64,7 +64,7 @@ def test_a_text_for_which_a_package_is_missing_is_wrong_usage(
 def test_a_file_of_which_the_tag_must_be_known_is_refused_at_once(
     mofore: Command, videos: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "w.safetensors").write_bytes(b"never read")
+    (tmp_path / "w.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")  # no more of it is read
     made = ("--weights", tmp_path / "w.safetensors", "--no-estimate", "-w", tmp_path / "work")
     refused = mofore("init", videos, "--backbone", "open_clip:ViT-B-32", *made)
     assert (refused.exit_code, "write open_clip:ViT-B-32/TAG" in refused.stderr) == (2, True)

@@ -8,7 +8,8 @@ from mofore.data.backbone import parse_backbone
 from mofore.data.errors import BackboneError, StageError
 from mofore.data.settings import ExtractSettings
 from mofore.stages.backbone import hub
-from mofore.stages.backbone.encoder import Encoder, check_name, load_encoder, open_clip, timm
+from mofore.stages.backbone.encoder import Encoder, check_name, load_encoder, timm
+from mofore.stages.backbone.open_clip_models import open_clip
 
 CPU = torch.device("cpu")
 SMALL = "test_efficientnet"

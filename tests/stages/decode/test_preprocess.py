@@ -9,7 +9,8 @@ from PIL import Image
 from torch.nn import functional
 
 from mofore.data.errors import BackboneError
-from mofore.stages.backbone.encoder import open_clip, timm
+from mofore.stages.backbone.encoder import timm
+from mofore.stages.backbone.open_clip_models import open_clip
 from mofore.stages.decode.preprocess import Preprocess, open_clip_preprocess, timm_preprocess
 
 SIZES = [(240, 320), (320, 240), (97, 131), (224, 224), (480, 270)]

@@ -25,7 +25,8 @@ from mofore.data.sampling import Picked, Sampling
 from mofore.data.schedules import finetune_pace
 from mofore.data.settings import ExtractSettings, FinetuneSettings
 from mofore.stages.backbone.blocks import blocks_of, last_blocks
-from mofore.stages.backbone.encoder import load_encoder, open_clip
+from mofore.stages.backbone.encoder import load_encoder
+from mofore.stages.backbone.open_clip_models import open_clip
 from mofore.stages.decode.source import Reading
 from mofore.stages.extract import stage as extract
 from mofore.stages.finetune import stage as finetune
