@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-INPUTS = "inputs.json"  # beside the output of a stage: which videos and which fit it was made from
+INPUTS = "inputs.json"  # beside the output of a stage: which videos and what of other stages it was made from
 
 
 def read_inputs(folder: Path) -> dict[str, Any] | None:
-    """What the output in a folder was made from: digests of features by id ("videos"), key of the fit ("fit")."""
+    """What the output in a folder was made from: digests of features by id ("videos"), keys of stages."""
     try:
         found: dict[str, Any] = json.loads((folder / INPUTS).read_text())
         return found if isinstance(found["videos"], dict) else None

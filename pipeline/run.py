@@ -29,7 +29,7 @@ from .config import Config
 from .inputs import INPUTS
 from .road import make_plan, names, stage_called, upto
 from .snapshot import Snapshot, observe
-from .stage import Asked, Plan, Stage, StagePlan, Work
+from .stage import Asked, Plan, Stage, StagePlan, Work, made_by
 from .stages.finetune import refuse_imported, refuse_in_use
 from .up_to_date import UpToDate, leave_word, look, recall
 from .workspace import Workspace
@@ -202,8 +202,8 @@ def record_stage(stage: Stage, work: Work, outputs: tuple[str, ...], seconds: fl
     """Tell the ledger that the output is there; this comes last, so that a run that is cut off was none."""
     snapshot, plan = work.snapshot, work.chosen
     if stage.needs:  # what the output was made from, so that the next run can say what changed
-        fit = {"fit": work.plan["fit"].key} if "fit" in stage.needs else {}
-        write_json(work.folder / INPUTS, {"videos": snapshot.features_of(stage.videos(snapshot)), **fit})
+        above = {name: work.plan[name].key for name in made_by(stage)}
+        write_json(work.folder / INPUTS, {"videos": snapshot.features_of(stage.videos(snapshot)), **above})
     states = {snapshot.workspace.relative(work.folder / name): file_state(work.folder / name) for name in outputs}
     fingerprint, upstream = plan.fingerprint or "", plan.upstream or ""
     record = StageRecord(stage.name, fingerprint, stage.version, plan.config, upstream, states, seconds)

@@ -147,7 +147,7 @@ def plan_stage(stage: Stage, snapshot: Snapshot, plan: Plan, asked: Asked) -> St
     action: Action = "partial" if done else "run"
     if done and not record:
         return StagePlan(stage.name, action, (because.Unfinished(done, amount, stage.unit),), amount - done, *known)
-    why = (*forced, *_reasons(stage, snapshot, config, upstream, broken))
+    why = (*forced, *_reasons(stage, snapshot, plan, (config, upstream), broken))
     return StagePlan(stage.name, action, why, amount - done, *known)
 
 
@@ -162,9 +162,10 @@ def _finished(
 
 
 def _reasons(
-    stage: Stage, snapshot: Snapshot, config: dict[str, Any], upstream: str, broken: tuple[str, ...]
+    stage: Stage, snapshot: Snapshot, plan: Plan, wanted: tuple[dict[str, Any], str], broken: tuple[str, ...]
 ) -> tuple[because.Reason, ...]:
-    """Why the output is not there, held against the stage's last finished run."""
+    """Why the output, of the wanted settings and inputs, is not there, held against the stage's last finished run."""
+    config, upstream = wanted
     if broken:
         return (because.OutputMissing(broken),)
     latest = snapshot.ledger.latest(stage.name)
@@ -172,7 +173,7 @@ def _reasons(
         return (because.FirstRun(),)
     reasons = difference(latest, config, stage.version)
     if latest.upstream != upstream:
-        change = _inputs_difference(stage, snapshot, latest)
+        change = _inputs_difference(stage, snapshot, plan, latest)
         # Another version reads its inputs in another way: only what is named is a change of theirs.
         if latest.version == stage.version or isinstance(change, because.InputsChanged):
             reasons.append(change)
@@ -193,8 +194,8 @@ def difference(latest: StageRecord, config: Mapping[str, Any], version: int) -> 
     return reasons
 
 
-def _inputs_difference(stage: Stage, snapshot: Snapshot, latest: StageRecord) -> because.Reason:
-    """Which videos differ from those that the last finished run read."""
+def _inputs_difference(stage: Stage, snapshot: Snapshot, plan: Plan, latest: StageRecord) -> because.Reason:
+    """Which videos, or which stage's output, differ from those that the last finished run read."""
     before = read_inputs(snapshot.workspace.stage(stage.name, latest.fingerprint[:KEY_LENGTH]))
     if before is None:
         return because.UpstreamChanged("extract")
@@ -207,10 +208,15 @@ def _inputs_difference(stage: Stage, snapshot: Snapshot, latest: StageRecord) ->
     )
     if "fit" not in stage.needs or change != because.InputsChanged():
         return change
-    fit = snapshot.ledger.latest("fit")
-    if fit is None or before.get("fit") != fit.fingerprint[:KEY_LENGTH]:
-        return because.UpstreamChanged("fit")
+    for name in made_by(stage):
+        if before.get(name, plan[name].key) != plan[name].key:
+            return because.UpstreamChanged(name)
     return because.DescriptionChanged() if stage.described else because.UpstreamChanged("extract")
+
+
+def made_by(stage: Stage) -> tuple[str, ...]:
+    """Stages above whose output, beside the features, decides this one's."""
+    return tuple(name for name in stage.needs if name != "extract")
 
 
 def all_videos(snapshot: Snapshot) -> int:

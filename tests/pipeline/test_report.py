@@ -84,6 +84,7 @@ def test_it_is_made_again_only_where_something_changed(work: Path, mofore: Comma
     assert "up to date" in mofore("report", "-w", work).stderr.splitlines()[-1]
     told = mofore("report", "-w", work, "--set", "index.center=false")
     assert re.search(r"^report +done ", told.stderr, re.MULTILINE)
+    assert re.search(r"^report +run +20 videos: .*(evaluate|index)", told.stderr, re.MULTILINE), "the reason is named"
     assert page(work) != first
     assert first.exists(), "nothing is overwritten"
     assert "report   partial    report/index.html is missing or leads to another" in mofore("report", "-w", work).stderr
