@@ -168,7 +168,7 @@ def _fit_same(runs: Sequence[Planned], watcher: Watcher) -> dict[str, str]:
         work = works[name]
         record_stage(stage, work, fit.OUTPUTS, (time.monotonic() - begun) / len(works))
         stage.finish(work)
-        watcher.note(f"{name}: {counted(result.steps_run, 'step')}, cosine {result.last['cosine']:.3f}")
+        watcher.note(f"{name}: {counted(result.steps_run, 'step')}, {result.told}")
 
     failed = fit.run_several(jobs, progress=watcher, finished=finished)
     return {run.fit: str(failed[run.run.name]) for run in runs if run.run.name in failed}

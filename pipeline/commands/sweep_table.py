@@ -21,14 +21,7 @@ from ..workspace import Workspace
 from .compare import Difference, RowFigures, Run, difference_of, open_run, row_figures
 
 ROW = "mofore"
-TRIVIAL = (
-    "raw_mean_pool",
-    "raw_mean_pool_uncentered",
-    "raw_mean_pool_centered",
-    "pca_whitened",
-    "untrained",
-    "random_projection",
-)
+RAW = "raw_mean_pool"  # what a run is held against whose metrics name no best trivial row
 SEED = "fit.seed"
 
 
@@ -131,10 +124,8 @@ def make_table(
 
 
 def _row(keys: Measured, run: Run, first: Run) -> SweepRow:
-    best = max(
-        (name for name in TRIVIAL if name in run.queries.rows),
-        key=lambda name: run.metrics.retrieval[name].recalls.mean_ap or 0.0,
-    )
+    named = run.metrics.protocol.best_trivial
+    best = named if named in run.queries.rows else RAW
     return SweepRow(
         name=keys.name,
         values=keys.values,

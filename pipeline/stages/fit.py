@@ -49,8 +49,7 @@ def _summary(result: FitResult, videos: int) -> str:
     used = counted(videos, "training video")
     if told:
         used = f"{result.videos:,} of {used} ({told})"
-    figure = "cosine" if "cosine" in result.last else "pretext"
-    return f"{counted(result.steps_run, 'step')} on {used}, {figure} {result.last[figure]:.3f}"
+    return f"{counted(result.steps_run, 'step')} on {used}, {result.told}"
 
 
 def _waits(snapshot: Snapshot, above: Plan) -> tuple[str, ...]:

@@ -52,6 +52,12 @@ class FitResult:
     kept_step: int
     last: dict[str, float]
 
+    @property
+    def told(self) -> str:
+        """The last figure of a fit in a word: forecasts have a cosine, other objectives their pretext's share."""
+        name = "cosine" if "cosine" in self.last else "pretext"
+        return f"{name} {self.last[name]:.3f}"
+
 
 @dataclass(frozen=True, slots=True)
 class FitJob:

@@ -265,17 +265,16 @@ def duplicates(inputs: ReportInputs, raw: SpaceVectors | None) -> Section:
 
 
 def sweep(found: Sweep) -> Section:
-    """The runs of a sweep, their mAP and what it is against the first."""
+    """The runs of a sweep, their mAP and what it is against the first, and the best row without training of each."""
     rows, dots = [], []
     for run in found.table["runs"]:
         figures, first = run.get("figures"), run.get("against_first")
         if figures is None:
-            rows.append([run["name"], "", "", "", "", run.get("failed", "")])
+            rows.append([run["name"], "", "", "", "", "", run.get("failed", "")])
             continue
         interval = figures.get("mAP_interval")
         if figures["mAP"] is not None:
             dots.append(Whisker(run["name"], figures["mAP"], Interval(*interval) if interval else None))
-        difference = (first or {}).get("mAP") or {}
         rows.append(
             [
                 run["name"],
@@ -283,10 +282,16 @@ def sweep(found: Sweep) -> Section:
                 _percent(figures["mAP"]),
                 _percent(figures.get("probe")),
                 _number(figures.get("skill"), 3),
-                "first" if first is None else f"{difference.get('difference') or 0:+.1f} {difference.get('verdict')}",
+                "first" if first is None else _of_sweep(first),
+                _of_sweep(run.get("against_trivial")),
             ]
         )
     return {"key": found.key, "rows": rows, "chart": whiskers("mAP of each run", dots, "mAP, %")}
+
+
+def _of_sweep(difference: Mapping[str, Any] | None) -> str:
+    tested = (difference or {}).get("mAP") or {}
+    return f"{tested['difference']:+.1f} {tested['verdict']}" if tested.get("verdict") else "-"
 
 
 def _by_group(metrics: Metrics) -> bool:

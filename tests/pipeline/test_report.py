@@ -178,6 +178,7 @@ def test_a_sweep_is_told_of(work: Path, mofore: Command) -> None:
     found = text(work)
     assert 'id="sweeps"' in found
     assert "seed=1" in found
+    assert "against best trivial" in found
 
 
 def test_near_duplicates_across_sides_are_listed(work: Path, mofore: Command) -> None:

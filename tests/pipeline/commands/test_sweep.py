@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,7 @@ def test_the_table_has_what_differs_figures_and_paired_intervals(swept: Path) ->
         assert metrics["provenance"]["fit"] == row["fit"]
         assert row["figures"]["R@1"] == metrics["retrieval"]["mofore"]["R@1"]
         assert row["figures"]["mAP"] == metrics["retrieval"]["mofore"]["mAP"]
+        assert row["trivial"] == metrics["protocol"]["best_trivial"]
         trivial = metrics["retrieval"][row["trivial"]]
         assert row["against_trivial"]["mAP"]["difference"] == pytest.approx(row["figures"]["mAP"] - trivial["mAP"])
     assert rows[0]["against_first"] is None
@@ -206,3 +208,11 @@ def test_python_sweeps_too(swept: Path) -> None:
     with pytest.raises(ConfigError, match="nothing was run"):
         run.sweep({"fit.lr": [1e-4, -1.0]})
     assert sweeping.FOLDER == "sweep"
+
+
+def test_objectives_are_swept_over(mofore: Command, work: Path) -> None:
+    told = mofore("sweep", "-w", work, "--set", "fit.objective=mofore,simclr,order", "--set", "fit.seed=0,1")
+    assert told.exit_code == 0, told.stderr
+    for objective, figure in (("simclr", "pretext"), ("order", "pretext")):
+        assert len(re.findall(rf"{objective} .*30 steps, {figure} \d", told.stderr)) == 2, told.stderr
+    assert {run["values"]["fit.objective"] for run in table(work)["runs"]} == {"mofore", "simclr", "order"}
