@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from ...data.figures import Interval
 
 WIDTH, HEIGHT = 360, 210  # of a chart, in its own pixels: what a phone shows
+LETTER = 6.6  # width of a letter of a name, on average
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 38
 DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 4", "12 4")
 COLOURS = 6
@@ -119,7 +120,8 @@ def whiskers(title: str, rows: Sequence[Whisker], x: str) -> Markup:
         return Markup("")
     ends = [end for row in rows for end in (row.value, *(row.interval or ()))]
     ticks = _ticks(min(*ends, ends[0]), max(ends))
-    step, left, height = 24, 142, 24 * len(rows) + TOP + BOTTOM
+    step, height = 24, 24 * len(rows) + TOP + BOTTOM
+    left = min(max(142.0, LETTER * max(len(row.name) for row in rows) + 12), WIDTH / 2)
     low, high = min(*ticks, *ends), max(*ticks, *ends)
 
     def at(value: float) -> float:
@@ -133,7 +135,9 @@ def whiskers(title: str, rows: Sequence[Whisker], x: str) -> Markup:
     parts.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{height - 6}" text-anchor="end">{escape(x)}</text>')
     for number, row in enumerate(rows):
         y, colour = TOP + step * number + step / 2, "s0" if row.learnt else "s1"
-        parts.append(f'<text class="name" x="{left - 8}" y="{y + 4}" text-anchor="end">{escape(row.name)}</text>')
+        parts.append(
+            f'<text class="name" x="{left - 8}" y="{y + 4}" text-anchor="end">{escape(_short(row.name, int((left - 12) / LETTER)))}</text>'
+        )
         if row.interval:
             ends_at = f'x1="{at(row.interval[0]):.1f}" x2="{at(row.interval[1]):.1f}"'
             parts.append(f'<line class="line {colour}" {ends_at} y1="{y}" y2="{y}"/>')

@@ -3,7 +3,18 @@ import re
 import pytest
 
 from mofore.data.figures import Interval
-from mofore.stages.report.charts import HEIGHT, WIDTH, Axes, Line, Whisker, histogram, line_chart, matrix, whiskers
+from mofore.stages.report.charts import (
+    HEIGHT,
+    LETTER,
+    WIDTH,
+    Axes,
+    Line,
+    Whisker,
+    histogram,
+    line_chart,
+    matrix,
+    whiskers,
+)
 
 EVIL = "<script>alert(1)</script>"
 
@@ -66,3 +77,11 @@ def test_a_matrix_shows_shares_of_each_row() -> None:
     chart = str(matrix("classes", ["a", "b"], [[3, 1], [0, 0]]))
     assert "a taken for b: 1 of 4" in chart
     assert numbers(chart, "fill-opacity")[:2] == pytest.approx([0.765, 0.295], abs=0.006)
+
+
+def test_names_of_runs_stand_beside_the_chart_and_long_ones_are_cut_by_a_letter() -> None:
+    drawn = whiskers("mAP", [Whisker("lr=0.0001 seed=0 objective=mofore preset=forecast", 85.3)], "%")
+    (place, anchor, shown) = re.findall(r'class="name" x="([\d.]+)" y="[\d.]+" text-anchor="(\w+)">([^<]+)<', drawn)[0]
+    assert anchor == "end"
+    assert shown.endswith("…")
+    assert LETTER * len(shown) < float(place)
