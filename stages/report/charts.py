@@ -135,9 +135,8 @@ def whiskers(title: str, rows: Sequence[Whisker], x: str) -> Markup:
     parts.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{height - 6}" text-anchor="end">{escape(x)}</text>')
     for number, row in enumerate(rows):
         y, colour = TOP + step * number + step / 2, "s0" if row.learnt else "s1"
-        parts.append(
-            f'<text class="name" x="{left - 8}" y="{y + 4}" text-anchor="end">{escape(_short(row.name, int((left - 12) / LETTER)))}</text>'
-        )
+        name = escape(_short(row.name, int((left - 12) / LETTER)))
+        parts.append(f'<text class="name" x="{left - 8:.1f}" y="{y + 4}" text-anchor="end">{name}</text>')
         if row.interval:
             ends_at = f'x1="{at(row.interval[0]):.1f}" x2="{at(row.interval[1]):.1f}"'
             parts.append(f'<line class="line {colour}" {ends_at} y1="{y}" y2="{y}"/>')
