@@ -143,6 +143,9 @@ def _say(message: str, code: int) -> int:
 
 def _say_usage(error: click.UsageError) -> int:
     """What is wrong with the arguments, what was perhaps meant, and where the help is."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # nothing was asked for
+        click.echo(error.format_message(), err=True)
+        return WRONG_USAGE
     said = error.format_message().rstrip(".")
     command = error.ctx.command_path if error.ctx else "mofore"
     ways = [f"see `{command} --help`"]

@@ -211,7 +211,9 @@ def parse_override(text: str) -> tuple[str, str, Any]:
     if equals and name.strip() == SEED:
         section, dot, key = "", ".", SEED
     elif not (equals and dot and section and key):
-        raise ConfigError(f"--set {text}: section.key=value is needed, for example --set fit.lr=0.001")
+        found = [f"{name}.{section}" for name, kind in SECTIONS.items() if section in {f.name for f in fields(kind)}]
+        hint = f"did you mean {' or '.join(found)}?" if found and not dot else "for example --set fit.lr=0.001"
+        raise ConfigError(f"--set {text}: section.key=value is needed, {hint}")
     try:
         return section, key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError as error:

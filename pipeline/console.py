@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
@@ -145,8 +144,10 @@ def show_outcome(workspace: Workspace, metrics: Metrics) -> None:
     if terminal.level() == "quiet":
         return
     show_tables(metric_tables(metrics) if terminal.level() == "verbose" else summary_tables(metrics))
-    where = "" if workspace.root == Path() else f" -w {shlex.quote(str(workspace.root))}"
-    say(f"all tables: mofore show{where}; as JSON: {workspace.metrics}; what a run would do: mofore status{where}")
+    say(
+        f"all tables: {workspace.told('show')}; as JSON: {workspace.metrics}; what a run would do: "
+        f"{workspace.told('status')}"
+    )
 
 
 def show_tables(tables: Sequence[TableText]) -> None:

@@ -28,7 +28,9 @@ class QuerySources:
         """
         gone = [video_id for video_id in ids if video_id not in self.snapshot.stored]
         if gone:
-            raise StaleError(f"the features of {gone[0]} are not there any more: run `mofore index`")
+            raise StaleError(
+                f"the features of {gone[0]} are not there any more: run `{self.snapshot.workspace.told('index')}`"
+            )
         return self.snapshot.open_store().attach([self.snapshot.stored[video_id] for video_id in ids])
 
     def open_encoder(self) -> QueryEncoder:

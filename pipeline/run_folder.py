@@ -534,8 +534,8 @@ class Run:
         latest, why = snapshot.ledger.latest("fit"), "; ".join(map(str, plan.reasons))
         folder = self.workspace.stage("fit", latest.fingerprint[:KEY_LENGTH]) if latest else None
         if latest is None or folder is None or snapshot.broken_outputs(latest) or not _read(folder, snapshot):
-            raise StaleError(f"there is no fit for these settings yet ({why}): run `mofore fit`")
-        self.note(f"the fit is out of date ({why}); `mofore fit` brings it up to date")
+            raise StaleError(f"there is no fit for these settings yet ({why}): run `{self.workspace.told('fit')}`")
+        self.note(f"the fit is out of date ({why}); `{self.workspace.told('fit')}` brings it up to date")
         return folder
 
     def note(self, text: str) -> None:
@@ -613,7 +613,7 @@ def read_metrics(workspace: Workspace) -> Metrics:
     """
     path = workspace.metrics
     if not path.exists():
-        raise StaleError("there are no metrics yet: run `mofore evaluate`")
+        raise StaleError(f"there are no metrics yet: run `{workspace.told('evaluate')}`")
     try:
         return Metrics.from_json(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:

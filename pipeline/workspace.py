@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,10 @@ class Workspace:
     """Paths of a work folder."""
 
     root: Path
+
+    def told(self, command: str) -> str:
+        """A command of mofore as the user can type it from where this process stands: with this folder."""
+        return f"mofore {command}" if self.root == Path() else f"mofore {command} -w {shlex.quote(str(self.root))}"
 
     @classmethod
     def open(cls, root: Path) -> Workspace:

@@ -8,9 +8,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from ...data.errors import WorkspaceError
 from ...data.metrics import Metrics
 from ...data.motion import SCALES, write_motion_set
 from ...data.progress import under_way
+from ..catalogs import roots_of
 from ..config import load_config
 from ..road import names
 from ..run import Outcome, Request, Watcher, execute
@@ -51,7 +53,7 @@ def run_demo(root: Path, watcher: Watcher) -> Outcome:
     """Draw the set into ``root/videos`` (once) and run all stages.
 
     Raises:
-        WorkspaceError: if another run holds the work folder.
+        WorkspaceError: if another run holds the work folder, or it is not of a demo.
     """
     workspace = Workspace(root)
     if not workspace.config.exists():
@@ -62,7 +64,10 @@ def run_demo(root: Path, watcher: Watcher) -> Outcome:
                 watcher.advance(1)
         asked = NewWorkspace([root / "videos"], backbone=BACKBONE, overrides=SETTINGS)
         init_workspace(root, asked, estimating=False)
-    return execute(workspace, load_config(workspace.config), Request((*names(), "report")), watcher)
+    config = load_config(workspace.config)
+    if config.extract.backbone != BACKBONE or roots_of(workspace, config) != [root.resolve() / "videos"]:
+        raise WorkspaceError(f"'{root}' holds a run of other videos: `mofore demo -w FOLDER` takes a folder of its own")
+    return execute(workspace, config, Request((*names(), "report")), watcher)
 
 
 def explained(metrics: Metrics) -> list[str]:

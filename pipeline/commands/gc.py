@@ -235,7 +235,8 @@ def _survey(workspace: Workspace, ledger: Ledger, worlds: Sequence[Snapshot]) ->
     named = read_names(workspace)
     items, further = choose(folders, _with_named(references(worlds), named.values()), rows)
     if named:
-        further.append(f"kept for their names: {', '.join(named)} (`mofore list --forget NAME` frees one)")
+        folder = shlex.quote(str(workspace.root))
+        further.append(f"kept for their names: {', '.join(named)} (`mofore list {folder} --forget NAME` frees one)")
     further += [
         f"{snapshot.catalog.unseen} is not there: --delete deletes nothing until the videos are"
         for snapshot in worlds

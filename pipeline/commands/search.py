@@ -90,7 +90,8 @@ class Session:
             if video_id is None or video_id in searcher.names.by_id:
                 raise
             failure = self.snapshot.failed.get(video_id)
-            why = f"it could not be read ({failure.reason})" if failure else "run `mofore index`"
+            run = f"run `{self.snapshot.workspace.told('index')}`"
+            why = f"it could not be read ({failure.reason})" if failure else run
             raise UsageError(f"{video_id!r} is not in the index: {why}") from None
 
     def searcher(self, space: str, level: str) -> Searcher:
@@ -130,7 +131,7 @@ class Session:
         if space.model != index.about.model:
             raise StaleError(
                 f"the index '{index.folder}' was made by the model {index.about.model[:12]}, the query would be made "
-                f"by {space.model[:12]}: run `mofore index`"
+                f"by {space.model[:12]}: run `{self.snapshot.workspace.told('index')}`"
             )
         return QueryEmbedding(space, self.sources.stored, self.sources.open_encoder)
 
@@ -229,7 +230,8 @@ def _how_to_index(snapshot: Snapshot, space: str, level: str) -> str:
     levels = ", ".join(dict.fromkeys([*settings.level_names(), level]))
     values = {"index.spaces": (settings.spaces, spaces), "index.levels": (settings.levels, levels)}
     sets = " ".join(f'--set {key}="{new}"' for key, (old, new) in values.items() if old != new)
-    return f"`mofore index {sets}` makes it (with the same --set here, or the setting in mofore.toml)"
+    command = snapshot.workspace.told(f"index {sets}")
+    return f"`{command}` makes it (with the same --set here, or the setting in mofore.toml)"
 
 
 def _index_to_ask(snapshot: Snapshot, plan: Plan, note: Callable[[str], None]) -> str:
@@ -238,7 +240,7 @@ def _index_to_ask(snapshot: Snapshot, plan: Plan, note: Callable[[str], None]) -
         return plan["index"].key
     latest_index = snapshot.ledger.latest("index")
     if latest_index is None or not snapshot.stored or snapshot.broken_outputs(latest_index):
-        raise StaleError("there is no index for these settings yet: run `mofore index`")
+        raise StaleError(f"there is no index for these settings yet: run `{snapshot.workspace.told('index')}`")
     why = "; ".join(map(str, plan["index"].reasons))
-    note(f"the index is out of date ({why}); `mofore index` brings it up to date")
+    note(f"the index is out of date ({why}); `{snapshot.workspace.told('index')}` brings it up to date")
     return latest_index.fingerprint[:KEY_LENGTH]

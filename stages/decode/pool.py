@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ...data.errors import StageError
 from ...data.planes import PlaneLayout
 from ...data.types import Failure, FileState, Video
 from ..machine.device import usable_cores
@@ -34,6 +35,7 @@ from .worker import Filled, Job, Message, Reader, serve
 SLOTS = 4  # pieces that a worker may be ahead
 SLOT_BYTES = 8 << 20  # 54 frames of 224 x 224, or 72 of UCF101 as planes
 AHEAD = 8  # videos that may wait at a worker, so that very short ones don't starve it
+STARTS = 5  # processes in a row that may end before they have started: a machine out of memory kills some
 TRIES = 2
 POLL_S = 0.5
 HELD_S = 0.001  # after which slots that were held are asked for again
@@ -120,6 +122,7 @@ class _Lane:
     inbox: deque[Message] = field(default_factory=deque)
     emptied: list[tuple[int, list[Held]]] = field(default_factory=list)
     is_dead: bool = False
+    has_started: bool = False
     tick: int = 0
     seen: float = field(default_factory=time.monotonic)
 
@@ -127,7 +130,11 @@ class _Lane:
         """Take all that the worker has sent."""
         try:
             while self.connection.poll():
-                self.inbox.append(self.connection.recv())
+                key, content = self.connection.recv()
+                if content is None:
+                    self.has_started = True
+                else:
+                    self.inbox.append((key, content))
         except (EOFError, OSError, UnpicklingError):
             self.is_dead = True
 
@@ -214,6 +221,7 @@ class DecodePool:
         self.unpinned = False  # whether a GPU was to copy from the frames' memory, but may not
         self._keys = count()
         self._lanes: list[_Lane] = []
+        self._unstarted = 0  # processes in a row that ended before they had started
         self._context = _context()
         frame_bytes = reading.preprocess.size[0] * reading.preprocess.size[1] * 3
         slot_bytes = max(SLOT_BYTES, frame_bytes)
@@ -338,14 +346,23 @@ class DecodePool:
 
     def _replace(self, lane: _Lane, reason: str | None) -> Iterator[PoolEvent]:
         """Put a fresh worker in the place of one that is dead, and try its video again."""
-        self._bury(lane)
+        lane.process.join(JOIN_S)
         reason = reason or _cause(lane.process.exitcode)
         attempts = list(lane.attempts)
+        self._unstarted = 0 if lane.has_started else self._unstarted + 1
+        if self._unstarted > STARTS:
+            raise StageError(
+                f"the processes that decode videos end before they have started ({reason}); what they said stands "
+                'above. A script calls mofore below `if __name__ == "__main__":` (docs/python-api.md)'
+            )
+        self._bury(lane)
         self._lanes[self._lanes.index(lane)] = self._start()
         for attempt in reversed(attempts[1:]):
             self._waiting.appendleft((attempt.job.video, attempt.number))
-        if attempts:
+        if attempts and lane.has_started:
             yield from self._again(attempts[0], reason)
+        elif attempts:  # it says nothing of the video
+            self._waiting.appendleft((attempts[0].job.video, attempts[0].number))
 
     def _again(self, attempt: _Attempt, reason: str) -> Iterator[PoolEvent]:
         video = attempt.job.video

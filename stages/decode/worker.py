@@ -72,6 +72,7 @@ class _Worker:
         self._empty = list(range(slots.layout.count))
 
     def run(self) -> None:
+        self._connection.send((0, None))  # it has started
         while (job := self._next_job()) is not None:
             try:
                 self._do(job)

@@ -54,6 +54,17 @@ def test_importing_it_imports_nothing_heavy(finished: Path) -> None:
     assert not imported(by_id) & {"torch", "timm", "h5py"}
 
 
+def test_a_script_without_a_main_guard_is_told_so(videos: Path, tmp_path: Path) -> None:
+    script = tmp_path / "fresh.py"
+    made = f"mofore.init({str(videos)!r}, {str(tmp_path / 'fresh')!r}, backbone={BACKBONE!r}, settings={{}}).extract()"
+    script.write_text(f"import mofore\n{made.replace(', settings={}', '')}\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert 'below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+    left = mofore.open(tmp_path / "fresh").status()
+    assert not left.failures, "no video is blamed"
+
+
 def test_its_names_are_those_that_it_says() -> None:
     assert set(mofore.__all__) <= set(dir(mofore))
     assert all(getattr(mofore, name) for name in mofore.__all__)
@@ -368,7 +379,7 @@ def test_what_is_not_there_yet_is_named_with_its_command(videos: Path, tmp_path:
         (lambda: run.embeddings(), "index"),
         (lambda: run.search("x"), "index"),
     ):
-        with pytest.raises(mofore.MoforeError, match=f"run `mofore {command}`"):
+        with pytest.raises(mofore.MoforeError, match=f"run `mofore {command}( -w [^`]+)?`"):
             ask()
 
 

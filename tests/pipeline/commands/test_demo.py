@@ -26,5 +26,9 @@ def test_the_demo_goes_down_the_whole_road_and_says_what_it_shows(
     found = subprocess.run(shlex.split(last), capture_output=True, text=True, check=True, env={"PATH": "/nowhere"})
     assert found.stdout.startswith("nearest to ZoomIn/v_ZoomIn_g01_c01"), "nothing needs to be activated"
     assert "What this shows" in result.stdout
+    mine = mofore("init", tmp_path / "demo" / "videos", "-w", tmp_path / "mine", "--backbone", "random:test_vit")
+    assert mine.exit_code == 0
+    refused = mofore("demo", "-w", tmp_path / "mine")
+    assert (refused.exit_code, "holds a run of other videos" in refused.stderr) == (2, True)
     again = mofore("demo", "-w", tmp_path / "demo")
     assert again.stderr.count("up to date") == 5

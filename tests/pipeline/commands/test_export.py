@@ -172,9 +172,9 @@ def test_a_run_that_was_not_fitted_has_nothing_to_export(work: Path, mofore: Com
     for folder in ("fit", "index"):
         shutil.rmtree(work / folder)
     for arguments, message in (
-        (("export", "embeddings", tmp_path / "e.npy"), "run `mofore index`"),
-        (("export", "model", tmp_path / "m"), "run `mofore fit`"),
-        (("embed", work / "videos" / ORBIT, "-o", tmp_path / "e.npy"), "run `mofore index`"),
+        (("export", "embeddings", tmp_path / "e.npy"), "run `mofore index -w "),
+        (("export", "model", tmp_path / "m"), "run `mofore fit -w "),
+        (("embed", work / "videos" / ORBIT, "-o", tmp_path / "e.npy"), "run `mofore index -w "),
     ):
         done = mofore(*arguments, "-w", work)
         assert done.exit_code == 2

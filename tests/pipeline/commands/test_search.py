@@ -102,7 +102,7 @@ def test_search_says_what_it_cannot_answer(mofore: Command, work: Path, tmp_path
     assert mofore("init", videos, "--backbone", "random:test_efficientnet", "-w", fresh).exit_code == 0
     result = mofore("search", "v_Orbit_g01_c01", "-w", fresh)
     assert result.exit_code == 2
-    assert "run `mofore index`" in result.stderr
+    assert "run `mofore index -w " in result.stderr
 
 
 def test_search_of_an_index_that_is_out_of_date_warns(mofore: Command, work: Path) -> None:
@@ -219,7 +219,7 @@ def test_filters_leave_what_was_asked_for(search: Search) -> None:
         ((ORBIT, "--space", "fame"), "spaces are mofore, frames, predict and fit:KEY"),
         (
             (ORBIT, "--space", "fit:0123456789ab"),
-            '`mofore index --set index.spaces="mofore, frames, predict, fit:0123456789ab"` makes it',
+            '`mofore index --set index.spaces="mofore, frames, predict, fit:0123456789ab" -w ',
         ),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_level_that_is_not_indexed_names_the_command_that_indexes_it(mofore: C
     result = mofore("search", ORBIT, "--level", "clip", "-w", work)
     assert result.exit_code == 2
     assert "(there are: frames.video, mofore.video, predict.video)" in result.stderr
-    assert '`mofore index --set index.levels="video, clip"` makes it' in result.stderr
+    assert '`mofore index --set index.levels="video, clip" -w ' in result.stderr
     assert mofore("index", *LEVELS, "-w", work).exit_code == 0
     assert mofore("search", ORBIT, "--level", "clip", *LEVELS, "-w", work).exit_code == 0
 
@@ -259,7 +259,7 @@ def test_a_query_made_by_another_model_is_refused(mofore: Command, work: Path) -
     result = mofore("search", path, *changed, "-w", work)
     assert result.exit_code == 2
     assert re.search(
-        r"was made by the model \w{12}, the query would be made by \w{12}: run `mofore index`", result.stderr
+        r"was made by the model \w{12}, the query would be made by \w{12}: run `mofore index -w ", result.stderr
     )
     assert mofore("search", path, "--space", "frames", *changed, "-w", work).exit_code == 0, "no network in it"
 
