@@ -86,15 +86,16 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         if (known := _nothing_to_do(recall(workspace, seen), request, watcher)) is not None:
             return known
         ledger = Ledger.open(workspace.ledger)
-        ledger.compact()
         snapshot = observe(workspace, config, ledger, walks=seen.walks)
-        remember(snapshot)
         if "finetune" in request.stages:
             refuse_imported(snapshot)
             if "finetune" not in request.force:
                 refuse_in_use(snapshot)
         if request.only:
             _refuse_stale(snapshot, request)
+        ledger.take_up_parts()
+        ledger.compact()
+        remember(snapshot)
         outcome, shared = Outcome(), dict[str, Any]()
         plan = make_plan(snapshot)
         _refuse_devices(snapshot, plan, request)
@@ -102,7 +103,7 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
             refuse_missing_faiss()
         for stage in map(stage_called, request.stages):
             work = _work(snapshot, stage, plan, request, watcher, shared)
-            if not _bring_up_to_date(stage, work, watcher):
+            if not bring_up_to_date(stage, work, watcher):
                 continue
             outcome.ran.append(stage.name)
             if not work.last or stage.retries:  # it may have met videos that cannot be read
@@ -139,8 +140,8 @@ def _work(
     return Work(snapshot, {**plan, stage.name: chosen}, chosen, folder, asked, last, watcher, shared)
 
 
-def _bring_up_to_date(stage: Stage, work: Work, watcher: Watcher) -> bool:
-    """Run ``stage`` if its plan says so."""
+def bring_up_to_date(stage: Stage, work: Work, watcher: Watcher) -> bool:
+    """Run ``stage`` if its plan says so; returns whether it did."""
     watcher.pulse()
     if work.chosen.action == "skip":
         watcher.skipped(work.chosen)

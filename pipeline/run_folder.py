@@ -19,6 +19,7 @@ from ..cache.ledger import Ledger
 from ..cache.lock import exclusive
 from ..data.errors import StaleError, StoreError, UsageError
 from ..data.metrics import Metrics
+from ..data.part import Part
 from ..data.progress import Silent, Stoppable
 from ..data.types import Failure
 from ..stages.search.queries import TEMPLATE, Asked, GivenFrames, GivenVector, is_phrase, read_query, refuse_phrase
@@ -174,9 +175,41 @@ class Run:
             store=snapshot.store_key, fit=fit, evaluate=evaluate, index=index, overrides=self.overrides, named=now()
         )
 
-    def extract(self, *, only: bool = False, force: bool = False, retry_failed: bool = False) -> Outcome:
-        """Features of every frame of every video (`mofore extract`); see :meth:`make`."""
-        return self.make("extract", only=only, force=force, retry_failed=retry_failed)
+    def extract(
+        self,
+        *,
+        only: bool = False,
+        force: bool = False,
+        retry_failed: bool = False,
+        part: Part | tuple[int, int] | None = None,
+    ) -> Outcome:
+        """Features of every frame of every video (`mofore extract`); see :meth:`make`.
+
+        Args:
+            only: as of every stage.
+            force: run it again, whatever is there.
+            retry_failed: try videos again that could not be read.
+            part: (i, n) for the i-th of n parts, from 1: other processes or machines do the others into the same work
+                folder, at the same time or not (docs/scale.md).
+
+        Raises:
+            UsageError: if there is no such part, or it is to be forced.
+            WorkspaceError: if the same part is at work already.
+        """
+        if part is None:
+            return self.make("extract", only=only, force=force, retry_failed=retry_failed)
+        if force:
+            raise UsageError(
+                "a part cannot be forced, since shards that it replaces hold videos of other parts: to extract all "
+                "anew in parts, move the folder of the features away from 'features' first"
+            )
+        from .parts import extract_part
+
+        one = part if isinstance(part, Part) else Part(*part)
+        try:
+            return extract_part(self.workspace, self.config, one, self._watcher(), retry_failed=retry_failed)
+        finally:
+            self._forget()
 
     def fit(self, *, only: bool = False, force: bool = False) -> Outcome:
         """Student, predictor and teacher on the stored features (`mofore fit`); see :meth:`make`."""
