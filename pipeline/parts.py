@@ -28,7 +28,7 @@ from .workspace import Workspace
 
 
 def extract_part(
-    workspace: Workspace, config: Config, part: Part, watcher: Watcher, *, retry_failed: bool = False
+    workspace: Workspace, config: Config, part: Part, watcher: Watcher, *, force: bool, retry_failed: bool
 ) -> Outcome:
     """Extract what is left to do of one part's videos.
 
@@ -36,10 +36,15 @@ def extract_part(
         With the videos of this part that could not be read.
 
     Raises:
-        UsageError: if the features were imported.
+        UsageError: if it is to be forced, or the features were imported.
         WorkspaceError: if this part, a part of another number of parts, or a run of its own is at work in the folder.
         MoforeError: what extraction raises; what was finished before stays finished.
     """
+    if force:
+        raise UsageError(
+            f"part {part} cannot be forced, since shards that it replaces hold videos of other parts: to extract all "
+            f"anew in parts, move the folder of the features away from '{workspace.store('')}' first"
+        )
     if parse_backbone(config.extract.backbone).imported:
         raise UsageError(f"part {part}: the features of '{workspace.root}' were imported, there is nothing to extract")
     with _beside_others(workspace, part), stoppable(watcher):

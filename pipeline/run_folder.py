@@ -185,29 +185,17 @@ class Run:
     ) -> Outcome:
         """Features of every frame of every video (`mofore extract`); see :meth:`make`.
 
-        Args:
-            only: as of every stage.
-            force: run it again, whatever is there.
-            retry_failed: try videos again that could not be read.
-            part: (i, n) for the i-th of n parts, from 1: other processes or machines do the others into the same work
-                folder, at the same time or not (docs/scale.md).
-
-        Raises:
-            UsageError: if there is no such part, or it is to be forced.
-            WorkspaceError: if the same part is at work already.
+        ``part``, as (i, n), is the i-th of n parts alone, from 1, while others do the others (docs/scale.md).
         """
         if part is None:
             return self.make("extract", only=only, force=force, retry_failed=retry_failed)
-        if force:
-            raise UsageError(
-                "a part cannot be forced, since shards that it replaces hold videos of other parts: to extract all "
-                "anew in parts, move the folder of the features away from 'features' first"
-            )
         from .parts import extract_part
 
-        one = part if isinstance(part, Part) else Part(*part)
+        part = part if isinstance(part, Part) else Part(*part)
         try:
-            return extract_part(self.workspace, self.config, one, self._watcher(), retry_failed=retry_failed)
+            return extract_part(
+                self.workspace, self.config, part, self._watcher(), force=force, retry_failed=retry_failed
+            )
         finally:
             self._forget()
 

@@ -155,7 +155,7 @@ def test_a_part_keeps_out_while_a_run_is_at_work(work: Path) -> None:
         (("--part", "1/0"), "part 1/0: they are counted from 1, so that of 1 there are 1/1 to 1/1"),
         (("--part", "x"), "part 'x': which of how many"),
         (("--part", "-1/2"), "part '-1/2'"),
-        (("--part", "1/2", "--force"), "a part cannot be forced"),
+        (("--part", "1/2", "--force"), "part 1/2 cannot be forced"),
     ],
 )
 def test_wrong_parts_are_named(mofore: Command, work: Path, options: tuple[str, ...], told: str) -> None:
