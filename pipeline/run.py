@@ -86,16 +86,18 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         if (known := _nothing_to_do(recall(workspace, seen), request, watcher)) is not None:
             return known
         ledger = Ledger.open(workspace.ledger)
+        ledger.take_up_parts()
+        if "extract" not in request.stages:  # what they extracted is there, and merging it can wait
+            ledger.parts = 0
+        ledger.compact()
         snapshot = observe(workspace, config, ledger, walks=seen.walks)
+        remember(snapshot)
         if "finetune" in request.stages:
             refuse_imported(snapshot)
             if "finetune" not in request.force:
                 refuse_in_use(snapshot)
         if request.only:
             _refuse_stale(snapshot, request)
-        ledger.take_up_parts()
-        ledger.compact()
-        remember(snapshot)
         outcome, shared = Outcome(), dict[str, Any]()
         plan = make_plan(snapshot)
         _refuse_devices(snapshot, plan, request)
