@@ -139,6 +139,13 @@ def test_a_run_does_what_no_part_did(mofore: Command, work: Path, whole: dict[st
     assert not differing(Trial(work).features(), whole)
 
 
+def test_a_stage_alone_reads_what_parts_left(mofore: Command, work: Path) -> None:
+    run = package.open(work, set={"fit.preset": "plain", "fit.steps": 2, "fit.clip_length": 4, "fit.gap_max": 4})
+    run.extract(part=(1, 1))
+    assert run.fit(only=True).ran == ["fit"]
+    assert actions(mofore, work)["extract"] == "skip"
+
+
 def test_a_part_keeps_out_while_a_run_is_at_work(work: Path) -> None:
     from mofore.cache.lock import exclusive
 
