@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,9 +35,39 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def create(path: Path, content: bytes) -> bool:
+    """Publish ``content`` as ``path`` unless there is one; of several that try at once, on any machines, one succeeds.
+
+    Returns:
+        Whether it was this one. The file is whole either way.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}{secrets.randbelow(10**9):09d}.tmp"
+    try:
+        temporary.write_bytes(content)
+        sync(temporary)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # no hard links here (exFAT, SMB): as good as can be
+            if path.exists():
+                return False
+            temporary.replace(path)
+        sync(path.parent)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Publish ``value`` as indented JSON. NaN and infinity are refused: they are no JSON."""
-    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """``value`` as :func:`write_json` writes it."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
 def sync(path: Path) -> None:

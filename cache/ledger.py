@@ -3,6 +3,9 @@
 One JSON object a line. A line is appended only after what it speaks of has been published; a torn last line
 (the run was killed while writing it) is passed over. The shards of a feature store speak for themselves, so
 their lines are a cache that spares opening them; stages are known from here alone.
+
+Parts of an extraction, which several machines do at once, have a journal each beside it, in the folder :data:`PARTS`.
+Whoever opens the ledger reads those too; who next has the work folder to himself says here what they say, and they go.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +25,8 @@ from .positioned import read_at
 
 VERSION = 2  # 2 knows how to forget a stage; version 1 is read, and continued as version 2
 READABLE = (1, 2)
+PARTS = ".mofore.parts"  # folder beside the journal: what parts of an extraction need while they are at it
+OF_PARTS = ("shard", "failure", "file")  # kinds of lines in their journals
 UNTRUSTED = -1  # the size of no file: its content has to be read
 
 
@@ -62,7 +68,11 @@ class StageRecord:
 
 @dataclass(slots=True)
 class Ledger:
-    """What the journal says, in memory. :meth:`open` reads it, the ``add_*`` methods append to it."""
+    """What the journal says, in memory. :meth:`open` reads it, the ``add_*`` methods append to it.
+
+    ``parts`` is the number of parts of an extraction whose journals were read beside it, and whose shards wait to be
+    merged.
+    """
 
     path: Path
     shards: dict[str, dict[str, ShardRecord]] = field(default_factory=dict)
@@ -71,6 +81,7 @@ class Ledger:
     stages: dict[str, dict[str, StageRecord]] = field(default_factory=dict)
     lines: int = 0
     version: int = VERSION
+    parts: int = 0
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -92,7 +103,23 @@ class Ledger:
                     "are read anew from their shards, fit and index run again"
                 ) from error
             ledger.lines += 1
+        for journal in ledger._journals():
+            ledger._hear(journal)
+            ledger.parts += 1
         return ledger
+
+    def take_up_parts(self) -> None:
+        """Say here what the journals of parts say, and remove all that parts left but their shards.
+
+        Only the holder of the lock may call it, and before anything else is said here: what came later must stay last.
+        """
+        for journal in self._journals():
+            self._append(self._hear(journal))
+        folder = self.path.parent / PARTS
+        for path in folder.glob("*"):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or NFS still holds a name in it
+            folder.rmdir()
 
     def add_shard(self, record: ShardRecord) -> None:
         """A shard was published (or is found unchanged under a new time)."""
@@ -158,6 +185,24 @@ class Ledger:
         yield from (_file_line(key, state) for key, state in self.files.items())
         for records in self.stages.values():
             yield from map(_stage_line, records.values())
+
+    def _journals(self) -> list[Path]:
+        return sorted((self.path.parent / PARTS).glob("*.jsonl"))
+
+    def _hear(self, journal: Path) -> list[dict[str, Any]]:
+        """Apply what a part says, and return it.
+
+        It may be saying more just now, over a network: lines that cannot be read are passed over. Their shards speak
+        for themselves, and what failed is tried again.
+        """
+        heard = []
+        for line in (journal.read_bytes() if journal.exists() else b"").split(b"\n")[:-1]:
+            with suppress(ValueError, KeyError, TypeError):
+                record = json.loads(line)
+                if record["kind"] in OF_PARTS:
+                    self._apply(record)
+                    heard.append(record)
+        return heard
 
     def _append(self, records: list[dict[str, Any]]) -> None:
         """Append, fsync, and only then believe it. A torn tail is cut off first."""

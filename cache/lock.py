@@ -1,7 +1,8 @@
-"""One run per work folder at a time. The kernel frees the lock when the process ends, however it ends."""
+"""One run per work folder at a time, or several parts of one. The kernel frees a lock when its process ends."""
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -14,16 +15,53 @@ from ..data.errors import ReadOnlyError, WorkspaceError
 from .positioned import read_at, write_at
 
 FAR = 1 << 30  # the byte that Windows locks: others may read the text before it
+SEATS = 1 << 16  # bytes from there on: one for each that shares a lock, all of them for who holds it alone
+UNLOCKABLE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``.
+def exclusive(path: Path, busy: str = "") -> Iterator[None]:
+    """Hold the lock file ``path`` alone.
+
+    Args:
+        path: the file.
+        busy: what to say if another process holds it; empty for the usual, which is said of a work folder.
 
     Raises:
         WorkspaceError: at once, if another process holds it.
         ReadOnlyError: if the folder cannot be written to.
     """
+    with _held(path, None, busy or f"another run is at work in '{path.parent}'"):
+        yield
+
+
+@contextmanager
+def shared(path: Path, seat: int) -> Iterator[None]:
+    """Hold the lock file ``path`` beside others that share it too, each on a seat of its own.
+
+    Raises:
+        WorkspaceError: at once, if another process holds it alone.
+        ReadOnlyError: if the folder cannot be written to.
+    """
+    with _held(path, seat % SEATS, f"another run is at work in '{path.parent}'"):
+        yield
+
+
+def holder(path: Path) -> str:
+    """Who holds the lock file ``path`` alone just now; empty for nobody."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        _take(handle, 0)
+    except BlockingIOError:
+        return _who(handle)
+    else:
+        return ""
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _held(path: Path, seat: int | None, busy: str) -> Iterator[None]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
@@ -33,21 +71,32 @@ def exclusive(path: Path) -> Iterator[None]:
         ) from error
     try:
         try:
-            _take(handle)
+            _take(handle, seat)
         except BlockingIOError as error:
-            holder = read_at(handle, 200, 0).decode(errors="replace").strip() or "another process"
+            raise WorkspaceError(f"{busy} ({_who(handle)}): wait for it, or stop it first") from error
+        except OSError as error:
+            if error.errno not in UNLOCKABLE:
+                raise
             raise WorkspaceError(
-                f"another run is at work in '{path.parent}' ({holder}): wait for it, or stop it first"
+                f"the disk of '{path.parent}' has no locks ({error.strerror}), so that two runs could write at once: "
+                "mount it with them (Lustre: -o flock), or take a work folder on another disk with -w"
             ) from error
+        what = "" if seat is None else "parts of an extraction, the last of them "
         os.ftruncate(handle, 0)
-        write_at(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        write_at(handle, f"{what}process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
         os.close(handle)
 
 
-def _take(handle: int) -> None:
-    """Lock the file, or say that another process has.
+def _who(handle: int) -> str:
+    """What the holder wrote; of several that share it, the first line is whole."""
+    lines = read_at(handle, 200, 0).decode(errors="replace").splitlines()
+    return lines[0] if lines else "another process"
+
+
+def _take(handle: int, seat: int | None) -> None:
+    """Lock the file, beside others if there is a seat, or say that another process has.
 
     Raises:
         BlockingIOError: if so.
@@ -55,16 +104,16 @@ def _take(handle: int) -> None:
     try:
         import fcntl
     except ImportError:  # Windows
-        _take_byte(handle)
+        _take_bytes(handle, seat)
     else:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_EX if seat is None else fcntl.LOCK_SH) | fcntl.LOCK_NB)
 
 
-def _take_byte(handle: int) -> None:
-    """The same on Windows, where a part of a file is locked, from where the file stands."""
+def _take_bytes(handle: int, seat: int | None) -> None:
+    """The same on Windows, where a part of a file is locked, from where the file stands, and nothing is shared."""
     msvcrt: Any = import_module("msvcrt")
-    os.lseek(handle, FAR, os.SEEK_SET)
+    os.lseek(handle, FAR + (seat or 0), os.SEEK_SET)
     try:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, SEATS if seat is None else 1)
     except OSError as error:
         raise BlockingIOError(error.errno, "another process holds it") from error

@@ -15,7 +15,7 @@ import numpy as np
 from ..data.arrays import Float16, Float64, Int64
 from ..data.errors import StoreError
 from ..data.frame_times import is_rising, repaired
-from .atomic import published, remove_leftovers, write_json
+from .atomic import create, json_bytes, published, remove_leftovers, write_json
 from .ledger import ShardRecord, StoredVideo
 from .shard import (
     VideoFeatures,
@@ -77,6 +77,16 @@ class FeatureStore:
     def pin_encoder(self, provenance: dict[str, Any]) -> None:
         """Write down what every shard of this store was and will be made with."""
         write_json(self.folder / "encoder.json", provenance)
+
+    def begin(self, provenance: dict[str, Any]) -> dict[str, Any]:
+        """Pin the encoder unless another machine has meanwhile: of several that begin at once, the first one decides.
+
+        Returns:
+            What is pinned: ``provenance`` itself, or what the first one wrote.
+        """
+        if create(self.folder / "encoder.json", json_bytes(provenance)):
+            return provenance
+        return self.encoder() or provenance
 
     def clean(self) -> None:
         """Remove what a killed writer left. Only the holder of the lock may call it."""

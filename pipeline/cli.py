@@ -21,6 +21,7 @@ from .command_options import (
     FORCE,
     JSON,
     ONLY,
+    PART,
     PATH,
     REPLACE,
     RETRY,
@@ -120,8 +121,12 @@ def stage_command(stage: Stage) -> click.Command:
             value = given.pop(shortcut.option.removeprefix("--"))
             overrides = overrides if value is None else (*overrides, f"{shortcut.setting}={value}")
         opened = _open(workdir, overrides)
-        _finish(opened.workspace, opened.make(stage.name, **given))
+        part = given.pop("part", None)
+        outcome = opened.make(stage.name, **given) if part is None else opened.extract(part=part, **given)
+        _finish(opened.workspace, outcome)
 
+    if stage.divides:
+        command = PART(command)
     if stage.retries:
         command = RETRY(command)
     for shortcut in stage.shortcuts:

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..data.errors import MoforeError
+from ..data.part import Part
 from ..data.settings import LEVELS
 from ..stages.import_features.options import AXES
 from ..stages.search.queries import BY, RERANK, STEPS, TEMPLATE
@@ -85,6 +86,12 @@ of_workdir = options(WORKDIR, SET, verbosity)
 FORCE = click.option("--force", is_flag=True, help="Run it again, whatever is there.")
 ONLY = click.option("--only", is_flag=True, help="Run just this stage; refuse if a stage above is out of date.")
 RETRY = click.option("--retry-failed", is_flag=True, help="Try again what could not be read before.")
+PART = click.option(
+    "--part",
+    callback=lambda _context, _parameter, text: None if text is None else Part.parse(text),
+    metavar="I/N",
+    help="Do one of N parts of the videos while other machines do the others, 1/N to N/N: --part 3/8 (docs/scale.md).",
+)
 REPLACE = click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
 described_by = options(  # as both ways to make a work folder have it
     click.option("--splits", type=PATH, help="Folder of UCF101's official lists."),

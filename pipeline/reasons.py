@@ -156,6 +156,27 @@ class VideosUnseen(Reason):
 
 
 @dataclass(frozen=True)
+class PartAlone(Reason):
+    """One of several machines does what is of its part."""
+
+    part: str
+    own: int
+
+    def __str__(self) -> str:
+        return f"part {self.part}, which has {counted(self.own, 'video')}"
+
+
+@dataclass(frozen=True)
+class PartsLeft(Reason):
+    """Parts of an extraction, which several machines did, are to become one."""
+
+    count: int
+
+    def __str__(self) -> str:
+        return f"what {counted(self.count, 'part')} extracted is to be merged"
+
+
+@dataclass(frozen=True)
 class TimesBackwards(Reason):
     """Stored times do not rise, as an earlier version left them: they are sorted, nothing is decoded."""
 

@@ -86,6 +86,9 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         if (known := _nothing_to_do(recall(workspace, seen), request, watcher)) is not None:
             return known
         ledger = Ledger.open(workspace.ledger)
+        ledger.take_up_parts()
+        if "extract" not in request.stages:  # what they extracted is there, and merging it can wait
+            ledger.parts = 0
         ledger.compact()
         snapshot = observe(workspace, config, ledger, walks=seen.walks)
         remember(snapshot)
@@ -102,7 +105,7 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
             refuse_missing_faiss()
         for stage in map(stage_called, request.stages):
             work = _work(snapshot, stage, plan, request, watcher, shared)
-            if not _bring_up_to_date(stage, work, watcher):
+            if not bring_up_to_date(stage, work, watcher):
                 continue
             outcome.ran.append(stage.name)
             if not work.last or stage.retries:  # it may have met videos that cannot be read
@@ -139,8 +142,8 @@ def _work(
     return Work(snapshot, {**plan, stage.name: chosen}, chosen, folder, asked, last, watcher, shared)
 
 
-def _bring_up_to_date(stage: Stage, work: Work, watcher: Watcher) -> bool:
-    """Run ``stage`` if its plan says so."""
+def bring_up_to_date(stage: Stage, work: Work, watcher: Watcher) -> bool:
+    """Run ``stage`` if its plan says so; returns whether it did."""
     watcher.pulse()
     if work.chosen.action == "skip":
         watcher.skipped(work.chosen)

@@ -19,6 +19,7 @@ from ..cache.ledger import Ledger
 from ..cache.lock import exclusive
 from ..data.errors import StaleError, StoreError, UsageError
 from ..data.metrics import Metrics
+from ..data.part import Part
 from ..data.progress import Silent, Stoppable
 from ..data.types import Failure
 from ..stages.search.queries import TEMPLATE, Asked, GivenFrames, GivenVector, is_phrase, read_query, refuse_phrase
@@ -174,9 +175,29 @@ class Run:
             store=snapshot.store_key, fit=fit, evaluate=evaluate, index=index, overrides=self.overrides, named=now()
         )
 
-    def extract(self, *, only: bool = False, force: bool = False, retry_failed: bool = False) -> Outcome:
-        """Features of every frame of every video (`mofore extract`); see :meth:`make`."""
-        return self.make("extract", only=only, force=force, retry_failed=retry_failed)
+    def extract(
+        self,
+        *,
+        only: bool = False,
+        force: bool = False,
+        retry_failed: bool = False,
+        part: Part | tuple[int, int] | None = None,
+    ) -> Outcome:
+        """Features of every frame of every video (`mofore extract`); see :meth:`make`.
+
+        ``part``, as (i, n), is the i-th of n parts alone, from 1, while others do the others (docs/scale.md).
+        """
+        if part is None:
+            return self.make("extract", only=only, force=force, retry_failed=retry_failed)
+        from .parts import extract_part
+
+        part = part if isinstance(part, Part) else Part(*part)
+        try:
+            return extract_part(
+                self.workspace, self.config, part, self._watcher(), force=force, retry_failed=retry_failed
+            )
+        finally:
+            self._forget()
 
     def fit(self, *, only: bool = False, force: bool = False) -> Outcome:
         """Student, predictor and teacher on the stored features (`mofore fit`); see :meth:`make`."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ..cache.fingerprint import KEY_LENGTH, stage_fingerprint
 from ..cache.ledger import StageRecord
+from ..data.part import Part
 from ..data.progress import Progress
 from ..data.wording import counted
 from . import reasons as because
@@ -48,10 +49,11 @@ Plan = dict[str, StagePlan]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How a stage was asked for: run whatever is there, and try videos again that could not be read."""
+    """How a stage was asked for: run whatever is there, try unreadable videos again, do one of several parts alone."""
 
     force: bool = False
     retry_failed: bool = False
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Stage:
     finish: Callable[[Work], None] = lambda _work: None  # called once the output is recorded
     shortcuts: tuple[Shortcut, ...] = ()  # options of its command that stand for settings
     retries: bool = False  # whether parts of its work that failed are tried again when that is asked for
+    divides: bool = False  # whether several machines can share its work
     # decides what happens to it; another than :func:`plan_stage` where the work is no single output
     plan: Callable[[Stage, Snapshot, Plan, Asked], StagePlan] = field(default=lambda *given: plan_stage(*given))
 

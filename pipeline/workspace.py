@@ -7,7 +7,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..cache.ledger import PARTS
 from ..data.errors import WorkspaceError
+from ..data.part import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,19 @@ class Workspace:
     def lock(self) -> Path:
         """Held by the one run that writes."""
         return self.root / ".mofore.lock"
+
+    @property
+    def parts(self) -> Path:
+        """What parts of an extraction need while they are at it: locks and journals."""
+        return self.root / PARTS
+
+    def part_lock(self, part: Part) -> Path:
+        """Held by the one process that extracts this part."""
+        return self.parts / f"{part.number}-of-{part.count}.lock"
+
+    def part_journal(self, part: Part) -> Path:
+        """What this part finished, until the ledger takes it up."""
+        return self.parts / f"{part.number}-of-{part.count}.jsonl"
 
     @property
     def metrics(self) -> Path:

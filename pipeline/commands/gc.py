@@ -120,6 +120,7 @@ def clean(
         ledger = Ledger.open(workspace.ledger)
         worlds = [observe(workspace, config, ledger) for config in configs]
         _refuse_unseen(worlds)
+        ledger.take_up_parts()
         listing = _survey(workspace, ledger, worlds)
         if 2 * listing.missing > listing.stored and not missing_videos:
             raise UsageError(

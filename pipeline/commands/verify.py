@@ -91,6 +91,8 @@ def verify(workspace: Workspace, progress: Progress) -> Findings:
 
 def _checked(workspace: Workspace, progress: Progress, *, read_only: bool) -> Findings:
     check = _Check(workspace, Ledger.open(workspace.ledger), progress, Findings(read_only=read_only))
+    if not read_only:
+        check.ledger.take_up_parts()
     stores = [workspace.store(key) for key in _store_keys(workspace, check.ledger)]
     with under_way(progress, "verify", sum(len(list(folder.glob("*.h5"))) for folder in stores), "shards"):
         for folder in stores:

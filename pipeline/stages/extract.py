@@ -33,6 +33,12 @@ def plan_extract(_stage: Stage, snapshot: Snapshot, _plan: Plan, asked: Asked) -
         why = why if forced else (*times, *why)
         unseen = snapshot.catalog.unseen
         summary = held + _unread(snapshot) + (f"; videos not looked at: {unseen} is not there" if unseen else "")
+        if asked.part is not None:
+            own = sum(map(asked.part.has, snapshot.catalog.ids()))
+            why = (because.PartAlone(str(asked.part), own), *why) if todo else ()
+            summary = f"part {asked.part} of it: nothing is left of its {counted(own, 'video')}"
+        elif snapshot.ledger.parts and not forced:
+            why = (because.PartsLeft(snapshot.ledger.parts), *why)
     action: Action = "skip" if not why else "partial" if snapshot.stored and not forced else "run"
     config = snapshot.config.extract.identity()
     return StagePlan("extract", action, why, todo, "videos", config, "", snapshot.store_key, summary)
@@ -40,10 +46,11 @@ def plan_extract(_stage: Stage, snapshot: Snapshot, _plan: Plan, asked: Asked) -
 
 def videos_to_extract(snapshot: Snapshot, asked: Asked) -> list[str]:
     """Ids of the videos that extraction will read, in the catalog's order."""
-    if asked.force:
-        return [video.id for video in snapshot.catalog.videos]
-    ids = {todo.video.id for todo in snapshot.todo} | (set(snapshot.failed) if asked.retry_failed else set())
-    return [video.id for video in snapshot.catalog.videos if video.id in ids]
+    ids = [video.id for video in snapshot.catalog.videos]
+    if not asked.force:
+        wanted = {todo.video.id for todo in snapshot.todo} | (set(snapshot.failed) if asked.retry_failed else set())
+        ids = [video_id for video_id in ids if video_id in wanted]
+    return ids if asked.part is None else list(filter(asked.part.has, ids))
 
 
 def _unread(snapshot: Snapshot) -> str:
@@ -89,25 +96,44 @@ def _reasons(snapshot: Snapshot, asked: Asked) -> tuple[because.Reason, ...]:
 
 def run_extract(work: Work) -> Made:
     """Read what is to be read into the store, whose shards the ledger is told of one by one."""
-    snapshot, forced = work.snapshot, work.asked.force
+    snapshot, forced, shared = work.snapshot, work.asked.force, work.asked.part is not None
     ids = videos_to_extract(snapshot, work.asked)
-    store = snapshot.open_store()
-    store.clean()
-    in_order = "" if forced else _repair_times(work, store)
+    store, in_order = snapshot.open_store(), ""
+    if not shared:  # else others write there too
+        store.clean()
+        in_order = "" if forced else _repair_times(work, store)
     if snapshot.catalog.imported and ids:
         raise StoreError("; ".join(map(str, work.chosen.reasons)))
     if not ids:
-        return Made(in_order, None)
+        return _merge_parts(work, store) if snapshot.ledger.parts else Made(in_order, None)
     snapshot.refuse_unseen(len(ids))
     from ...stages.extract import stage as extract
 
     begin = time.monotonic()
     superseded = tuple(snapshot.shards) if forced else ()
-    inputs = extract.ExtractInputs(snapshot.catalog.root, snapshot.videos(ids), snapshot.weights, superseded)
+    inputs = extract.ExtractInputs(snapshot.catalog.root, snapshot.videos(ids), snapshot.weights, superseded, shared)
     result = extract.run(snapshot.config.extract, inputs, store=store, ledger=snapshot.ledger, progress=work.progress)
+    summary = result.summary(time.monotonic() - begin)
+    if shared:  # which finishes nothing: that is recorded of the whole
+        return Made(summary, None)
+    snapshot.ledger.parts = 0
     if work.last:  # a fit says so of its own videos
         _say_short(work)
-    return Made(result.summary(time.monotonic() - begin))
+    return Made(summary)
+
+
+def _merge_parts(work: Work, store: FeatureStore) -> Made:
+    """What is left to do once parts have extracted all of it."""
+    from ...stages.extract import stage as extract
+
+    snapshot, ledger = work.snapshot, work.snapshot.ledger
+    extract.settle(snapshot.catalog.videos, store=store, ledger=ledger, progress=work.progress)
+    if work.last:
+        _say_short(work)
+    parts, ledger.parts = ledger.parts, 0
+    shards = ledger.shards.get(store.key, {}).values()
+    stored = counted(sum(len(shard.videos) for shard in shards), "video")
+    return Made(f"{stored} of {counted(parts, 'part')} in {counted(len(shards), 'shard')}")
 
 
 def _say_short(work: Work) -> None:
@@ -149,4 +175,5 @@ EXTRACT = Stage(
     amount=lambda snapshot: len(snapshot.todo),
     plan=plan_extract,
     retries=True,
+    divides=True,
 )

@@ -51,6 +51,7 @@ class ExtractInputs:
     weights: Path | None  # file of local weights, if any
     # names of shards that ``videos`` replaces; they go once every one of these is made anew
     superseded: tuple[str, ...] = ()
+    shared: bool = False  # whether other machines extract other videos into the same store at the same time
 
     def bytes(self) -> int:
         """Size of all videos."""
@@ -340,24 +341,26 @@ class _Extraction:
 
     def _settle(self) -> None:
         """Take the arithmetic that the store was begun with, or choose and pin it."""
-        pinned, batches, chosen = self._store.encoder(), self._batches, dict[str, Any]()
+        pinned, batches, note = self._store.encoder(), self._batches, self._progress.note
+        chosen, own = dict[str, Any](), None
 
-        def settled() -> Encoder:
-            if pinned is not None:
-                arithmetic = pinned_mode(pinned, self._settings)
-                return adopt(batches.encoder, arithmetic, batches.frames(), self._progress.note)
+        def choosing() -> Encoder:
             to_come = self._meter.frames_to_come()
             encoder, found = choose(
-                batches.encoder, self._settings, batches.frames(), frames_to_come=to_come, note=self._progress.note
+                batches.encoder, self._settings, batches.frames(), frames_to_come=to_come, note=note
             )
             chosen.update(found)
             return encoder
 
-        batches.encoder = batches.trying(settled)
         if pinned is None:
-            pinned = {**batches.encoder.provenance, **chosen}
-            self._store.pin_encoder(pinned)
-            self._progress.note(describe_arithmetic(pinned))
+            batches.encoder = batches.trying(choosing)
+            own = {**batches.encoder.provenance, **chosen}
+            pinned = self._store.begin(own)
+            note(describe_arithmetic(pinned))
+        if pinned is not own:  # it was begun before, or by another machine meanwhile
+            check_same_encoder(self._store, batches.encoder)
+            mode = pinned_mode(pinned, self._settings)
+            batches.encoder = batches.trying(lambda: adopt(batches.encoder, mode, batches.frames(), note))
         self._writer.provenance = self._writer.result.encoder = pinned
         self._settled = True
         self._meter.begin()

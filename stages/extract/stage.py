@@ -7,6 +7,7 @@ long is shared by several processes (:mod:`.many_devices`), one for each GPU or 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ...cache.ledger import Ledger
@@ -15,6 +16,7 @@ from ...cache.store import FeatureStore
 from ...data.errors import StageError
 from ...data.progress import Progress, under_way
 from ...data.settings import ExtractSettings
+from ...data.types import Video
 from ..decode.source import read_video
 from ..decode.worker import Reader
 from ..machine.device import pick_device, pick_places
@@ -23,7 +25,7 @@ from .one_device import ExtractInputs, ExtractJob, extract_on
 from .segment_ends import overrun_note
 from .shard_writer import ExtractResult, damage_note, drop_shards, failure_table, merge_small_shards
 
-__all__ = ["ExtractInputs", "ExtractResult", "run"]
+__all__ = ["ExtractInputs", "ExtractResult", "run", "settle"]
 
 SHARING_REPAYS_S = 120.0  # of work still to do: starting processes and loading the backbone again takes seconds
 
@@ -50,21 +52,28 @@ def run(
     Raises:
         BackboneError: if the backbone or its weights cannot be used.
         TooManyFailures: if more videos fail than ``extract.max_failure_rate`` allows.
-        StageError: if none of the videos could be read.
+        StageError: if none of the videos could be read, unless other machines read others.
     """
     with under_way(progress, "extract", len(inputs.videos), "videos"):
         result = _extract(ExtractJob(settings, inputs, store, read), ledger, progress)
-    if result.failures and not ledger.shards.get(store.key):
+    if result.failures and not inputs.shared and not ledger.shards.get(store.key):
         raise StageError(f"none of {len(inputs.videos):,} videos could be read\n{failure_table(result.failures)}")
     if result.damaged:
         progress.note(damage_note(result.damaged))
+    if inputs.shared:  # who has the store to himself settles it
+        return result
     if not _held(inputs.superseded, store, ledger) & {failure.video_id for failure in result.failures}:
         drop_shards(store, ledger, inputs.superseded)  # before merging, which would keep either copy
+    settle(inputs.videos, store=store, ledger=ledger, progress=progress)
+    return result
+
+
+def settle(videos: Sequence[Video], *, store: FeatureStore, ledger: Ledger, progress: Progress) -> None:
+    """What comes once all ``videos`` are stored: small shards are merged, segments that end early told of."""
     merge_small_shards(store, ledger)
-    if overrun := overrun_note(inputs.videos, store, [*ledger.shards.get(store.key, {}).values()]):
+    if overrun := overrun_note(videos, store, [*ledger.shards.get(store.key, {}).values()]):
         progress.note(overrun)
     remove_partial_videos(store.partial_folder)
-    return result
 
 
 def _extract(job: ExtractJob, ledger: Ledger, progress: Progress) -> ExtractResult:

@@ -1,8 +1,10 @@
+import errno
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from mofore.cache.atomic import published, remove_leftovers, write_bytes, write_json
+from mofore.cache.atomic import create, published, remove_leftovers, write_bytes, write_json
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -31,3 +33,25 @@ def test_nan_is_no_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "metrics.json", {"mAP": float("nan")})
     assert not (tmp_path / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_first_of_several_creates_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    if not links:  # exFAT, SMB
+        monkeypatch.setattr("os.link", unsupported)
+    assert create(tmp_path / "value", b"first")
+    assert not create(tmp_path / "value", b"second")
+    assert (tmp_path / "value").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["value"]
+
+
+def unsupported(*_: object) -> None:
+    raise OSError(errno.EPERM, "no hard links")
+
+
+def test_of_threads_that_create_at_once_one_succeeds(tmp_path: Path) -> None:
+    for number in range(20):
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(lambda n, path=tmp_path / f"{number}": create(path, b"%d" % n), range(8)))
+        assert sum(told) == 1
+        assert (tmp_path / f"{number}").read_bytes() == b"%d" % told.index(True)

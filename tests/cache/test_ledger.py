@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mofore.cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
+from mofore.cache.ledger import PARTS, Ledger, ShardRecord, StageRecord, StoredVideo
 from mofore.data.errors import StoreError
 from mofore.data.types import Failure, FileState
 
@@ -141,3 +141,41 @@ def test_a_distrusted_output_keeps_its_content_and_the_order_of_the_stages(tmp_p
         assert found is not None
         state = found.outputs["fit/x/model"]
         assert (state.sha256, state.looks_like(STATE.size, STATE.mtime_ns)) == (STATE.sha256, False)
+
+
+def part(folder: Path, name: str) -> Ledger:
+    """The ledger as a part of an extraction has it."""
+    (folder / PARTS).mkdir(exist_ok=True)
+    ledger = Ledger.open(folder / "ledger.jsonl")
+    ledger.path = folder / PARTS / f"{name}.jsonl"
+    return ledger
+
+
+def test_what_parts_say_is_known_at_once_and_said_in_the_ledger_when_it_is_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    Ledger.open(path).add_failure("enc", Failure("1", STATE, "no video stream"))
+    before = path.read_bytes()
+    part(tmp_path, "1-of-2").add_shard(shard("a.h5", "1"))
+    part(tmp_path, "2-of-2").add_failure("enc", Failure("2", STATE, "torn"))
+    (tmp_path / PARTS / "1-of-2.lock").touch()
+    assert path.read_bytes() == before, "nobody but the holder of the lock writes there"
+    ledger = Ledger.open(path)
+    assert (ledger.parts, set(ledger.shards["enc"]), set(ledger.failures["enc"])) == (2, {"a.h5"}, {"2"})
+    ledger.take_up_parts()
+    assert [each.name for each in tmp_path.iterdir()] == ["ledger.jsonl"]
+    again = Ledger.open(path)
+    assert (again.parts, again.shards, again.failures) == (0, ledger.shards, ledger.failures)
+
+
+def test_lines_of_parts_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
+    ledger = part(tmp_path, "1-of-2")
+    ledger.add_shard(shard("a.h5", "1"))
+    with ledger.path.open("ab") as handle:
+        handle.write(b"\0\0\0\0\n" + b'{"kind":"shard"}\n' + b'{"kind":"stage"}\n' + b"[1]\n")
+    ledger.add_shard(shard("b.h5", "2"))
+    with ledger.path.open("ab") as handle:
+        handle.write(b'{"kind":"sha')
+    again = Ledger.open(tmp_path / "ledger.jsonl")
+    assert set(again.shards["enc"]) == {"a.h5", "b.h5"}
+    again.take_up_parts()
+    assert set(Ledger.open(tmp_path / "ledger.jsonl").shards["enc"]) == {"a.h5", "b.h5"}

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mofore.cache.lock import exclusive
+from mofore.cache.lock import exclusive, holder, shared
 from mofore.data.errors import WorkspaceError
 
 
@@ -48,3 +49,46 @@ def test_where_there_is_no_fcntl_a_byte_is_locked(tmp_path: Path, monkeypatch: p
         assert taken[0][0] >= 1 << 30, "beyond the text, which others read"
         with pytest.raises(WorkspaceError, match=f"process {os.getpid()} on"), exclusive(tmp_path / "lock"):
             pass
+
+
+def test_several_share_what_nobody_has_alone(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    refused = pytest.raises(WorkspaceError, match=r"parts of an extraction, the last of them process \d+")
+    with shared(lock, 1), shared(lock, 2), refused, exclusive(lock):
+        pass
+    with exclusive(lock), pytest.raises(WorkspaceError, match=f"process {os.getpid()} on"), shared(lock, 1):
+        pass
+    with shared(lock, 1):
+        pass
+
+
+def test_who_holds_a_lock_is_told_and_nothing_taken(tmp_path: Path) -> None:
+    with exclusive(tmp_path / "lock"):
+        assert holder(tmp_path / "lock").startswith(f"process {os.getpid()} on ")
+    assert holder(tmp_path / "lock") == ""
+
+
+def test_a_disk_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(_handle: int, _operation: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(WorkspaceError, match=r"has no locks .*-o flock"), exclusive(tmp_path / "lock"):
+        pass
+
+
+def test_where_there_is_no_fcntl_each_seat_is_a_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[range] = []
+
+    def locking(handle: int, _mode: int, count: int) -> None:
+        begin = os.lseek(handle, 0, os.SEEK_CUR)
+        if any(begin < other.stop and other.start < begin + count for other in taken):
+            raise OSError(36, "held")
+        taken.append(range(begin, begin + count))
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    with shared(tmp_path / "lock", 1), shared(tmp_path / "lock", 2):
+        for other in (exclusive(tmp_path / "lock"), shared(tmp_path / "lock", 2)):
+            with pytest.raises(WorkspaceError, match="another run is at work"), other:
+                pass

@@ -23,10 +23,10 @@ for name in (
     if hasattr(os, name):
         delattr(os, name)
 
-msvcrt = types.ModuleType("msvcrt")  # of Windows: locks the byte where the file stands
+msvcrt = types.ModuleType("msvcrt")  # of Windows: locks bytes from where the file stands
 msvcrt.LK_NBLCK = 2
 def locking(handle, mode, count):
-    assert (mode, count, os.lseek(handle, 0, os.SEEK_CUR)) == (2, 1, 1 << 30)
+    assert (mode, count, os.lseek(handle, 0, os.SEEK_CUR)) == (2, 1 << 16, 1 << 30)
 msvcrt.locking = locking
 sys.modules["msvcrt"] = msvcrt
 """

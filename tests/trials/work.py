@@ -52,6 +52,12 @@ class Trial:
                     found[name] = features[offsets[row] : offsets[row + 1]]
         return found
 
+    @staticmethod
+    def ids(shard: Path) -> list[str]:
+        """The videos of a shard."""
+        with h5py.File(shard) as file:
+            return list(file["video_id"].asstr()[:])
+
     def leftovers(self) -> list[str]:
         """Temporary files."""
         return [str(path) for path in self.root.rglob("*.tmp")]

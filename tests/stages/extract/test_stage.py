@@ -302,3 +302,43 @@ def test_other_weights_under_the_same_name_are_not_mixed_in(videos: Path, tmp_pa
     job.run()
     with pytest.raises(StageError, match="are not those that"):
         job.run(ExtractSettings(backbone=SETTINGS.backbone, seed=1))
+
+
+def test_of_machines_that_begin_at_once_the_first_one_decides_the_arithmetic(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, seen = FeatureStore.begin, list[dict[str, Any]]()
+
+    def second(store: FeatureStore, provenance: dict[str, Any]) -> dict[str, Any]:
+        """Another machine, of plain arithmetic, is a moment earlier."""
+        seen.append(provenance)
+        begin(store, {**provenance, "folded": False})
+        return begin(store, provenance)
+
+    plain, raced = Job(videos, tmp_path / "plain"), Job(videos, tmp_path / "raced")
+    with monkeypatch.context() as patched:
+        patched.setattr("mofore.stages.backbone.precision.FOLD_FLOOR", 2.0)
+        plain.run()
+    monkeypatch.setattr(FeatureStore, "begin", second)
+    result = raced.run()
+    assert [each["folded"] for each in seen] == [True]
+    assert result.encoder == raced.store.encoder()
+    assert not result.encoder["folded"]
+    features, expected = raced.features(), plain.features()
+    assert all(np.array_equal(features[name], expected[name]) for name in expected)
+
+
+def test_another_encoder_that_began_meanwhile_is_refused(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = FeatureStore.begin
+
+    def second(store: FeatureStore, provenance: dict[str, Any]) -> dict[str, Any]:
+        begin(store, {**provenance, "weights_sha256": "0" * 64})
+        return begin(store, provenance)
+
+    monkeypatch.setattr(FeatureStore, "begin", second)
+    job = Job(videos, tmp_path)
+    with pytest.raises(StageError, match="are not those that"):
+        job.run()
+    assert not job.store.shard_files()
