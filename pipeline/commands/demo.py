@@ -65,7 +65,8 @@ def run_demo(root: Path, watcher: Watcher) -> Outcome:
         asked = NewWorkspace([root / "videos"], backbone=BACKBONE, overrides=SETTINGS)
         init_workspace(root, asked, estimating=False)
     config = load_config(workspace.config)
-    if config.extract.backbone != BACKBONE or roots_of(workspace, config) != [root.resolve() / "videos"]:
+    roots = [path.resolve() for path in roots_of(workspace, config)]
+    if config.extract.backbone != BACKBONE or roots != [(root / "videos").resolve()]:
         raise WorkspaceError(f"'{root}' holds a run of other videos: `mofore demo -w FOLDER` takes a folder of its own")
     return execute(workspace, config, Request((*names(), "report")), watcher)
 

@@ -30,5 +30,6 @@ def test_the_demo_goes_down_the_whole_road_and_says_what_it_shows(
     assert mine.exit_code == 0
     refused = mofore("demo", "-w", tmp_path / "mine")
     assert (refused.exit_code, "holds a run of other videos" in refused.stderr) == (2, True)
-    again = mofore("demo", "-w", tmp_path / "demo")
+    monkeypatch.chdir(tmp_path)
+    again = mofore("demo", "-w", "demo")
     assert again.stderr.count("up to date") == 5
