@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mofore.data.metrics import Metrics
+from mofore.data.wording import number
 from mofore.pipeline.commands.init import NewWorkspace, init_workspace
 from mofore.pipeline.config import load_config
 from mofore.pipeline.console import Console
 from mofore.pipeline.road import upto
 from mofore.pipeline.run import Request, execute
-from mofore.pipeline.show.metric_tables import number
 from mofore.pipeline.workspace import Workspace
 
 TRAIN_GROUPS, TEST_GROUPS = range(8, 14), range(1, 5)  # of official split 1

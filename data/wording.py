@@ -30,3 +30,18 @@ def size_text(count: int) -> str:
 def counted(count: int, one: str, more: str = "") -> str:
     """A number with its noun: ``1 video``, ``1,234 videos``; ``more`` is the plural where it is not ``one`` + s."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def percent(value: float | None) -> str:
+    """A value in percent with one digit after the point; a dash where there is none."""
+    return number(value, 1)
+
+
+def number(value: float | None, digits: int) -> str:
+    """A value with so many digits after the point, never -0.0; a dash where there is none."""
+    return "-" if value is None else f"{value:z.{digits}f}"
+
+
+def figure(value: float | None) -> str:
+    """Three digits, however large or small; a dash where there is none."""
+    return "-" if value is None else f"{value:.3g}"

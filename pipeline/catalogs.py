@@ -60,6 +60,6 @@ def imported(workspace: Workspace, config: Config) -> ImportRecord:
         name = parse_backbone(config.extract.backbone).name
         raise CatalogError(
             f"extract.backbone = {config.extract.backbone!r}, but no such features are in '{workspace.root}': "
-            f"bring them with `mofore import FEATURES --name {name} -w {workspace.root}`"
+            f"bring them with `{workspace.told(f'import FEATURES --name {name}')}`"
         )
     return record

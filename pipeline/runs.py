@@ -176,7 +176,7 @@ def _present(workspace: Workspace) -> Listed:
     runs = runs_of(workspace)
     chosen = next((run for run in runs if run.shown), runs[-1])
     if not chosen.key:
-        why = chosen.damage or f"nothing is measured there yet: run `mofore run -w {workspace.root}`"
+        why = chosen.damage or f"nothing is measured there yet: run `{workspace.told('run')}`"
         raise StaleError(f"'{workspace.root}' has no run ({why})")
     return chosen
 

@@ -14,10 +14,11 @@ from ...data.errors import StaleError, StoreError, UsageError
 from ...data.figures import Interval, PairedTest
 from ...data.metrics import SCHEMA, Metrics, Queries
 from ...data.record import Record, named, record
+from ...data.wording import number, percent
 from ..run_names import read_names
 from ..run_settings import settings_of, text, unlike
 from ..runs import meet
-from ..show.metric_tables import difference_text, interval_text, number, percent
+from ..show.metric_tables import difference_text, interval_text
 from ..show.table_layout import TableText
 from ..workspace import Workspace
 

@@ -12,11 +12,11 @@ from ...data.errors import WorkspaceError
 from ...data.metrics import Metrics
 from ...data.motion import SCALES, write_motion_set
 from ...data.progress import under_way
+from ...data.wording import percent
 from ..catalogs import roots_of
 from ..config import load_config
 from ..road import names
 from ..run import Outcome, Request, Watcher, execute
-from ..show.metric_tables import percent
 from ..workspace import Workspace
 from .init import NewWorkspace, init_workspace
 

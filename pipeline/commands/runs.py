@@ -9,11 +9,11 @@ from typing import Any
 
 from ...cache.lock import exclusive
 from ...data.errors import StoreError
-from ...data.wording import counted
+from ...data.wording import counted, number, percent
 from ..run_names import forget_name, read_names
 from ..run_settings import NOT_SET, brief, text
 from ..runs import Listed, find_runs
-from ..show.metric_tables import metric_tables, number, percent
+from ..show.metric_tables import metric_tables
 from ..show.summary import verdict_text
 from ..show.table_layout import TableText
 from ..workspace import Workspace

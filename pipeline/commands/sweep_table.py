@@ -14,8 +14,8 @@ from ...data.csv_cells import cell
 from ...data.figures import PairedTest, Spread
 from ...data.metrics import Queries, QueryFigures
 from ...data.record import Record, named, record
+from ...data.wording import number, percent
 from ..grid import run_name
-from ..show.metric_tables import number, percent
 from ..show.table_layout import TableText
 from ..workspace import Workspace
 from .compare import Difference, RowFigures, Run, difference_of, open_run, row_figures

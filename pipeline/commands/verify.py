@@ -209,7 +209,7 @@ def repair_command(workspace: Workspace, findings: Findings) -> str:
     lost = [damage.path for damage in findings.damage if damage.videos or damage.path.endswith(IMPORTED)]
     folders = dict.fromkeys((workspace.root / path).parent for path in lost)
     commands = [command for folder in folders for command in _import_commands(workspace, folder)]
-    return " && ".join([*commands, f"mofore run -w {shlex.quote(str(workspace.root))}"])
+    return " && ".join([*commands, workspace.told("run")])
 
 
 def _import_commands(workspace: Workspace, folder: Path) -> list[str]:
@@ -217,7 +217,7 @@ def _import_commands(workspace: Workspace, folder: Path) -> list[str]:
     if record is not None:
         return [record.command(workspace.root)]
     lost = folder.parent.name == "features" and folder.name.startswith("import-")
-    return [f"mofore import FEATURES -w {shlex.quote(str(workspace.root))}"] if lost else []
+    return [workspace.told("import FEATURES")] if lost else []
 
 
 def _check_outputs(check: _Check, record: StageRecord) -> None:

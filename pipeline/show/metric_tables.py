@@ -11,7 +11,7 @@ from ...data.further_figures import Score, VMeasure
 from ...data.metrics import Metrics
 from ...data.record import Absent
 from ...data.retrieval_figures import OfficialRow, RetrievalFigures, SplitRow
-from ...data.wording import counted
+from ...data.wording import counted, figure, number, percent
 from .metric_reasons import unmatched, why_left_out, why_without_classes, why_without_forecast, why_without_retrieval
 from .table_layout import NOTHING, TableText
 
@@ -322,21 +322,6 @@ def difference_text(tested: PairedTest) -> str:
 def interval_text(interval: Interval | None) -> str:
     """Both ends of an interval in percent, ``81.0-88.1``; a dash where there is none."""
     return "-" if interval is None else f"{interval.low:.1f}-{interval.high:.1f}"
-
-
-def percent(value: float | None) -> str:
-    """A value in percent with one digit after the point; a dash where there is none."""
-    return "-" if value is None else f"{value:z.1f}"
-
-
-def number(value: float | None, digits: int) -> str:
-    """A value with so many digits after the point; a dash where there is none."""
-    return "-" if value is None else f"{value:z.{digits}f}"
-
-
-def figure(value: float | None) -> str:
-    """Three digits, however large or small."""
-    return "-" if value is None else f"{value:.3g}"
 
 
 def _spread(spread: Spread | None) -> str:

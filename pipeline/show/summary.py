@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...data.metrics import Metrics
-from ...data.wording import counted
+from ...data.wording import counted, number, percent
 from .metric_reasons import why_without_classes, why_without_forecast, why_without_retrieval
-from .metric_tables import difference_text, interval_text, number, percent
+from .metric_tables import difference_text, interval_text
 from .table_layout import TableText
 
 ROW, RAW = "mofore", "raw_mean_pool"

@@ -13,7 +13,7 @@ import numpy as np
 from ...data.arrays import Float32, Int64
 from ...data.figures import Interval, PairedTest
 from ...data.metrics import Metrics
-from ...data.wording import counted
+from ...data.wording import counted, figure, number, percent
 from ..evaluate.paper_table import different_pairs, same_class_pairs
 from .answer import is_learnt
 from .charts import Axes, Line, Whisker, histogram, line_chart, matrix, whiskers
@@ -51,11 +51,11 @@ def headline(metrics: Metrics) -> Section:
                 "what": metrics.protocol.rows.get(name, ""),
                 "learnt": is_learnt(name),
                 "best": name == best,
-                "R@1": _percent(found.r_at_1),
-                "R@5": _percent(found.r_at_5),
-                "mAP": _percent(found.mean_ap),
+                "R@1": percent(found.r_at_1),
+                "R@5": percent(found.r_at_5),
+                "mAP": percent(found.mean_ap),
                 "interval": _interval(widest),
-                "probe": _percent(row.probe.accuracy if row.probe else None),
+                "probe": percent(row.probe.accuracy if row.probe else None),
                 "verdict": _verdict(tested.mean_ap if tested else None),
             }
         )
@@ -96,10 +96,10 @@ def similarity(inputs: ReportInputs, spaces: Sequence[SpaceVectors]) -> Section:
     rows = [
         [
             name.replace("_", " "),
-            _number(row.mean, 4),
-            _number(row.sd, 4),
+            number(row.mean, 4),
+            number(row.sd, 4),
             f"{row.n:,}",
-            _number(row.paper if classes or name != "different_class" else None, 4),
+            number(row.paper if classes or name != "different_class" else None, 4),
         ]
         for name, row in paper.items()
         if row.n
@@ -161,7 +161,7 @@ def forecast(metrics: Metrics) -> Section:
     rows = [
         [
             gap,
-            *(_figure(value) for value in (row.mse, row.persistence.mse, row.climatology.mse, row.chance.mse)),
+            *(figure(value) for value in (row.mse, row.persistence.mse, row.climatology.mse, row.chance.mse)),
             f"{row.n:,}",
         ]
         for gap, row in {**gaps, **({"all": whole} if whole else {})}.items()
@@ -240,7 +240,7 @@ def duplicates(inputs: ReportInputs, raw: SpaceVectors | None) -> Section:
     leak = row.nearest_of_same_group if row else None
     place = {source.video.id: number for number, source in enumerate(inputs.sources)}
     found = inputs.duplicates
-    section: Section = {"leak": _percent(leak) if leak is not None else "", "found": found, "pairs": [], "suspects": []}
+    section: Section = {"leak": percent(leak) if leak is not None else "", "found": found, "pairs": [], "suspects": []}
     if found is not None:
         section["pairs"] = [
             {**pair, "row": place.get(pair["video"], -1), "other_row": place.get(pair["other"], -1)}
@@ -278,10 +278,10 @@ def sweep(found: Sweep) -> Section:
         rows.append(
             [
                 run["name"],
-                _percent(figures["R@1"]),
-                _percent(figures["mAP"]),
-                _percent(figures.get("probe")),
-                _number(figures.get("skill"), 3),
+                percent(figures["R@1"]),
+                percent(figures["mAP"]),
+                percent(figures.get("probe")),
+                number(figures.get("skill"), 3),
                 "first" if first is None else _of_sweep(first),
                 _of_sweep(run.get("against_trivial")),
             ]
@@ -332,15 +332,3 @@ def _verdict(tested: PairedTest | None) -> tuple[str, str]:
 
 def _interval(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval.low:.1f} to {interval.high:.1f}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
