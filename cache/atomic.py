@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,12 @@ def published(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def meant_by(path: Path) -> Path:
+    """The file that a temporary one is to become; any other path as it is."""
+    written = re.fullmatch(r"\.(.+)\.\d+\.tmp", path.name)
+    return path.with_name(written[1]) if written else path
 
 
 def write_bytes(path: Path, content: bytes) -> None:

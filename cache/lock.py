@@ -48,12 +48,17 @@ def shared(path: Path, seat: int) -> Iterator[None]:
 
 
 def holder(path: Path) -> str:
-    """Who holds the lock file ``path`` alone just now; empty for nobody."""
-    handle = os.open(path, os.O_RDWR)
+    """Who holds the lock file ``path`` alone just now; empty for nobody, or where that cannot be told."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:  # it is not there, or may not be written to
+        return ""
     try:
         _take(handle, 0)
     except BlockingIOError:
         return _who(handle)
+    except OSError:  # a disk without locks
+        return ""
     else:
         return ""
     finally:

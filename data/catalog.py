@@ -110,7 +110,9 @@ def walk(root: Path, images: str = "auto") -> Walk:
     """
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        table = "; a table of videos goes to --table" if root.suffix.lower() in TABLES else ""
+        suffix = root.suffix.lower()
+        table = "; a table of videos goes to --table" if suffix in TABLES else ""
+        table = f"; of one video, give its folder: '{root.parent}'" if suffix in VIDEO_SUFFIXES else table
         raise CatalogError(
             f"data.root = '{root}' {what}: give the folder that holds the videos, or a list of files (.txt, a path in "
             f"each line){table}"

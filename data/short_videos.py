@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .fit_settings import FitSettings
+from .wording import as_overrides
 
 NEARLY_ALL = 0.95  # of the videos
 STEPS_A_SECOND = 1000  # what suggested seconds are rounded down to
@@ -52,8 +53,7 @@ class ShortVideos:
         """Which settings would let how many hold the largest gap."""
         if not self.changes:
             return "no fit.clip_length is short enough for them"
-        named = ", ".join(f"fit.{name} = {value:g}" for name, value in self.changes.items())
-        return f"{named} would let {self.suits:,} of {self.videos:,} (in mofore.toml, or --set)"
+        return f"{as_overrides('fit', self.changes)} would let {self.suits:,} of {self.videos:,}"
 
     def told(self, videos: str = "videos") -> str:
         """One line; ``videos`` is what they are called."""

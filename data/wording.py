@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 FEW = 3  # names that are told of many
 
@@ -45,3 +45,8 @@ def number(value: float | None, digits: int) -> str:
 def figure(value: float | None) -> str:
     """Three digits, however large or small; a dash where there is none."""
     return "-" if value is None else f"{value:.3g}"
+
+
+def as_overrides(section: str, changes: Mapping[str, float]) -> str:
+    """Settings of a section as they can be pasted behind a command: ``--set fit.clip_length=4 --set fit.gap_max=8``."""
+    return " ".join(f"--set {section}.{name}={value:g}" for name, value in changes.items())

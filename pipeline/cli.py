@@ -162,9 +162,9 @@ def status(as_json: bool, workdir: Path, overrides: tuple[str, ...]) -> None:
     """What a run would do, and why."""
     found = _open(workdir, overrides).status()
     if as_json:
-        click.echo(console.plan_as_json(found.stages, found.failures))
+        click.echo(console.status_as_json(found))
     else:
-        console.show_plan(found.stages, found.failures)
+        console.show_status(found)
 
 
 @cli.command("list")
@@ -306,7 +306,7 @@ def sweep(
         console.show_tables(tables(swept.table))
     if swept.folder is not None:
         console.say(f"the table as CSV and JSON: {swept.folder}")
-    console.show_failures(swept.failures)
+    console.show_failures(swept.failures, opened.workspace)
     if swept.failed:
         raise sweeping.failed_error(swept.failed)
     if any(not failure.is_no_video for failure in swept.failures):
@@ -489,7 +489,7 @@ def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = False) -> No
         prices = [path for path in latest.outputs if path.endswith("/price.json")] if latest else []
         if prices:
             console.show_tables([price_table([json.loads((workspace.root / path).read_text()) for path in prices])])
-    console.show_failures(outcome.failures)
+    console.show_failures(outcome.failures, workspace)
     if any(not failure.is_no_video for failure in outcome.failures):
         raise click.exceptions.Exit(UNREADABLE)
 

@@ -8,10 +8,12 @@ import sys
 import traceback
 from dataclasses import fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import click
 
+from ..cache.atomic import meant_by
 from ..data.errors import MoforeError
 from . import terminal
 from .config import SECTIONS
@@ -28,6 +30,7 @@ EXIT_CODES = {
     BROKEN_PIPE: "whoever read the output had seen enough",
 }
 
+THE_ROAD = "The road (each brings what is above it up to date)"
 # The road, and an example of each command: in this order they are listed.
 EXAMPLES: dict[str, dict[str, str]] = {
     "Begin": {
@@ -36,7 +39,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "init": "mofore init ~/videos -w runs/mine",
         "import": "mofore import features.h5 -w runs/mine",
     },
-    "The road (each brings what is above it up to date)": {
+    THE_ROAD: {
         "run": "mofore run -w runs/mine --name base",
         "extract": "mofore extract -w runs/mine --retry-failed",
         "fit": "mofore fit -w runs/mine --set fit.lr=0.001",
@@ -122,7 +125,8 @@ class Commands(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = BROKEN_PIPE
         except OSError as error:  # a full disk, a folder that became read-only, ...
-            code = _say(f"{_cause(error)}. What was finished is kept: mend it and run the same command again", FAILED)
+            kept = "; what was finished is kept" if ctx.invoked_subcommand in EXAMPLES[THE_ROAD] else ""
+            code = _say(f"{_cause(error)}: mend it and run the same command again{kept}", FAILED)
         except KeyboardInterrupt:
             code = _say("interrupted; what was finished is kept: run the same command to go on", INTERRUPTED)
         finally:
@@ -174,4 +178,6 @@ def _cause(error: OSError) -> str:
     """What is wrong, in one line; HDF5 buries a full disk in a paragraph."""
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return f"the disk is full ('{error.filename}')" if error.filename else "the disk is full"
-    return f"'{error.filename}': {error.strerror}" if error.filename else str(error)
+    if not isinstance(error.filename, str | os.PathLike) or not error.filename:
+        return str(error)
+    return f"'{meant_by(Path(error.filename))}': {error.strerror}"

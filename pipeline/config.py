@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -81,9 +82,27 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     for section, keys in values.items():
         if not isinstance(keys, dict) and section != SEED:
             raise ConfigError(f"'{path}': {section!r} stands outside a section; sections are {_names(SECTIONS)}")
+    overrides = tuple(overrides)
     for text in overrides:
         override(values, text)
-    return make_config(values)
+    try:
+        return make_config(values)
+    except ConfigError as error:
+        raise ConfigError(f"{_whence(path, str(error), overrides)}{error}") from error
+
+
+def _whence(path: Path, complaint: str, overrides: Sequence[str]) -> str:
+    """File and line of the setting that a complaint names; empty if it was given with the command, or is not there."""
+    named = re.search(r"\b(\w+)\.(\w+)", complaint)
+    if named is None or any(text.partition("=")[0].strip().startswith(named[0]) for text in overrides):
+        return ""
+    section = ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if head := re.match(r"\s*\[([\w.]+)\]", line):
+            section = head[1]
+        elif re.match(rf"\s*{named[2]}\s*=", line) and section == named[1]:
+            return f"'{path}', line {number}: "
+    return ""
 
 
 def override(values: dict[str, Any], text: str) -> None:

@@ -7,8 +7,7 @@ import io
 import json
 import shlex
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from ..data.csv_cells import cell
 from ..data.metrics import Metrics
 from ..data.progress import Stoppable
 from ..data.types import Failure
-from ..data.wording import counted, size_text
+from ..data.wording import counted, few, size_text
 from . import terminal
 from .live_display import Display
 from .progress_text import duration
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from ..stages.search.searcher import Answer
     from .commands.gc import Listing
     from .commands.verify import Findings
+    from .run_folder import Status
 
 __all__ = ["Console", "say", "show_error", "write_text"]  # of what is here from elsewhere
 
@@ -92,46 +92,58 @@ class Console(Stoppable):
         self._display.finish()
 
 
-def show_plan(plan: Mapping[str, StagePlan], failures: Sequence[Failure]) -> None:
+def show_status(status: Status) -> None:
     """What ``mofore status`` says: what each stage would do and why, and which videos could not be read."""
-    for stage in plan.values():
+    for who in status.at_work:
+        write(f"at work just now: {who}; below, what would be left to do if it ended here")
+    for stage in status.stages.values():
         todo = f"{stage.todo:,} {stage.unit}: " if stage.todo else ""
         told = f"up to date ({stage.summary})" if stage.action == "skip" else todo + "; ".join(map(str, stage.reasons))
         write(f"{stage.stage:<8} {stage.action:<8} {told}")
-    for failure in failures:
+    for failure in status.failures:
         what = "without pictures" if failure.is_no_video else "unreadable"
         write(f"{what}: {failure.video_id}: {failure.reason}")
 
 
-def plan_as_json(plan: Mapping[str, StagePlan], failures: Sequence[Failure]) -> str:
+def status_as_json(status: Status) -> str:
     """The same for a program, as ``mofore status --json`` prints it."""
     stages = {
         name: {"action": stage.action, "reasons": [str(reason) for reason in stage.reasons], "todo": stage.todo}
-        for name, stage in plan.items()
+        for name, stage in status.stages.items()
     }
-    unreadable = [{"video_id": failure.video_id, "reason": failure.reason} for failure in failures]
-    return json.dumps({"stages": stages, "unreadable": unreadable}, indent=2)
+    unreadable = [{"video_id": failure.video_id, "reason": failure.reason} for failure in status.failures]
+    return json.dumps({"stages": stages, "unreadable": unreadable, "at_work": status.at_work}, indent=2)
 
 
-def show_failures(failures: Sequence[Failure], most: int = 20) -> None:
-    """Videos that could not be read: the reasons, the most frequent first, then each video; files of sound apart."""
+def show_failures(failures: Sequence[Failure], workspace: Workspace | None = None, most: int = 20) -> None:
+    """Videos that could not be read, by reason, the most frequent first; files of sound apart.
+
+    Args:
+        failures: which ones.
+        workspace: whose extraction they failed in, to say how to try them again; None if it was none.
+        most: reasons that are shown.
+    """
     soundtracks = [failure.video_id for failure in failures if failure.is_no_video]
     if soundtracks:
         more = ", ..." if len(soundtracks) > 3 else ""
         names = ", ".join(map(printable, soundtracks[:3])) + more
         say(f"note: files without pictures (sound alone?), passed over: {len(soundtracks):,} ({names})")
-    failures = [failure for failure in failures if not failure.is_no_video]
-    if not failures:
+    by_reason: dict[str, list[str]] = {}
+    for failure in failures:
+        if not failure.is_no_video:
+            by_reason.setdefault(failure.reason, []).append(printable(failure.video_id))
+    if not by_reason:
         return
-    say(f"{counted(len(failures), 'video')} could not be read:", always=True)
-    if len(failures) > 1:
-        counts = Counter(failure.reason for failure in failures)
-        for reason, count in counts.most_common(8):
-            say(f"  {count:6,d} x {printable(reason)}", always=True)
-    for failure in failures[:most]:
-        say(f"  {printable(failure.video_id)}: {printable(failure.reason)}", always=True)
-    if len(failures) > most:
-        say(f"  and {len(failures) - most:,} more: mofore status lists all", always=True)
+    ordered = sorted(by_reason.items(), key=lambda each: -len(each[1]))
+    say(f"{counted(sum(map(len, by_reason.values())), 'video')} could not be read:", always=True)
+    for reason, videos in ordered[:most]:
+        alone = f"  {videos[0]}: {printable(reason)}"
+        several = f"  {len(videos):,} x {printable(reason)}: {few(videos)}"
+        say(several if len(videos) > 1 else alone, always=True)
+    if len(ordered) > most:
+        say(f"  and {sum(len(videos) for _, videos in ordered[most:]):,} more", always=True)
+    if workspace is not None:
+        say(f"all of them: {workspace.told('status')}; to try them again: {workspace.told('extract --retry-failed')}")
 
 
 def show_metrics(metrics: Metrics) -> None:

@@ -33,7 +33,7 @@ from .run_names import NamedRun, check_name, give_name, now, read_names, taken
 from .snapshot import Snapshot, observe
 from .stage import StagePlan
 from .stages.finetune import plan_begun
-from .stages.report import PAGE, REPORT
+from .stages.report import PAGE, REPORT, plan_page
 from .stored_features import StoredFeatures
 from .up_to_date import look, recall
 from .workspace import Workspace
@@ -64,10 +64,12 @@ class Status:
     Attributes:
         stages: the plan of each stage by name: its ``action`` ("skip", "run" or "partial") and its ``reasons``.
         failures: videos that could not be read.
+        at_work: the processes that are at work in the folder just now, as they are called: "process 7 on lab2".
     """
 
     stages: Mapping[str, StagePlan]
     failures: tuple[Failure, ...]
+    at_work: tuple[str, ...] = ()
 
     @property
     def up_to_date(self) -> bool:
@@ -289,13 +291,13 @@ class Run:
         'skip'
         """
         self._forget()
-        seen = look(self.workspace, self.config)
+        at_work, seen = self.workspace.at_work(), look(self.workspace, self.config)
         if (known := recall(self.workspace, seen)) is not None:
-            shown = {name: plan for name, plan in known.plan.items() if name != REPORT.name}
-            return Status(shown, tuple(known.failures))
+            return Status(known.plan, tuple(known.failures), at_work)
         self._snapshot = observe(self.workspace, self.config, Ledger.open(self.workspace.ledger), walks=seen.walks)
-        plan = make_plan(self._snapshot)  # nobody is asked for an optional stage, or for a page
-        return Status({**plan, **plan_begun(self._snapshot, plan)}, tuple(self._snapshot.failed.values()))
+        plan = make_plan(self._snapshot)
+        begun = {**plan_begun(self._snapshot, plan), **plan_page(self._snapshot, plan)}  # of the optional stages
+        return Status({**plan, **begun}, tuple(self._snapshot.failed.values()), at_work)
 
     @property
     def features(self) -> StoredFeatures:

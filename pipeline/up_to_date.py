@@ -29,9 +29,9 @@ from . import road
 from .catalogs import lists_folder, roots_of
 from .config import SECTIONS, Config
 from .snapshot import Snapshot, store_keys
-from .stage import Asked, Plan, StagePlan
+from .stage import Plan, StagePlan
 from .stages.finetune import plan_begun
-from .stages.report import REPORT, has_tsne, page_told
+from .stages.report import REPORT, has_tsne, page_told, plan_page
 from .workspace import Workspace
 
 NAME, VERSION = "up-to-date.json", 1
@@ -97,15 +97,16 @@ def leave_word(seen: Look, snapshot: Snapshot, plan: Plan) -> None:
     Args:
         seen: from before the snapshot was taken, of the same walks.
         snapshot: that was planned.
-        plan: of all stages but the optional ones. Of these, a report that is up to date is written down too.
+        plan: of all stages but the optional ones. Of these, a report is written down too, where one was made.
     """
     workspace = snapshot.workspace
     if not seen.key or any(each.action != "skip" for each in plan.values()) or not _is_plain(snapshot):
         return
     if plan_begun(snapshot, plan):  # an optional stage, which is told of with paths of this machine
         return
-    page = REPORT.plan(REPORT, snapshot, plan, Asked())
-    plan = {**plan, REPORT.name: page} if page.action == "skip" else plan
+    plan = {**plan, **plan_page(snapshot, plan)}
+    if any(each.action != "skip" for each in plan.values()):
+        return
     records = [record for each in plan.values() if (record := _record(snapshot.ledger, each)) is not None]
     places = _made(snapshot, records)
     states = _states(workspace, places)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cache.ledger import PARTS
+from ..cache.lock import holder
 from ..data.errors import WorkspaceError
 from ..data.part import Part
 
@@ -36,6 +37,15 @@ class Workspace:
                 f"or of your own features with `mofore import FEATURES -w {root}`, or name one with -w"
             )
         return workspace
+
+    def at_work(self) -> tuple[str, ...]:
+        """The processes that are at work here just now: one run, or parts of an extraction."""
+        parts = [
+            f"part {path.stem.replace('-of-', '/')}, {who}"
+            for path in sorted(self.parts.glob("*.lock"))
+            if (who := holder(path))
+        ]
+        return (*filter(None, [holder(self.lock)]), *parts)
 
     @property
     def config(self) -> Path:

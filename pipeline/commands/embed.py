@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...data.catalog import find_videos
-from ...data.errors import CatalogError, VideoError
+from ...data.errors import CatalogError, UsageError, VideoError
 from ...data.images import frame_series, is_image
 from ...data.progress import Progress, Silent, under_way
 from ...data.suffixes import VIDEO_SUFFIXES
@@ -62,6 +62,8 @@ def embed_files(
         StaleError: if there is no model yet, or to centre no index.
     """
     refuse_space(space)
+    if not any(source.exists() for source in sources):
+        raise UsageError(f"'{sources[0]}' does not exist: give videos, images, or folders of videos")
     files = target.files("embeddings", ("npy", "parquet", "projector"))
     refuse_formats(target, files)
     paths = [path for source in sources for path in _videos(source)]

@@ -14,6 +14,7 @@ from ...data.settings import LEVELS, SPACES
 from ...data.types import Video
 from ...data.wording import counted, few
 from ..snapshot import Snapshot
+from ..writable import refuse_unwritable
 
 if TYPE_CHECKING:
     from ...data.arrays import Float32
@@ -63,17 +64,20 @@ class Target:
         wanted = self.formats or ("parquet",)
         return {name: self.path if name == "projector" else self.path / f"{stem}.{name}" for name in wanted}
 
-    def refuse_present(self, files: Iterable[Path]) -> None:
-        """Nothing is overwritten that was not asked for.
+    def refuse_unfit(self, files: Iterable[Path]) -> None:
+        """Nothing is overwritten that was not asked for, and what cannot be written is found out before.
 
         Raises:
-            UsageError: naming what is there.
+            UsageError: naming what is there, or where nothing can be written.
         """
-        if self.path.exists() and not self.path.is_dir() and self.path not in [*files]:
+        files = [*files]
+        if self.path.exists() and not self.path.is_dir() and self.path not in files:
             raise UsageError(f"'{self.path}' is a file: give a folder")
         there = [str(path) for path in files if path.exists()]
         if there and not self.replace:
             raise UsageError(f"{few(there)} {'is' if len(there) == 1 else 'are'} there already: --force replaces")
+        for path in files:
+            refuse_unwritable(path)
 
 
 def refuse_space(space: str) -> None:
@@ -125,7 +129,7 @@ def refuse_formats(target: Target, files: Mapping[str, Path]) -> None:
     Raises:
         UsageError: if files are there, or pyarrow is not installed.
     """
-    target.refuse_present(_outputs(files))
+    target.refuse_unfit(_outputs(files))
     if "parquet" in files:
         from ...stages.export.parquet import arrow
 
@@ -188,7 +192,7 @@ def export_model(run: Run, target: Target, *, space: str = "mofore") -> list[Pat
     from ...stages.model.spaces import open_space
 
     files = [target.path / name for name in (*(network.FORMS[form] for form in forms), "model.json", "README.md")]
-    target.refuse_present(files)
+    target.refuse_unfit(files)
     opened = open_space(space, run.config.index, fit_folder, run.snapshot.store_key)
     assert opened.embedder is not None
     assert opened.width is not None

@@ -21,6 +21,7 @@ from .. import console
 from ..catalogs import look_up
 from ..config import Config, make_config, override, render
 from ..workspace import Workspace
+from ..writable import refuse_unwritable
 
 MOST_CLASSES = 12  # that are listed by name
 
@@ -83,6 +84,7 @@ def init_workspace(
         raise WorkspaceError(f"'{workspace.config}' is there already: change it, or replace it with --force")
     values = new.values(workspace)
     config = make_config(values)
+    refuse_unwritable(workspace.config, "-w", root)
     if parse_backbone(config.extract.backbone).imported:
         raise BackboneError(f"{config.extract.backbone} is for features without videos: see `mofore import --help`")
     catalog = look_up(workspace, config)
@@ -90,6 +92,8 @@ def init_workspace(
     _check_backbone(config, new.weights)
     if estimating:
         _say_estimate(config, catalog, new.weights)
+    elif new.weights is not None:
+        _check_weights(config, new.weights)
     write_bytes(workspace.config, render(values).encode("utf-8"))
     say_catalog(catalog, split, say)
     if config.extract.backbone.startswith("random:"):
@@ -114,6 +118,11 @@ def say_catalog(catalog: Catalog, split: Split, say: Callable[[str], None] = con
     )
     if counts:
         say(_class_counts(counts, sum(not video.labels for video in catalog.videos)))
+    else:
+        say(
+            "note: no video has a class, so that retrieval (R@1, mAP) and probes cannot be measured; forecasts can. "
+            "Classes come from folders, names (v_<Class>_gNN_cNN) or a table (--table)"
+        )
     for note in (*catalog.notes, *split.notes):
         say(f"note: {note}")
 
@@ -187,6 +196,15 @@ def _check_backbone(config: Config, weights: Path | None) -> None:
         find_recipe(backbone, read_carried(weights), from_file=True)
 
 
+def _check_weights(config: Config, weights: Path) -> None:
+    """Refuse weights of another model now; an estimate loads them anyway."""
+    import torch
+
+    from ...stages.backbone.encoder import load_encoder
+
+    load_encoder(config.extract, weights, torch.device("cpu"))
+
+
 def _say_estimate(config: Config, catalog: Catalog, weights: Path | None) -> None:
     """How long extraction would take; a hub that is out of reach now may be there later."""
     from ...stages.extract import estimate
@@ -198,3 +216,9 @@ def _say_estimate(config: Config, catalog: Catalog, weights: Path | None) -> Non
         console.say(f"note: no estimate of the time: {error}")
         return
     console.show_estimate(found)
+    fit, frames = config.fit, found.frames / len(catalog.videos)
+    if fit.unit == "frames" and frames < 2 * fit.span + fit.gap_least:
+        console.say(
+            f"note: that is about {frames:.0f} frames a video, and a fit looks at two clips of {fit.span:g} and a gap "
+            "between: extraction will say which clips and gaps (fit.clip_length, fit.gap_max) suit them"
+        )

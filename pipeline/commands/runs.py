@@ -14,7 +14,7 @@ from ..run_names import forget_name, read_names
 from ..run_settings import NOT_SET, brief, text
 from ..runs import Listed, find_runs
 from ..show.metric_tables import metric_tables
-from ..show.summary import verdict_text
+from ..show.summary import has_retrieval, verdict_text
 from ..show.table_layout import TableText
 from ..workspace import Workspace
 
@@ -52,7 +52,7 @@ def _row(run: Listed) -> list[str]:
     return [
         f"{_called(run)}{' *' if run.shown and run.others else ''}",
         *_figures(run),
-        f"{run.when.astimezone():%Y-%m-%d %H:%M}" if run.when else NOT_SET,
+        f"{run.when.astimezone():%Y-%m-%d %H:%M}" if run.when else "not run yet",
         run.backbone or NOT_SET,
         preset or NOT_SET,
         "\n".join(f"{name.removeprefix('fit.')}={text(value)}" for name, value in others.items()) or NOT_SET,
@@ -69,7 +69,7 @@ def _figures(run: Listed) -> list[str]:
     return [
         percent(found["R@1"]),
         percent(found["mAP"]),
-        verdict_text(run.metrics) if run.metrics else NOT_SET,
+        verdict_text(run.metrics) if run.metrics and has_retrieval(run.metrics) else NOT_SET,
         number(found["skill"], 2),
     ]
 
@@ -80,7 +80,12 @@ def headline(run: Listed) -> dict[str, float | None]:
     if metrics is None or ROW not in metrics.retrieval:
         return {"R@1": None, "mAP": None, "skill": None}
     recalls, whole = metrics.retrieval[ROW].recalls, metrics.forecast.skill.whole
-    return {"R@1": recalls.r_at_1, "mAP": recalls.mean_ap, "skill": whole.skill if whole else None}
+    told = has_retrieval(metrics)  # of one class, anything gets 100 %
+    return {
+        "R@1": recalls.r_at_1 if told else None,
+        "mAP": recalls.mean_ap if told else None,
+        "skill": whole.skill if whole else None,
+    }
 
 
 def list_as_json(runs: Sequence[Listed]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from ...data.errors import UsageError
@@ -11,6 +10,7 @@ from ...stages.search.contact_sheet import Pictured, Strip, format_of, pictures_
 from ...stages.search.queries import GivenFrames, GivenVector, ImageFile, IndexedVideo, Phrase, Query
 from ...stages.search.searcher import Answer, Neighbour
 from ..snapshot import Snapshot
+from ..writable import refuse_unwritable
 
 
 def refuse_sheet(snapshot: Snapshot, path: Path) -> None:
@@ -20,28 +20,9 @@ def refuse_sheet(snapshot: Snapshot, path: Path) -> None:
         UsageError: if there are no videos to take pictures of, or the suffix is of no known format.
     """
     format_of(path)
-    refuse_unwritable(path)
+    refuse_unwritable(path, "--sheet")
     if snapshot.catalog.imported:
         raise UsageError("--sheet: these features were imported; there are no videos to take pictures of")
-
-
-def refuse_unwritable(path: Path) -> None:
-    """Find out whether a file can be written, whose folder need not be there yet; nothing is left.
-
-    Raises:
-        UsageError: if it cannot.
-    """
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(None, "it is a folder", str(path))
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"--sheet '{path}': '{there}' cannot be written to ({error.strerror}): name a place that can, such as "
-            f"--sheet {Path(tempfile.gettempdir()) / path.name}"
-        ) from error
 
 
 def write_answer(snapshot: Snapshot, answer: Answer, path: Path) -> None:

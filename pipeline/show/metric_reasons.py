@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...data.metrics import Metrics
-from ...data.wording import counted
+from ...data.wording import as_overrides, counted
 
 MOST_CLASSES = 5  # that are named
 
@@ -85,8 +85,7 @@ def why_without_forecast(metrics: Metrics) -> str:
     )
     if not short.settings:
         return said
-    named = ", ".join(f"fit.{name} = {value:g}" for name, value in short.settings.items())
-    return f"{said}. {named} would let {short.suits:,} (in mofore.toml, or --set)"
+    return f"{said}. {as_overrides('fit', short.settings)} would let {short.suits:,}"
 
 
 def _lacking(metrics: Metrics) -> str:

@@ -22,12 +22,13 @@ def verdict_text(metrics: Metrics) -> str:
 def summary_tables(metrics: Metrics) -> list[TableText]:
     """The answer and the headline table."""
     answer = answer_text(metrics)
-    if not _has_retrieval(metrics):
+    if not has_retrieval(metrics):
         return [(answer, [], []), *_of_health(metrics)]
     return [(answer, [], []), _headline(metrics)]
 
 
-def _has_retrieval(metrics: Metrics) -> bool:
+def has_retrieval(metrics: Metrics) -> bool:
+    """Whether retrieval says anything: there are classes, more than one, and queries with a match."""
     return not why_without_classes(metrics) and not why_without_retrieval(metrics)
 
 

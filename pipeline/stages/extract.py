@@ -107,6 +107,7 @@ def run_extract(work: Work) -> Made:
     if not ids:
         return _merge_parts(work, store) if snapshot.ledger.parts else Made(in_order, None)
     snapshot.refuse_unseen(len(ids))
+    work.progress.note(f"loading {snapshot.config.extract.backbone}")  # libraries and weights take seconds
     from ...stages.extract import stage as extract
 
     begin = time.monotonic()

@@ -67,8 +67,9 @@ def _present(snapshot: Snapshot, _record: StageRecord) -> str:
 
 
 def _steps(snapshot: Snapshot) -> int:
-    """Steps of a fit on all training videos; on fewer, where some are too short or held out."""
-    return snapshot.config.fit.counted(len(snapshot.train_ids())).steps
+    """Steps of a fit on all training videos, extracted or not yet; on fewer, where some are too short or held out."""
+    to_come = {todo.video.id for todo in snapshot.todo} & snapshot.split.train
+    return snapshot.config.fit.counted(len(to_come.union(snapshot.train_ids()))).steps
 
 
 def _forget_checkpoint(work: Work) -> None:

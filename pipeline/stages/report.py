@@ -17,7 +17,7 @@ from ...stages import versions
 from ..inputs import INPUTS
 from ..reasons import PageElsewhere, Reason
 from ..snapshot import Snapshot, described_videos
-from ..stage import Made, Plan, Stage, Work, all_videos
+from ..stage import Asked, Made, Plan, Stage, Work, all_videos
 from ..workspace import Workspace
 
 if TYPE_CHECKING:
@@ -76,6 +76,12 @@ def run_report(work: Work) -> Made:
     )
     made = report.run(inputs, work.folder, progress=work.progress)
     return Made(f"{_told(workspace, shown)}, {size_text(made.bytes)}", made.outputs)
+
+
+def plan_page(snapshot: Snapshot, plan: Plan) -> Plan:
+    """The plan of the page, if one was made before: who wants none is not told of it."""
+    made = snapshot.ledger.latest(NAME) is not None
+    return {NAME: REPORT.plan(REPORT, snapshot, plan, Asked())} if made else {}
 
 
 def page_told(workspace: Workspace, key: str) -> str:

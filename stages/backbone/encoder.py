@@ -267,7 +267,7 @@ def _unavailable(backbone: Backbone, error: Exception) -> BackboneError | StageE
         return BackboneError(f"extract.backbone = '{backbone}' cannot be loaded: {' '.join(lines[:2])}")
     return StageError(
         f"the weights of {backbone} could not be had from the model hub: {first} Connect once (they are kept in "
-        "the hub's cache), or give a local file with --weights"
+        "the hub's cache), or give a local file: mofore init --force --backbone NAME --weights FILE, or extract.weights"
     )
 
 

@@ -304,6 +304,6 @@ def _unavailable(backbone: Backbone, source: str, error: Exception) -> BackboneE
     if isinstance(error, OSError) and not Path(source).is_dir():
         return StageError(
             f"{backbone} could not be had from the model hub: {lines[0]} Connect once (it is kept in the hub's cache), "
-            "or give a folder with its files with --weights"
+            "or give a folder with its files: mofore init --force --weights FOLDER, or extract.weights"
         )
     return BackboneError(f"extract.backbone = '{backbone}' cannot be loaded: {' '.join(lines[:2])}")

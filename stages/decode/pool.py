@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from multiprocessing import connection, forkserver, get_all_start_methods, get_context
+from multiprocessing import connection, forkserver, get_all_start_methods, get_context, resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -223,6 +223,7 @@ class DecodePool:
         self._lanes: list[_Lane] = []
         self._unstarted = 0  # processes in a row that ended before they had started
         self._context = _context()
+        begin()
         frame_bytes = reading.preprocess.size[0] * reading.preprocess.size[1] * 3
         slot_bytes = max(SLOT_BYTES, frame_bytes)
         frames = min(reading.piece_frames, slot_bytes // frame_bytes)
@@ -389,9 +390,17 @@ class DecodePool:
 
 
 def begin() -> None:
-    """Start what workers are forked from: it loads its libraries while the caller goes on with something else."""
+    """Start what workers are forked from: it loads its libraries while the caller goes on with something else.
+
+    Ctrl-C, which a terminal sends to every process, is left to the parent from its first moment on.
+    """
     if _context().get_start_method() == "forkserver":
-        forkserver.ensure_running()
+        resource_tracker.ensure_running()  # which would let the signal through again, if the server had to begin it
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _context() -> BaseContext:

@@ -8,6 +8,7 @@ from typing import Literal
 from ...data.figures import PairedTest
 from ...data.metrics import Metrics
 from ...data.retrieval_figures import RetrievalFigures
+from ...data.wording import percent
 
 ROW = "mofore"
 LEARNT = (ROW, "predict", "persistence")  # rows that a fit has made; those of other fits are called fit:KEY
@@ -46,8 +47,15 @@ def answer(metrics: Metrics) -> Answer:
         "even": f"Training made no measurable difference: mofore cannot be told apart from {rival}",
         "unknown": f"Whether mofore beats {rival}, could not be tested",
     }[TONES[tested.verdict]]
-    details = tuple(filter(None, [_nearest(row, best), _raw(row), forecast]))
+    details = tuple(filter(None, [_queries(metrics), _nearest(row, best), _raw(row), forecast]))
     return Answer(TONES[tested.verdict], f"{sentence} ({figures}).", details)
+
+
+def _queries(metrics: Metrics) -> str:
+    """How many queries find a video of their class, as the summary in the terminal begins."""
+    row, raw = metrics.retrieval[ROW].recalls, metrics.retrieval.get("raw_mean_pool")
+    said = f"The nearest video is of the query's class for {percent(row.r_at_1)} % of {row.queries:,} queries"
+    return f"{said}, with the raw features for {percent(raw.recalls.r_at_1)} %." if raw else f"{said}."
 
 
 def _nearest(row: RetrievalFigures, best: str) -> str:

@@ -21,7 +21,6 @@ from .inputs import Extraction, ReportInputs, Sweep
 from .neighbours import SpaceVectors
 
 Section = dict[str, Any]
-BARS = ("raw_mean_pool", "pca_whitened", "untrained", "random_projection")  # shown beside the best trivial row
 MOST_CLASSES = 24  # in the confusion picture
 MOST_POINTS = 400  # of a training curve
 MOST_LISTED = 20  # failures, pairs
@@ -39,7 +38,7 @@ def headline(metrics: Metrics) -> Section:
     best = metrics.protocol.best_trivial
     wanted = [*(name for name in metrics.retrieval if is_learnt(name) and "+" not in name)]
     wanted = [name for name in wanted if name != "persistence"]
-    bars = dict.fromkeys([*([best] if best else []), *(bar for bar in BARS if bar in metrics.retrieval)])
+    bars = dict.fromkeys([*([best] if best else []), *_bars(metrics)])
     rows, dots = [], []
     for name in (*wanted, *bars):
         row = metrics.retrieval[name]
@@ -68,6 +67,12 @@ def headline(metrics: Metrics) -> Section:
         "over": "recordings" if measured and _by_group(metrics) else "videos",
         "best": best,
     }
+
+
+def _bars(metrics: Metrics) -> list[str]:
+    """The rows that cost no training, the highest first; those with mutual proximity are left to the other tables."""
+    names = [name for name in metrics.retrieval if not is_learnt(name) and "+" not in name]
+    return sorted(names, key=lambda name: -(metrics.retrieval[name].recalls.mean_ap or 0.0))
 
 
 def similarity(inputs: ReportInputs, spaces: Sequence[SpaceVectors]) -> Section:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mofore.cache.atomic import create, published, remove_leftovers, write_bytes, write_json
+from mofore.cache.atomic import create, meant_by, published, remove_leftovers, write_bytes, write_json
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -55,3 +55,11 @@ def test_of_threads_that_create_at_once_one_succeeds(tmp_path: Path) -> None:
             told = list(pool.map(lambda n, path=tmp_path / f"{number}": create(path, b"%d" % n), range(8)))
         assert sum(told) == 1
         assert (tmp_path / f"{number}").read_bytes() == b"%d" % told.index(True)
+
+
+def test_a_temporary_name_tells_which_file_is_meant(tmp_path: Path) -> None:
+    target = tmp_path / "a.parquet"
+    with published(target) as temporary:
+        assert meant_by(temporary) == target
+        temporary.write_bytes(b"")
+    assert meant_by(target) == target

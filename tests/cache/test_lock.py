@@ -1,5 +1,6 @@
 import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,13 @@ def test_where_there_is_no_fcntl_each_seat_is_a_byte(tmp_path: Path, monkeypatch
         for other in (exclusive(tmp_path / "lock"), shared(tmp_path / "lock", 2)):
             with pytest.raises(WorkspaceError, match="another run is at work"), other:
                 pass
+
+
+def test_who_holds_a_lock_is_told_while_it_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert holder(path) == "", "it is not there"
+    with exclusive(path):
+        assert holder(path) == f"process {os.getpid()} on {socket.gethostname()}"
+    assert holder(path) == ""
+    with shared(path, 1):
+        assert holder(path) == "", "nobody has it alone"

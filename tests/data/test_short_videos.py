@@ -64,5 +64,5 @@ def test_both_gaps_are_told() -> None:
     said = ShortVideos.of([40, 20, 20], SETTINGS).told()
     assert "3 of 3 videos cannot hold two clips of 16 frames with the largest gap of 16 between (48; " in said
     assert "the median video has 20), 2 not even with the smallest gap (32)" in said
-    assert "fit.clip_length = 6, fit.gap_max = 8 would let 3 of 3" in said
+    assert "--set fit.clip_length=6 --set fit.gap_max=8 would let 3 of 3" in said
     assert "smallest" not in ShortVideos.of([20], replace(SETTINGS, gap_distribution="fixed")).told()

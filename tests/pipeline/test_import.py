@@ -561,7 +561,7 @@ def test_real_features_score_what_was_measured_independently(mofore: Command, sh
     assert made.exit_code == 0, made.stderr
     assert "1,865 videos, 14 classes (layout ucf101); split official1: 1,341 to train on, 524 to test on" in made.stderr
     assert "1,865 of 1,865 videos cannot hold two clips of 16 frames with the largest gap of 16" in made.stderr
-    assert "fit.clip_length = 8, fit.gap_max = 9 would let 1,865 of 1,865" in made.stderr
+    assert "--set fit.clip_length=8 --set fit.gap_max=9 would let 1,865 of 1,865" in made.stderr
     clips = (
         "fit.preset=plain",
         "fit.clip_length=4",

@@ -13,7 +13,7 @@ import pytest
 from ..conftest import TINY
 
 HIDE = """
-import os, subprocess, sys, types  # subprocess goes by whether there is an msvcrt
+import asyncio, os, subprocess, sys, types  # the library itself: it goes by whether there is an msvcrt, or a sysconf
 for name in ("fcntl", "resource", "grp", "pwd", "termios"):
     sys.modules[name] = None
 for name in (

@@ -31,7 +31,7 @@ def test_the_suggested_settings_fill_the_forecast(mofore: Command, features: Pat
     assert run.stderr.count("training videos cannot hold two clips") == 1
     assert "Forecast: not measured" in run.stdout
     assert json.loads((work / "metrics.json").read_text())["forecast"]["why_empty"]["settings"]
-    changes = re.findall(r"(fit\.\w+) = (\d+)", said[said.index("cut short") :])
+    changes = re.findall(r"--set (fit\.\w+)=(\d+)", said[said.index("cut short") :])
     assert changes == [("fit.clip_length", "6"), ("fit.gap_max", "8")]
     suited = mofore("run", "-w", work, *(text for name, value in changes for text in ("--set", f"{name}={value}")))
     assert "cannot hold" not in suited.stderr
@@ -44,4 +44,4 @@ def test_extract_says_it_where_no_fit_follows(mofore: Command, videos: Path, tmp
     assert mofore("init", videos, "-w", work, "--backbone", "random:test_vit", "--no-estimate", *QUICK).exit_code == 0
     said = mofore("extract", "-w", work).stderr
     assert "20 of 20 videos cannot hold two clips of 16 frames with the largest gap of 16 between (48;" in said
-    assert "fit.clip_length = 8, fit.gap_max = 8 would let 20 of 20" in said
+    assert "--set fit.clip_length=8 --set fit.gap_max=8 would let 20 of 20" in said

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import re
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +17,12 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from mofore.cache.lock import exclusive
+from mofore.data.types import Failure, FileState
 from mofore.pipeline import console
 from mofore.pipeline.cli import cli
 from mofore.pipeline.command_group import BROKEN_PIPE, EXAMPLES, EXIT_CODES
+from mofore.pipeline.workspace import Workspace
 
 Command = Callable[..., Result]
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,3 +122,45 @@ def test_exit_codes_are_documented(mofore: Command) -> None:
     for code, meaning in EXIT_CODES.items():
         assert f"| {code} | {meaning}" in document
         assert f"{code} {meaning}" in " ".join(mofore("--help").stdout.split())
+
+
+def test_status_says_who_is_at_work(mofore: Command, work: Path) -> None:
+    told = f"process {os.getpid()} on {socket.gethostname()}"
+    with exclusive(work / ".mofore.lock"):
+        assert mofore("status", "-w", work).stdout.splitlines()[0].startswith(f"at work just now: {told};")
+        assert json.loads(mofore("status", "-w", work, "--json").stdout)["at_work"] == [told]
+    assert "at work" not in mofore("status", "-w", work).stdout
+
+
+def test_status_tells_of_a_report_that_was_made(mofore: Command, work: Path) -> None:
+    stages = json.loads(mofore("status", "-w", work, "--json").stdout)["stages"]
+    assert stages["report"]["action"] == "skip"
+    assert json.loads(mofore("status", "-w", work, "--set", "report.thumbnails=false", "--json").stdout)["stages"][
+        "report"
+    ]["action"] in ("run", "partial")
+    shutil.rmtree(work / "report")
+    assert re.search(r"^report +run", mofore("status", "-w", work).stdout, re.MULTILINE)
+
+
+def test_status_counts_the_steps_of_a_fit_before_anything_is_extracted(
+    mofore: Command, work: Path, tmp_path: Path
+) -> None:
+    done = json.loads(mofore("status", "-w", work, "--set", "fit.lr=0.5", "--json").stdout)["stages"]["fit"]
+    assert done["todo"] > 0
+    config = (work / "mofore.toml").read_text()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "mofore.toml").write_text(config.replace('root = "videos"', f'root = "{work / "videos"}"'))
+    fresh = json.loads(mofore("status", "-w", tmp_path / "new", "--json").stdout)["stages"]["fit"]
+    assert fresh["todo"] == done["todo"]
+
+
+def test_videos_that_failed_alike_are_told_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    state = FileState(1, 1, "")
+    failures = [Failure(f"{name}.avi", state, "truncated") for name in "abcd"] + [Failure("z.avi", state, "empty")]
+    console.show_failures(failures, Workspace(tmp_path))
+    assert capsys.readouterr().err.splitlines() == [
+        "5 videos could not be read:",
+        "  4 x truncated: 'a.avi', 'b.avi', 'c.avi', ...",
+        "  z.avi: empty",
+        f"all of them: mofore status -w {tmp_path}; to try them again: mofore extract --retry-failed -w {tmp_path}",
+    ]

@@ -190,3 +190,66 @@ def test_a_search_for_a_file_that_is_no_video(mofore: Command, work: Path, tmp_p
 def test_commands_that_do_not_exist(mofore: Command) -> None:
     refused(mofore("serach"), "'serach'", "did you mean search?", "mofore --help")
     refused(mofore("--version2"), "--version2", "mofore --help")
+
+
+def test_a_wrong_setting_in_the_file_is_told_with_its_line(mofore: Command, work: Path) -> None:
+    config = work / "mofore.toml"
+    text = config.read_text().replace("[fit]\n", "[fit]\nlrr = 1\n", 1)
+    line = text.splitlines().index("lrr = 1") + 1
+    config.write_text(text)
+    refused(mofore("status", "-w", work), f"'{config}', line {line}: ", "did you mean 'fit.lr'?")
+    config.write_text(text.replace("lrr = 1", "lr = -1.0", 1))
+    refused(mofore("status", "-w", work), f"'{config}', line {line}: fit.lr = -1.0")
+    given = mofore("status", "-w", work, "--set", "fit.lr=-2")
+    refused(given, "error: fit.lr = -2.0")  # which the file does not say
+
+
+def test_weights_of_another_model_without_an_estimate(mofore: Command, videos: Path, tmp_path: Path) -> None:
+    import timm
+
+    other = tmp_path / "other.pth"
+    torch.save(timm.create_model("test_vit").state_dict(), other)
+    asked = ("init", videos, "-w", tmp_path / "new", "--backbone", "timm:test_efficientnet", "--weights", other)
+    refused(mofore(*asked, "--no-estimate"), f"'{other}'", "are not the weights of timm:test_efficientnet")
+    assert not (tmp_path / "new").exists()
+
+
+def test_one_video_in_place_of_its_folder(mofore: Command, videos: Path, tmp_path: Path) -> None:
+    video = next(path for path in sorted(videos.rglob("*")) if path.is_file())
+    refused(mofore("init", video, "-w", tmp_path / "new", "--no-estimate"), f"give its folder: '{video.parent}'")
+
+
+def test_places_that_cannot_be_written_to(mofore: Command, videos: Path, imported: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    made = mofore("init", videos, "-w", blocked / "new", "--backbone", "random:test_vit")
+    refused(made, f"-w '{blocked / 'new'}'", "cannot be written to")
+    assert "measuring" not in made.stderr, "it is found out before the work"
+    target = blocked / "all.npy"
+    refused(mofore("export", "features", target, "-w", imported), f"'{target}'", "cannot be written to")
+    assert blocked.read_text() == "no folder"
+
+
+def test_files_that_are_not_there(mofore: Command, imported: Path, tmp_path: Path) -> None:
+    refused(
+        mofore("embed", tmp_path / "nope.avi", "-w", imported, "-o", tmp_path / "x.npy"), "nope.avi' does not exist"
+    )
+
+
+def test_an_error_of_the_system_names_the_file_that_is_meant(
+    mofore: Command, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mofore.pipeline import run_folder
+
+    def full(*_given: object, **_named: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(work / ".metrics.json.1234.tmp"))
+
+    monkeypatch.setattr(run_folder, "execute", full)
+    failed = mofore("extract", "-w", work)
+    assert failed.exit_code == 1
+    said = "metrics.json': Input/output error: mend it and run the same command again; what was finished is kept"
+    assert said in failed.stderr
+    monkeypatch.setattr(run_folder, "look", full)
+    looked = mofore("status", "-w", work)
+    assert looked.exit_code == 1
+    assert "what was finished" not in looked.stderr, "nothing was to be finished"

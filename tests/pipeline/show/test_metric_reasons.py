@@ -94,7 +94,7 @@ def test_an_empty_forecast_says_what_would_fill_it(tmp_path: Path) -> None:
     titles, _ = shown(metrics)
     assert (
         "Forecast: not measured, since of 6 test videos none holds two clips of 16 frames and a gap of 0, that is 32; "
-        "the median one has 12. fit.clip_length = 4 would let 6 (in mofore.toml, or --set)"
+        "the median one has 12. --set fit.clip_length=4 would let 6"
     ) in titles
     metrics["forecast"]["why_empty"] = {**why, "videos": 1, "suits": 1}
     assert "Forecast: not measured, since it takes two test videos and there is one (data.split)" in shown(metrics)[0]
