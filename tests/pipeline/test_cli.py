@@ -152,7 +152,7 @@ def test_a_read_only_work_folder_is_named(mofore: Command, work: Path, monkeypat
     monkeypatch.setattr("mofore.stages.index.stage.build", refuse)
     result = mofore("index", "--force", "-w", work)
     assert result.exit_code == 1
-    assert f"'{work / 'index'}': Permission denied. What was finished is kept" in result.stderr
+    assert f"'{work / 'index'}': Permission denied: mend it and run the same command again; what was" in result.stderr
 
 
 def run_and_kill(work: Path, sign: int, ready: Callable[[str], bool], *args: str) -> int:

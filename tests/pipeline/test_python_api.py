@@ -452,7 +452,9 @@ def test_faiss_is_looked_for_before_extraction_begins(work: Path, monkeypatch: p
 def test_a_run_needs_no_videos(work: Path) -> None:
     (work / "videos").rename(work.parent / "elsewhere")
     run = mofore.open(work)
-    assert run.status().up_to_date
+    actions = {name: plan.action for name, plan in run.status().stages.items()}
+    assert actions.pop("report") == "run", "whose pictures are of the videos"
+    assert set(actions.values()) == {"skip"}
     assert run.search(ORBIT)
     assert len(run.features) == 20
     with pytest.raises(mofore.MoforeError, match=r"set data\.root to where the videos are now"):

@@ -26,7 +26,7 @@ UP_TO_DATE = {"extract": "skip", "fit": "skip", "evaluate": "skip", "index": "sk
 def actions(mofore: Command, work: Path) -> dict[str, str]:
     result = mofore("status", "--json", "-w", work)
     assert result.exit_code == 0, result.stderr
-    return {name: stage["action"] for name, stage in json.loads(result.stdout)["stages"].items()}
+    return {name: stage["action"] for name, stage in json.loads(result.stdout)["stages"].items() if name != "report"}
 
 
 def look(work: Path) -> Snapshot:
