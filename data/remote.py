@@ -12,8 +12,10 @@ import hashlib
 import io
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .errors import CatalogError
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
 PACKAGES = {"s3": "mofore[remote]", "s3a": "mofore[remote]", "gs": "mofore[gs]", "gcs": "mofore[gs]"}
 BLOCK_BYTES = 4 << 20  # of a request
-BLOCKS = 16  # of one object that a thread keeps in memory
+FORGET_S = 10.0  # a store that was just out of reach is not asked again by the same command: it tries for seconds
+BLOCKS = 32  # of one object that a thread keeps in memory
 # What tells one content of an object from another, the best first.
 VERSIONS = ("ETag", "md5Hash", "etag", "generation", "LastModified", "mtime", "last_modified", "updated", "created")
 
@@ -51,8 +54,15 @@ def objects_below(path: RemotePath) -> Iterator[tuple[str, FileState]]:
         OSError: if the store cannot be reached, or there is no such bucket.
         CatalogError: if it does not tell versions of its objects, or its package is missing.
     """
-    with _reaching(path):
-        found = filesystem(path).find(path.key, detail=True)
+    since, error = _out_of_reach.get(path, (-FORGET_S, None))
+    if error is not None and time.monotonic() - since < FORGET_S:
+        raise error
+    try:
+        with _reaching(path):
+            found = filesystem(path).find(path.key, detail=True)
+    except OSError as error:
+        _out_of_reach[path] = time.monotonic(), error
+        raise
     before = f"{path.key}/"
     for name, info in found.items():
         if info["type"] == "file" and (key := name.lstrip("/")).startswith(before):
@@ -109,8 +119,11 @@ class _Blocks:
 
     def __init__(self, path: RemotePath) -> None:
         options = {"cache_type": "blockcache", "cache_options": {"maxblocks": BLOCKS}}
-        self._file = filesystem(path).open(path.key, "rb", block_size=BLOCK_BYTES, **options)
-        self.path, self.size, self.state = path, int(self._file.size), _state(self._file.details)
+        store = filesystem(path)
+        self._file = store.open(path.key, "rb", block_size=BLOCK_BYTES, **options)
+        # What was asked for when it was opened, and is held on to, where the kind of file has that.
+        self.path, self.state = path, _state(getattr(self._file, "details", None) or store.info(path.key))
+        self.size = self.state.size
         self.error: OSError | None = None
 
     def read(self, at: int, count: int) -> bytes:
@@ -126,6 +139,7 @@ class _Blocks:
             raise
 
 
+_out_of_reach: dict[RemotePath, tuple[float, OSError]] = {}  # by place: when, and why
 _here = threading.local()  # .blocks: of the object that this thread has read last
 
 
@@ -180,7 +194,8 @@ def _state(info: Mapping[str, Any]) -> FileState:
     name = next((name for name in VERSIONS if info.get(name)), None)
     if name is None:
         raise CatalogError(f"the store of '{info['name']}' does not tell versions of its objects: copy them to a disk")
-    version = f"{name.lower()}:{str(info[name]).strip(chr(34))}"
+    value = info[name].timestamp() if isinstance(info[name], datetime) else info[name]  # a list may have the other form
+    version = f"{name.lower()}:{str(value).strip(chr(34))}"
     number = int.from_bytes(hashlib.sha256(version.encode()).digest()[:8]) >> 1  # as 64 bits with a sign hold it
     return FileState(int(info["size"] or 0), number, version)
 

@@ -127,8 +127,8 @@ def _together(roots: Sequence[Path], settings: DataSettings, exclusions: Exclusi
     for one, other in pairwise(videos):
         if one.id == other.id:
             raise CatalogError(f"'{one.file}' and '{other.file}' would have the same id '{one.id}': name them apart")
-    remote = any(isinstance(root, RemotePath) for root in roots)
-    root = roots[0] if len(roots) == 1 or remote else Path(os.path.commonpath(roots))
+    here = [root for root in roots if not isinstance(root, RemotePath)]
+    root = Path(os.path.commonpath(here)) if here and len(roots) > 1 else roots[0]
     return Catalog(root, tuple(videos), settings.layout, notes=tuple(notes))
 
 
