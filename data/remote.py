@@ -39,7 +39,7 @@ def object_state(path: RemotePath) -> FileState:
     Raises:
         OSError: if there is no such object, or the store cannot be reached.
     """
-    with _reaching(path):
+    with reaching(path):
         state = _state(filesystem(path).info(path.key))
     blocks = _held(path)
     if blocks is not None and blocks.state != state:
@@ -58,7 +58,7 @@ def objects_below(path: RemotePath) -> Iterator[tuple[str, FileState]]:
     if error is not None and time.monotonic() - since < FORGET_S:
         raise error
     try:
-        with _reaching(path):
+        with reaching(path):
             found = filesystem(path).find(path.key, detail=True)
     except OSError as error:
         _out_of_reach[path] = time.monotonic(), error
@@ -77,7 +77,7 @@ def open_object(path: RemotePath) -> RemoteFile:
     """
     blocks = _held(path)
     if blocks is None or blocks.error is not None:
-        with _reaching(path):
+        with reaching(path):
             blocks = _here.blocks = _Blocks(path)
     return RemoteFile(blocks)
 
@@ -131,7 +131,7 @@ class _Blocks:
         if self.error is not None:
             raise self.error
         try:
-            with _reaching(self.path):
+            with reaching(self.path):
                 self._file.seek(at)
                 return bytes(self._file.read(count))
         except OSError as error:
@@ -201,8 +201,8 @@ def _state(info: Mapping[str, Any]) -> FileState:
 
 
 @contextmanager
-def _reaching(path: RemotePath) -> Iterator[None]:
-    """Errors of a store as an OSError; every kind of store has others.
+def reaching(path: RemotePath) -> Iterator[None]:
+    """A block that reads or writes at ``path``: errors of a store as an OSError, since every kind of store has others.
 
     Raises:
         OSError: whatever it was.
@@ -214,5 +214,6 @@ def _reaching(path: RemotePath) -> Iterator[None]:
     except FileNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, "no such object or bucket", str(path)) from error
     except Exception as error:  # botocore's, aiohttp's and google's are no OSError
-        said = " ".join(str(error).split()) or type(error).__name__
+        known = error.strerror if isinstance(error, OSError) else ""
+        said = known or " ".join(str(error).split()) or type(error).__name__
         raise OSError(errno.EIO, without_secrets(said), str(path)) from error
