@@ -56,7 +56,7 @@ def finished_files(root: Path) -> Iterator[str]:
     for top in (*FILES, *FOLDERS):
         for path in [root / top] if top in FILES else sorted((root / top).rglob("*")):
             name = path.relative_to(root)
-            unfinished = any(part.startswith(".") for part in name.parts) or name.parts[2:3] == ("partial",)
+            unfinished = any(part.startswith((".", "resume-")) for part in name.parts) or "partial" in name.parts[2:3]
             if path.is_file() and not path.is_symlink() and not unfinished and path.suffix not in (".tmp", ".damaged"):
                 yield name.as_posix()
 
@@ -78,4 +78,4 @@ def _tried(copy: Callable[[], Copied], place: RemotePath) -> Copied:
 
 
 def _told(copied: Copied) -> str:
-    return f"{copied.files:,} of {counted(copied.total, 'file')}, {copied.bytes / 1e6:,.1f} MB (what else there is was there)"
+    return f"{copied.files:,} of {counted(copied.total, 'file')} ({copied.bytes / 1e6:,.1f} MB; the others were there)"

@@ -45,6 +45,7 @@ def folder(tmp_path: Path) -> Path:
         "features/key/partial/x.bin": b"in the making",
         "features/key/.shard-3.h5.77.tmp": b"in the making",
         "index/k1/items.json": b"[]",
+        "fit/k2/resume-10.safetensors": b"in the making",
         "videos/a.mp4": b"a video",
         "mofore.log": b"said",
     }
