@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..data.images import folder_of, is_frame_folder, longest_series, read_image, stat_of_folder
+from ..data.remote import object_state
+from ..data.remote_path import RemotePath
 from ..data.types import FileState
 
 CHUNK_BYTES = 4 << 20
@@ -44,11 +46,13 @@ def file_sha256(path: Path, *, tick: Callable[[], None] = lambda: None) -> str:
 def content_sha256(path: Path, *, tick: Callable[[], None] = lambda: None) -> str:
     """sha256 of a file's content, or of the names and contents of a folder's frame images in their order.
 
-    ``tick`` is called after every chunk.
+    ``tick`` is called after every chunk. Of an object it is the version, and nothing of it is read.
 
     Raises:
         OSError: if anything of it cannot be read.
     """
+    if isinstance(path, RemotePath):
+        return object_state(path).sha256
     if not is_frame_folder(path):
         return file_sha256(path, tick=tick)
     total = hashlib.sha256()
@@ -65,6 +69,9 @@ def stat_of(path: Path) -> tuple[int, int]:
     Raises:
         OSError: if there is no such file, nor a folder of frame images.
     """
+    if isinstance(path, RemotePath):
+        found = object_state(path)
+        return found.size, found.mtime_ns
     if is_frame_folder(path):
         return stat_of_folder(path)
     state = path.stat()
@@ -77,6 +84,8 @@ def file_state(path: Path, *, tick: Callable[[], None] = lambda: None) -> FileSt
     Raises:
         OSError: if it cannot be read.
     """
+    if isinstance(path, RemotePath):
+        return object_state(path)
     size, mtime_ns = stat_of(path)
     return FileState(size, mtime_ns, content_sha256(path, tick=tick))
 

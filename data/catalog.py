@@ -19,6 +19,8 @@ from .errors import CatalogError
 from .exclusions import Exclusions
 from .folder_sides import folder_of_id, folder_sides
 from .images import IMAGE_SUFFIXES, frame_series, is_folder, stat_of_frames
+from .remote import objects_below
+from .remote_path import RemotePath
 from .suffixes import VIDEO_SUFFIXES
 from .types import Division, Video
 from .wording import few, told
@@ -94,12 +96,14 @@ class Walk:
         of_images: how many of them are folders of images.
         links: the files that are links, sorted.
         digest: of ``videos``: the same while no video comes, goes or changes in size or time.
+        unnamed: keys of objects that no path can stand for, so that they are passed over.
     """
 
     videos: list[Found]
     of_images: int
     links: list[str]
     digest: str
+    unnamed: tuple[str, ...] = ()
 
 
 def walk(root: Path, images: str = "auto") -> Walk:
@@ -108,6 +112,8 @@ def walk(root: Path, images: str = "auto") -> Walk:
     Raises:
         CatalogError: if the folder is missing, is no folder, or a part of it cannot be read.
     """
+    if isinstance(root, RemotePath):
+        return _listed(root)
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         suffix = root.suffix.lower()
@@ -143,9 +149,12 @@ def find_videos(
     found = [one for one in seen.videos if not exclusions.leave_out(one[0])]
     if not found:
         away = f" but {len(seen.videos):,} that data.exclude leaves out" if seen.videos else ""
-        raise CatalogError(f"no video below '{root}'{away}: {_looked_for(images)} are looked for")
+        looked_for = _looked_for("never" if isinstance(root, RemotePath) else images)
+        raise CatalogError(f"no video below '{root}'{away}: {looked_for} are looked for")
     found, doubled = _without_frames_of(found) if seen.of_images else (found, [])
     notes = [told("folders of images named as videos, so passed over", doubled)] if doubled else []
+    if seen.unnamed:
+        notes.append(told("objects whose keys have empty parts, '.' or '..' in them, so passed over", seen.unnamed))
     if seen.links and (twice := _linked_twice(root, {one[0] for one in found}, seen.links)):
         what = "links to videos that have another name here too, so these are in the data twice"
         notes.append(f"{told(what, twice)}; data.exclude leaves them out")
@@ -294,6 +303,25 @@ def _find(root: Path, *, with_images: bool, pattern: str) -> Walk:
     inner = _innermost(of_images, videos)
     videos = sorted(videos + inner) if inner else sorted(videos)
     return Walk(videos, len(inner), sorted(links), _digest(videos))
+
+
+def _listed(root: RemotePath) -> Walk:
+    """The same of objects: folders of images are not looked for, nor is looked into files of sound."""
+    videos: list[Found] = []
+    unnamed = []
+    try:
+        for key, state in objects_below(root):
+            parts = key.split("/")
+            if f".{parts[-1].rpartition('.')[2].lower()}" not in VIDEO_SUFFIXES:
+                continue
+            if any(part in ("", ".", "..") for part in parts):
+                unnamed.append(key)
+            elif not any(part.startswith(".") for part in parts):
+                videos.append((key, state.size, state.mtime_ns, ""))
+    except OSError as error:
+        raise CatalogError(f"data.root = '{root}' cannot be listed: {error.strerror or error}") from error
+    videos.sort()
+    return Walk(videos, 0, [], _digest(videos), tuple(unnamed))
 
 
 def _digest(videos: list[Found]) -> str:

@@ -30,6 +30,8 @@ from .image_files import exif_orientation, read_apart
 from .images import folder_of, frame_names, is_frame_folder, read_image
 from .key_frames import is_key, packets_from
 from .pictures import Orientations, rgb
+from .remote import RemoteFile, broken_read, open_object
+from .remote_path import RemotePath
 from .sampling import EVERY_FRAME, Sampling
 from .truncation import refuse_truncated
 from .types import NO_VIDEO
@@ -66,7 +68,7 @@ def decode(
     """
     if is_frame_folder(path):
         return _image_frames(path, sampling, image_fps)
-    return sampling.select(_frames(path, _Watch(tick, damage or Damage()), sampling.seek_s))
+    return sampling.select(_frames(_Watch(path, tick, damage or Damage()), sampling.seek_s))
 
 
 def expected_frames(path: Path, sampling: Sampling = EVERY_FRAME, *, image_fps: float = IMAGE_FPS) -> int:
@@ -85,14 +87,13 @@ def _promised(path: Path, image_fps: float) -> tuple[int, float]:
         if is_frame_folder(path):
             images = len(frame_names(path))
             return images, images / image_fps
-        with av.open(_plain(path), metadata_errors="replace") as container:
-            stream = _video_stream(container)
+        with _opened(path) as (container, stream):
             seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
             seconds = seconds or (container.duration or 0) / av.time_base
             seconds = seconds if 0 < seconds <= LONGEST_S else 0.0
             frames = stream.frames or round(seconds * (believable_rate(stream) or 0))
             # Damaged and clockless files promise more frames than they have bytes.
-            return (frames if 0 < frames <= path.stat().st_size else 0), seconds
+            return (frames if 0 < frames <= container.size else 0), seconds
     except (FFmpegError, OSError, VideoError):
         return 0, 0.0
 
@@ -128,22 +129,23 @@ def key_picture(path: Path, near_s: float) -> UInt8:
                 return rgb(frame)
         if near_s > 0:  # the container led past its last key frame
             return key_picture(path, 0.0)
-    except FFmpegError as error:
-        raise VideoError(f"not a readable video: {_reason(error)}") from error
-    except OSError as error:
-        raise VideoError(f"cannot be opened: {error.strerror or error}") from error
+        _refuse_broken(path)
+    except (FFmpegError, OSError) as error:
+        raise _unreadable(path, error) from error
     raise VideoError("no frame could be decoded")
 
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """Who is told of every frame that is decoded, and of damage."""
+    """Who is told of every frame that is decoded, and of damage; and the video."""
 
+    path: Path
     tick: Callable[[], None]
     damage: Damage
 
     def decoded(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         """The frames that come out when a packet goes in."""
+        _refuse_broken(self.path)
         try:
             frames = packet.decode()
         except FFmpegError as error:
@@ -158,19 +160,17 @@ class _Watch:
         return frames
 
 
-def _frames(path: Path, watch: _Watch, seek_s: float) -> Iterator[tuple[VideoFrame, float]]:
+def _frames(watch: _Watch, seek_s: float) -> Iterator[tuple[VideoFrame, float]]:
     """All frames; or the first one, and then those from a key frame on that is no later than ``seek_s`` after it."""
-    frames = 0
+    path, frames = watch.path, 0
     try:
         _refuse_truncated(path, watch.damage)
-        for found in _entered(path, watch, seek_s):
+        for found in _entered(watch, seek_s):
             yield found
             frames += 1
-    except FFmpegError as error:
-        where = f"damaged after {frames} frames" if frames else "not a readable video"
-        raise VideoError(f"{where}: {_reason(error)}") from error
-    except OSError as error:
-        raise VideoError(f"cannot be opened: {error.strerror or error}") from error
+        _refuse_broken(path)
+    except (FFmpegError, OSError) as error:
+        raise _unreadable(path, error, frames) from error
     if frames == 0:
         raise VideoError("no frame could be decoded")
 
@@ -184,9 +184,9 @@ def _refuse_truncated(path: Path, damage: Damage) -> None:
         damage.error(str(error))
 
 
-def _entered(path: Path, watch: _Watch, seek_s: float) -> Iterator[tuple[VideoFrame, float]]:
+def _entered(watch: _Watch, seek_s: float) -> Iterator[tuple[VideoFrame, float]]:
     """The first frame, then those from a key frame before ``seek_s`` on, if it is worth to go there, and safe."""
-    with _opened(path) as (container, stream):
+    with _opened(watch.path) as (container, stream):
         frames = _timed(stream, container.demux(stream), watch)
         first = next(frames, None)
         if first is None:
@@ -195,7 +195,7 @@ def _entered(path: Path, watch: _Watch, seek_s: float) -> Iterator[tuple[VideoFr
         if seek_s <= WORTH_SEEKING_S:
             yield from frames
             return
-        with _opened(path) as (container, stream):  # anew: a decoder that was used forgets how far it looks ahead
+        with _opened(watch.path) as (container, stream):  # anew: a decoder that was used forgets how far it looks ahead
             yield from _after_key_frame(container, stream, first[1] + seek_s, watch) or frames
 
 
@@ -250,7 +250,7 @@ def believable_rate(stream: VideoStream) -> float | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    with av.open(_plain(path), metadata_errors="replace") as container:
+    with av.open(_source(path), "r", metadata_errors="replace") as container:
         yield container, _video_stream(container)
 
 
@@ -302,9 +302,23 @@ def _video_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-def _plain(path: Path) -> str:
+def _source(path: Path) -> str | RemoteFile:
     """The path as FFmpeg needs it: what precedes a colon in a relative one would be taken for a protocol."""
-    return str(path.absolute())
+    return open_object(path) if isinstance(path, RemotePath) else str(path.absolute())
+
+
+def _refuse_broken(path: Path) -> None:
+    """Refuse to go on with what FFmpeg makes of a read that failed, which it may take for the end of the file."""
+    if isinstance(path, RemotePath) and (error := broken_read(path)) is not None:
+        raise error
+
+
+def _unreadable(path: Path, error: OSError | FFmpegError, frames: int = 0) -> VideoError:
+    """What is wrong with a video, of which so many frames came."""
+    broken = broken_read(path) if isinstance(path, RemotePath) else None
+    if broken is None and isinstance(error, FFmpegError):
+        return VideoError(f"{f'damaged after {frames} frames' if frames else 'not a readable video'}: {_reason(error)}")
+    return VideoError(f"cannot be opened: {(broken or error).strerror or error}")
 
 
 def _reason(error: FFmpegError) -> str:

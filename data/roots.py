@@ -16,6 +16,7 @@ from types import MappingProxyType
 from .catalog import Catalog, Walk, described, find_videos, walk
 from .errors import CatalogError
 from .exclusions import Exclusions
+from .remote_path import RemotePath, is_url
 from .settings import DataSettings
 from .text_files import read_text
 from .types import Video
@@ -59,7 +60,7 @@ def walk_over(roots: Sequence[Path], images: str) -> dict[Path, Walk] | None:
 
 
 def nothing_there(roots: Sequence[Path]) -> bool:
-    """Whether nothing is at any of them: a disk that is not mounted, or folders that were moved."""
+    """Whether nothing is at any of them: a disk that is not mounted, a store out of reach, or folders that moved."""
     return bool(roots) and all(map(_is_absent, roots))
 
 
@@ -91,9 +92,13 @@ def _described(catalog: Catalog, roots: Sequence[Path], settings: DataSettings) 
 def _is_absent(root: Path) -> bool:
     """Whether nothing is there, or a folder without anything in it, or a list of files none of which is there."""
     try:
+        if isinstance(root, RemotePath):
+            return not walk(root).videos
         if _is_list(root):
             return not any(file.exists() for _, file in _entries(root.absolute()))
         return not root.exists() or (root.is_dir() and not any(root.iterdir()))
+    except CatalogError:  # a store that cannot be listed
+        return True
     except OSError:  # there, but not to be read
         return False
 
@@ -115,15 +120,20 @@ def _together(roots: Sequence[Path], settings: DataSettings, exclusions: Exclusi
         notes += found.notes
     # Each real file the first time that it comes: twice, it could be on both sides.
     kept: dict[str, Video] = {}
-    again = [video.id for video in videos if kept.setdefault(os.path.realpath(video.file), video) is not video]
+    again = [video.id for video in videos if kept.setdefault(_real(video.file), video) is not video]
     if again:
         notes.append(told("in data.root more than once (folders within one another, links), so taken once", again))
     videos = sorted(kept.values(), key=lambda video: video.id)
     for one, other in pairwise(videos):
         if one.id == other.id:
             raise CatalogError(f"'{one.file}' and '{other.file}' would have the same id '{one.id}': name them apart")
-    root = roots[0] if len(roots) == 1 else Path(os.path.commonpath(roots))
+    here = [root for root in roots if not isinstance(root, RemotePath)]
+    root = Path(os.path.commonpath(here)) if here and len(roots) > 1 else roots[0]
     return Catalog(root, tuple(videos), settings.layout, notes=tuple(notes))
+
+
+def _real(file: str) -> str:
+    return file if is_url(file) else os.path.realpath(file)
 
 
 def _is_list(root: Path) -> bool:

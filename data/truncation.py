@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import VideoError
+from .remote import RemoteFile, open_object
+from .remote_path import RemotePath
 
 UNKNOWN_32 = (0, 0xFFFFFFFF)
 EBML, SEGMENT = 0x1A45DFA3, 0x18538067
@@ -29,14 +31,14 @@ def refuse_truncated(path: Path) -> None:
         VideoError: with both sizes.
         OSError: if it cannot be read.
     """
-    with path.open("rb") as handle:
+    with open_object(path) if isinstance(path, RemotePath) else path.open("rb") as handle:
         have = handle.seek(0, os.SEEK_END)
         promised = promised_bytes(handle, have)
     if promised > have:
         raise VideoError(f"truncated: {have:,} bytes of the {promised:,} that its header promises")
 
 
-def promised_bytes(handle: BinaryIO, have: int) -> int:
+def promised_bytes(handle: BinaryIO | RemoteFile, have: int) -> int:
     """How long a file of ``have`` bytes should be at least; 0 where its container does not say."""
     handle.seek(0)
     head = handle.read(16)
@@ -51,7 +53,7 @@ def promised_bytes(handle: BinaryIO, have: int) -> int:
     return _asf(handle) if head == ASF_HEADER else 0
 
 
-def _riff(handle: BinaryIO, have: int) -> int:
+def _riff(handle: BinaryIO | RemoteFile, have: int) -> int:
     """The end of the last RIFF chunk: an AVI beyond 1 GB has several (OpenDML)."""
     at = 0
     while at + 12 <= have:
@@ -64,7 +66,7 @@ def _riff(handle: BinaryIO, have: int) -> int:
     return at
 
 
-def _mp4(handle: BinaryIO, have: int) -> int:
+def _mp4(handle: BinaryIO | RemoteFile, have: int) -> int:
     """The end of the last box (ISO 14496-12, 4.2); a size of 0 means until the end of the file, wherever that is."""
     at = 0
     for _ in range(BOXES):
@@ -81,7 +83,7 @@ def _mp4(handle: BinaryIO, have: int) -> int:
     return at
 
 
-def _matroska(handle: BinaryIO) -> int:
+def _matroska(handle: BinaryIO | RemoteFile) -> int:
     """The end of the segment (RFC 8794 and 9559), whose size a live stream leaves unknown."""
     handle.seek(4)
     header = _ebml_size(handle)
@@ -94,7 +96,7 @@ def _matroska(handle: BinaryIO) -> int:
     return 0 if size is None else handle.tell() + size
 
 
-def _ebml_size(handle: BinaryIO) -> int | None:
+def _ebml_size(handle: BinaryIO | RemoteFile) -> int | None:
     """A size of 1 to 8 bytes, as many as its first byte has leading zeros; None for the unknown one, all ones."""
     first = handle.read(1)
     if not first or not first[0]:
@@ -105,7 +107,7 @@ def _ebml_size(handle: BinaryIO) -> int | None:
     return None if size == (1 << bits) - 1 else size
 
 
-def _flv(handle: BinaryIO, have: int) -> int:
+def _flv(handle: BinaryIO | RemoteFile, have: int) -> int:
     """A whole FLV ends with the size of its last tag; one that does not lacks at least a byte."""
     if have < FLV_HEADER + 4 + FLV_TAG:
         return have + 1
@@ -119,7 +121,7 @@ def _flv(handle: BinaryIO, have: int) -> int:
     return have if whole else have + 1
 
 
-def _asf(handle: BinaryIO) -> int:
+def _asf(handle: BinaryIO | RemoteFile) -> int:
     """The file's size in its properties object, unless it is a broadcast's."""
     handle.seek(0)
     head = handle.read(4096)

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from .remote_path import RemotePath, is_url
 from .sampling import Span
 
 NUMBERED = re.compile(r"g\d+")
@@ -34,7 +35,10 @@ Role = Literal["train", "test", "unassigned"]
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What is known of a file or a folder of frame images: size in bytes, time of change, sha256 of the content."""
+    """What is known of a file or a folder of frame images: size in bytes, time of change, sha256 of the content.
+
+    Of an object of a store a number that stands for its version, and the version (:mod:`.remote`).
+    """
 
     size: int
     mtime_ns: int
@@ -58,11 +62,11 @@ class Video:
     label: str | None  # class, or None where nothing names one; of several, the first
     group: str | None  # recording the clip was cut from ("g07"), or None. Clips of one group share their scene.
     size: int  # bytes, of a folder those of its frame images
-    mtime_ns: int  # time of the last change, in nanoseconds since the epoch
+    mtime_ns: int  # time of the last change, in nanoseconds since the epoch; of an object as in :class:`FileState`
     # of a folder of frame images whose names were prescribed (``data.images``), their pattern; else empty
     images: str = ""
     more_labels: tuple[str, ...] = ()  # its other classes, where it has several
-    file: str = ""  # where it is, relative to the data folder or absolute, if that is not what ``id`` says
+    file: str = ""  # where it is, relative to the data folder, absolute or a URL, if that is not what ``id`` says
     span: Span | None = None  # the part of the file that it is; None for all of it
     metadata: tuple[tuple[str, str], ...] = ()  # what else a table says of it, as (column, value)
 
@@ -93,6 +97,8 @@ class Video:
 
     def path(self, root: Path) -> Path:
         """Where it is below the data folder, as all that reads videos takes it (see :mod:`.images`)."""
+        if self.file and is_url(self.file):
+            return RemotePath.parse(self.file)
         return root / (self.file or self.id) / self.images
 
     @property

@@ -20,6 +20,7 @@ from .command_group import EXIT_CODES, UNREADABLE, Commands
 from .command_options import (
     FORCE,
     JSON,
+    LOCATION,
     ONLY,
     PART,
     PATH,
@@ -62,7 +63,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("videos", type=PATH, nargs=-1, required=True)
+@click.argument("videos", type=LOCATION, nargs=-1, required=True)
 @described_by
 @click.option("--backbone", help="timm:NAME, open_clip:NAME/TAG or random:NAME.")
 @click.option("--weights", type=PATH, help="Local weights (.safetensors or .pth).")
@@ -72,7 +73,8 @@ def cli() -> None:
 def init(force: bool, no_estimate: bool, workdir: Path, **asked: Any) -> None:
     """Make a work folder for VIDEOS: writes a commented mofore.toml.
 
-    VIDEOS is a folder, several folders, or a list of files (.txt, a path in every line).
+    VIDEOS is a folder, several folders, or a list of files (.txt, a path in every line); or folders of a bucket
+    (s3://BUCKET/FOLDER, gs://...; docs/data.md).
     """
     from .commands.init import NewWorkspace, init_workspace
 
@@ -347,6 +349,30 @@ def compare(runs: tuple[str, ...], rows: tuple[str, ...], as_json: bool, page: P
         console.show_tables(comparing.tables(found))
         for note in found.notes:
             console.say(f"note: {note}")
+
+
+@cli.command()
+@click.argument("url", required=False)
+@click.option("--force", is_flag=True, help="Replace what another work folder has pushed there.")
+@WORKDIR
+@verbosity
+def push(url: str | None, force: bool, workdir: Path) -> None:
+    """Upload what is finished to URL (s3://BUCKET/FOLDER; default: where it was last), each file verified."""
+    from .commands.transfer import push_folder
+
+    console.say(push_folder(Workspace.open(workdir), url, console.Console(), replace=force))
+
+
+@cli.command()
+@click.argument("url", required=False)
+@click.option("--force", is_flag=True, help="Replace files that have changed here.")
+@WORKDIR
+@verbosity
+def pull(url: str | None, force: bool, workdir: Path) -> None:
+    """Fetch what was pushed to URL into a work folder, new or not; goes on where it was interrupted."""
+    from .commands.transfer import pull_folder
+
+    console.say(pull_folder(workdir, url, console.Console(), replace=force))
 
 
 @cli.command()

@@ -62,6 +62,8 @@ EXAMPLES: dict[str, dict[str, str]] = {
     "Take it elsewhere": {
         "export": "mofore export embeddings out.parquet -w runs/mine",
         "embed": "mofore embed clip.mp4 -w runs/mine -o clip.npy",
+        "push": "mofore push s3://bucket/runs/mine -w runs/mine",
+        "pull": "mofore pull s3://bucket/runs/mine -w runs/mine",
     },
     "Keep it in order": {
         "verify": "mofore verify -w runs/mine",

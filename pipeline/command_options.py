@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from ..data.errors import MoforeError
 from ..data.part import Part
+from ..data.remote_path import location
 from ..data.settings import LEVELS
 from ..stages.import_features.options import AXES
 from ..stages.search.queries import BY, RERANK, STEPS, TEMPLATE
@@ -32,6 +33,21 @@ def options(*given: Callable[..., Any]) -> Callable[..., Any]:
 
 SECONDS = click.FloatRange(min=0)  # from the first frame
 PATH: click.Path = click.Path(path_type=Path)
+
+
+class _Location(click.ParamType[Path]):
+    """A path, or the URL of a store of objects."""
+
+    name = "path"
+
+    def convert(self, value: Any, _parameter: click.Parameter | None, _context: click.Context | None) -> Path:
+        return value if isinstance(value, Path) else location(value)
+
+    def shell_complete(self, _context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+        return [CompletionItem(typed, type="file")]
+
+
+LOCATION = _Location()
 JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
 WORKDIR = click.option("-w", "--workdir", type=PATH, default=".", help="Work folder (default: here).")
 

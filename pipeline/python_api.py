@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.errors import BackboneError, VideoError
+from ..data.remote_path import location
 from . import console
 from .config import load_config, make_config
 from .grid import as_overrides
@@ -64,7 +65,7 @@ def init_run(
     """Make a work folder for videos (`mofore init`), without measuring how long extraction would take.
 
     Args:
-        videos: a folder, several, or a list of files (.txt, a path in every line).
+        videos: a folder or a URL (s3://BUCKET/FOLDER), several, or a list of files (.txt, a path in every line).
         workdir: the work folder, which gets a ``mofore.toml``.
         backbone: timm:NAME, open_clip:NAME/TAG or random:NAME.
         weights: local weights of it.
@@ -88,7 +89,7 @@ def init_run(
 
     several = [videos] if isinstance(videos, str | os.PathLike) else videos
     new = NewWorkspace(
-        [*map(_path, several)],
+        [location(os.fspath(path)) for path in several],
         None if splits is None else _path(splits),
         [*map(_path, tables)],
         backbone,

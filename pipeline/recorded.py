@@ -21,6 +21,7 @@ from ..cache.ledger import Ledger, StoredVideo
 from ..data.backbone import parse_backbone
 from ..data.catalog import Catalog
 from ..data.errors import CatalogError
+from ..data.remote_path import is_url
 from ..data.roots import Walks, known_videos, nothing_there
 from ..data.types import Division, Video
 from .catalogs import in_tables, lists_folder, look_up
@@ -146,8 +147,11 @@ def seen_or_recorded(
     """The videos that are there; where nothing is at ``data.root``, those that earlier runs left word of."""
     try:
         return look_up(workspace, config, walks)
-    except CatalogError:
+    except CatalogError as error:
         known = recorded_catalog(workspace, config, ledger, key)
         if known is None:
             raise
-        return known
+        if not any(map(is_url, config.data.root)):
+            return known
+        why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
+        return replace(known, unseen=f"{known.unseen} ({why})")

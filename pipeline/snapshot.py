@@ -18,6 +18,7 @@ from ..cache.fingerprint import current_state, digest, file_state
 from ..cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
 from ..data.catalog import Catalog
 from ..data.errors import BackboneError, CatalogError, StoreError
+from ..data.remote_path import RemotePath
 from ..data.roots import Walks
 from ..data.splits import all_splits, make_split
 from ..data.types import Failure, FileState, Split, Video
@@ -280,7 +281,9 @@ def _content(snapshot: Snapshot, video: Video, sources: list[FileState]) -> str 
     for state in known:
         if state.looks_like(video.size, video.mtime_ns):
             return state.sha256
-    if not any(state.size == video.size for state in sources):
+    if not any(state.size == video.size for state in sources) or isinstance(
+        snapshot.catalog.path(video), RemotePath
+    ):  # of an object, size and version are all that there is
         return None
     try:
         snapshot.touched[video.id] = file_state(snapshot.catalog.path(video))

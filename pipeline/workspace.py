@@ -11,6 +11,7 @@ from ..cache.ledger import PARTS
 from ..cache.lock import holder
 from ..data.errors import WorkspaceError
 from ..data.part import Part
+from ..data.remote_path import RemotePath, is_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +104,19 @@ class Workspace:
         return path.relative_to(self.root).as_posix()
 
     def resolve(self, text: str) -> Path:
-        """A path of the settings: relative ones are meant from the work folder."""
+        """A path of the settings: relative ones are meant from the work folder.
+
+        Raises:
+            CatalogError: for a URL that is of no use.
+        """
+        if is_url(text):
+            return RemotePath.parse(text)
         path = Path(text).expanduser()
         return path if path.is_absolute() else Path(os.path.normpath(self.root / path))
 
     def shorten(self, path: Path) -> str:
         """A path for the settings: relative if it is inside the work folder, so that both can be moved."""
+        if isinstance(path, RemotePath):
+            return str(path)
         absolute, root = path.expanduser().resolve(), self.root.resolve()
         return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)

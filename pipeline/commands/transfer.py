@@ -1,0 +1,81 @@
+"""``mofore push`` and ``mofore pull``: a work folder to a store of objects, and from there to another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ...cache.ledger import PARTS
+from ...cache.lock import exclusive
+from ...cache.remote_copy import Copied, Known, pull, push
+from ...data.errors import StageError, UsageError
+from ...data.progress import Progress
+from ...data.remote_path import RemotePath
+from ...data.wording import counted
+from .. import road
+from ..workspace import Workspace
+
+FILES = ("mofore.toml", "ledger.jsonl", "metrics.json", "runs.json", "videos.json")
+FOLDERS = ("features", "sweep", *(stage.name for stage in (*road.ROAD, *road.OPTIONAL)))
+
+
+def push_folder(workspace: Workspace, url: str | None, progress: Progress, *, replace: bool = False) -> str:
+    """Push what is finished; returns what to say of it.
+
+    Raises:
+        UsageError: if no place is known, parts are at work, or the place holds what this folder has not seen.
+        WorkspaceError: if a run is at work.
+        StageError: if the store cannot be reached.
+    """
+    place = _place(workspace.root, url, "push")
+    with exclusive(workspace.lock):
+        if any(workspace.parts.glob("*.jsonl")):
+            raise UsageError(f"parts of an extraction wait in '{PARTS}': `{workspace.told('extract')}` takes them up")
+        names = finished_files(workspace.root)
+        copied = _tried(lambda: push(workspace.root, names, place, progress, replace=replace), place)
+    return f"pushed {_told(copied)}, to {place}"
+
+
+def pull_folder(root: Path, url: str | None, progress: Progress, *, replace: bool = False) -> str:
+    """Pull a work folder; returns what to say of it.
+
+    Raises:
+        UsageError: if no place is known, nothing was pushed there, or files changed here since.
+        WorkspaceError: if a run is at work.
+        StageError: if the store cannot be reached.
+    """
+    place = _place(root, url, "pull")
+    root.mkdir(parents=True, exist_ok=True)
+    with exclusive(Workspace(root).lock):
+        copied = _tried(lambda: pull(root, place, (*FILES, *FOLDERS), progress, replace=replace), place)
+    return f"pulled {_told(copied)}, from {place}"
+
+
+def finished_files(root: Path) -> Iterator[str]:
+    """Files of a work folder that a run has finished: no videos, no logs, nothing of what is being made."""
+    for top in (*FILES, *FOLDERS):
+        for path in [root / top] if top in FILES else sorted((root / top).rglob("*")):
+            name = path.relative_to(root)
+            unfinished = any(part.startswith((".", "resume-")) for part in name.parts) or "partial" in name.parts[2:3]
+            if path.is_file() and not path.is_symlink() and not unfinished and path.suffix not in (".tmp", ".damaged"):
+                yield name.as_posix()
+
+
+def _place(root: Path, url: str | None, command: str) -> RemotePath:
+    text = url or Known.of(root).place
+    if not text:
+        raise UsageError(f"no place is known of '{root}': name one, mofore {command} s3://BUCKET/FOLDER -w {root}")
+    return RemotePath.parse(text)
+
+
+def _tried(copy: Callable[[], Copied], place: RemotePath) -> Copied:
+    try:
+        return copy()
+    except OSError as error:
+        if error.filename is None or not str(error.filename).startswith(f"{place.protocol}://"):
+            raise
+        raise StageError(f"'{error.filename}': {error.strerror}; the same command goes on where it was") from error
+
+
+def _told(copied: Copied) -> str:
+    return f"{copied.files:,} of {counted(copied.total, 'file')} ({copied.bytes / 1e6:,.1f} MB; the others were there)"

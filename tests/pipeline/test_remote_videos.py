@@ -1,0 +1,133 @@
+"""Videos in a bucket, by the command line, against a local S3."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from mofore.cache.ledger import Ledger
+
+from ..conftest import TINY
+from ..s3_server import S3Server, serve
+
+pytest.importorskip("s3fs")
+pytest.importorskip("moto.server")
+
+BACKBONE = ("--backbone", "random:test_efficientnet", "--no-estimate")
+VIDEO, OTHER = "Orbit/v_Orbit_g01_c01.avi", "SlideLeft/v_SlideLeft_g01_c01.avi"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    server = S3Server()
+    end = serve(server)
+    yield server
+    end()
+
+
+@pytest.fixture
+def bucket(s3: S3Server, drawn: Path, request: pytest.FixtureRequest) -> str:
+    """A bucket with the motion set, in which no test meets another's."""
+    name = request.node.name.replace("_", "-")[:60].strip("-")
+    put(s3, f"{drawn}/", f"{name}/set/")
+    s3.asked.clear()
+    s3.broken.clear()
+    return name
+
+
+def put(s3: S3Server, source: object, place: str) -> None:
+    code = (
+        "import fsspec, sys; s3 = fsspec.filesystem('s3'); s3.makedirs(sys.argv[2].split('/')[0], exist_ok=True); "
+        "s3.put(sys.argv[1], sys.argv[2], recursive=sys.argv[1].endswith('/'))"
+    )
+    command = [sys.executable, "-c", code, str(source), place]
+    subprocess.run(command, env={**os.environ, **s3.environment()}, check=True)
+
+
+def run(s3: S3Server, *given: str | Path, url: str = "") -> "subprocess.CompletedProcess[str]":
+    """In a process of its own: decoders inherit the environment of the first one that was started."""
+    environment = {**os.environ, **s3.environment(), **({"AWS_ENDPOINT_URL": url} if url else {})}
+    command = [sys.executable, "-m", "mofore", *map(str, given)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def digests(work: Path) -> set[tuple[str, str]]:
+    (shards,) = Ledger.open(work / "ledger.jsonl").shards.values()
+    return {(video.id, video.digest) for shard in shards.values() for video in shard.videos}
+
+
+def everything_written(work: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(work.rglob("*")) if path.is_file())
+
+
+def test_bucket_gives_what_the_folder_gives_and_is_read_once(
+    s3: S3Server, bucket: str, drawn: Path, work: Path, mofore: Callable[..., Result], tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    assert run(s3, "init", f"s3://{bucket}/set", "-w", there, *BACKBONE, *TINY).returncode == 0
+    assert s3.objects_read() == []  # known by the listing alone
+    mofore("extract", "-w", work)
+    here = digests(work)
+
+    # One object cannot be read: it fails alone, ...
+    s3.broken.add(VIDEO)
+    told = run(s3, "extract", "-w", there)
+    assert told.returncode == 3, told.stderr
+    assert digests(there) == {(name, digest) for name, digest in here if name != VIDEO}
+    ((failure,),) = (each.values() for each in Ledger.open(there / "ledger.jsonl").failures.values())
+    assert (failure.video_id, failure.reason) == (VIDEO, "cannot be opened: Internal Server Error")
+    read = [key for key in s3.objects_read() if not key.endswith(VIDEO)]
+    assert sorted(read) == sorted(f"/{bucket}/set/{name}" for name, _ in here if name != VIDEO)  # each in one go
+
+    # ... and is tried again when that is asked for; nothing else is read any more.
+    s3.broken.clear()
+    s3.asked.clear()
+    assert run(s3, "extract", "-w", there).returncode == 3
+    assert [method for method, _, _ in s3.asked] == ["GET"]  # the listing
+    assert s3.objects_read() == []
+    assert run(s3, "extract", "-w", there, "--retry-failed").returncode == 0
+    assert s3.objects_read() == [f"/{bucket}/set/{VIDEO}"]
+    assert digests(there) == here
+
+    # An object that has other content now is made again, one that was written anew as it was is not.
+    put(s3, drawn / OTHER, f"{bucket}/set/{OTHER}")
+    put(s3, drawn / OTHER, f"{bucket}/set/{VIDEO}")
+    s3.asked.clear()
+    assert run(s3, "extract", "-w", there).returncode == 0
+    assert s3.objects_read() == [f"/{bucket}/set/{VIDEO}"]
+    assert {name for name, _ in digests(there) - here} == {VIDEO}
+
+    # Without the bucket all goes on that needs no pixels; and no credentials were written down.
+    gone = run(s3, "status", "-w", there, url="http://127.0.0.1:1")
+    assert "20 videos, 480 frames; videos not looked at: data.root = 's3://" in gone.stdout + gone.stderr
+    assert b"secret-of-the-test" not in everything_written(there)
+    assert b"AKIAOFTHETEST" not in everything_written(there)
+
+
+def test_url_with_a_key_in_it_writes_nothing(s3: S3Server, tmp_path: Path) -> None:
+    told = run(s3, "init", "s3://AKIAX:hidden/word@bucket/set", "-w", tmp_path / "work")
+    assert told.returncode == 2
+    assert "AWS_ACCESS_KEY_ID" in told.stderr
+    assert "hidden" not in told.stderr + told.stdout
+    assert not (tmp_path / "work").exists()
+
+
+def test_pushed_folder_is_verified_by_the_servers_digests(s3: S3Server, work: Path, tmp_path: Path) -> None:
+    (work / "features/key").mkdir(parents=True)
+    (work / "features/key/shard-1.h5").write_bytes(b"features" * 1000)
+    s3.asked.clear()
+    put(s3, work / "mofore.toml", "runs/other.toml")
+    told = run(s3, "push", "s3://runs/mine", "-w", work)
+    assert told.returncode == 0, told.stderr
+    assert {key for key in s3.objects_read() if "/objects/" in key} == set()  # nothing had to be read back
+    told = run(s3, "pull", "s3://runs/mine", "-w", tmp_path / "other")
+    assert told.returncode == 0, told.stderr
+    for name in ("mofore.toml", "features/key/shard-1.h5"):
+        assert (tmp_path / "other" / name).read_bytes() == (work / name).read_bytes()
+    s3.broken.add("mofore.json")
+    told = run(s3, "pull", "s3://runs/mine", "-w", tmp_path / "third")
+    assert (told.returncode, "the same command goes on" in told.stderr) == (1, True)

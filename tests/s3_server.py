@@ -1,0 +1,63 @@
+"""A local S3: moto's server in a thread, which writes down what it is asked and can refuse to hand out some objects."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class S3Server:
+    """Attributes: ``url``; ``asked``, method, path and range of every request; ``broken``, keys that give errors."""
+
+    url: str = ""
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+
+    def environment(self) -> dict[str, str]:
+        """What tells S3's tools of it."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "AKIAOFTHETEST",
+            "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_MAX_ATTEMPTS": "2",
+        }
+
+    def objects_read(self) -> list[str]:
+        """Keys of the objects of which something was fetched, in order."""
+        return [path for method, path, _ in self.asked if method == "GET" and path.count("/") > 1]
+
+    def application(self, whole: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+        """The server's, watched."""
+
+        def watched(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+            self.asked.append((method, path, environ.get("HTTP_RANGE", "")))
+            if method == "GET" and any(path.endswith(key) for key in self.broken):
+                start("500 Internal Server Error", [("Content-Length", "0")])
+                return [b""]
+            return whole(environ, start)
+
+        return watched
+
+
+def serve(server: S3Server) -> Callable[[], None]:
+    """Begin to serve; what is returned ends it."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    application = server.application(DomainDispatcherApplication(create_backend_app))
+    listening = make_server("127.0.0.1", 0, application, threaded=True)
+    server.url = f"http://127.0.0.1:{listening.server_port}"
+    thread = threading.Thread(target=listening.serve_forever, daemon=True)
+    thread.start()
+
+    def end() -> None:
+        listening.shutdown()
+        thread.join()
+        listening.server_close()
+
+    return end
