@@ -71,7 +71,7 @@ class Network(nn.Module):
         if frames_BCHW.ndim == 5:
             return self.normalise(frames_BCHW.flatten(0, 1)).view_as(frames_BCHW)
         frames_BHWC = frames_BCHW.permute(0, 2, 3, 1)
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or frames_BCHW.is_cuda:
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or frames_BCHW.is_cuda:  # type: ignore[attr-defined, no-untyped-call]
             return self._normalised(frames_BHWC).permute(0, 3, 1, 2)
         pictures_BHWC = torch.empty(frames_BHWC.shape, dtype=self.dtype)
         for start in range(0, len(frames_BHWC), IN_CACHE):

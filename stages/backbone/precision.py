@@ -69,16 +69,18 @@ class Trials:
     """Tries arithmetics of one backbone on the same frames."""
 
     def __init__(self, encoder: Encoder, frames_BCHW: Tensor) -> None:
-        self.made: dict[ComputeMode, Trial] = {}
         self._frames_BCHW = frames_BCHW
         self._plain_BD = encoder.encode(frames_BCHW)
         self._encoder = encoder
-        self.try_(PLAIN)
+        self.made: dict[ComputeMode, Trial] = {}
+        self._add(PLAIN, encoder, self._plain_BD)
 
     def try_(self, arithmetic: ComputeMode) -> Trial:
         """Compute the features in one way; what torch or a compiler raises is the caller's."""
-        encoder = self._encoder if arithmetic == PLAIN else self._encoder.at(arithmetic, self._frames_BCHW)
-        features_BD = encoder.encode(self._frames_BCHW)
+        encoder = self._encoder.at(arithmetic, self._frames_BCHW)
+        return self._add(arithmetic, encoder, encoder.encode(self._frames_BCHW))
+
+    def _add(self, arithmetic: ComputeMode, encoder: Encoder, features_BD: Tensor) -> Trial:
         cosine_B = parity(self._plain_BD, features_BD)
         least, mean = cosine_B.min().nan_to_num(-1.0), cosine_B.mean().nan_to_num(-1.0)  # no cosine passes no floor
         self.made[arithmetic] = Trial(encoder, float(least), float(mean))

@@ -35,6 +35,7 @@ from ..decode.windows import Window, WindowCutter
 from ..decode.worker import Reader
 from ..machine.allocator import keep_freed_memory
 from ..machine.device import release_memory, usable_cores
+from ..machine.processes import begin_server
 from .batches import Batches
 from .gpu_batches import GpuBatches
 from .meter import Meter
@@ -98,7 +99,7 @@ def extract_on(
             if so, the rest is left.
     """
     keep_freed_memory()
-    decoding.begin()
+    begin_server()
     check_engine(job.store, job.settings, device)
     encoder = load_encoder(job.settings, job.inputs.weights, device)
     check_same_encoder(job.store, encoder)
