@@ -31,7 +31,7 @@ BATCH, PASSES = 32, 2  # of a turn
 
 
 def forward(case: Case, turns: int) -> dict[str, float]:
-    """Frames/s of the fastest of ``turns`` turns: eager torch, torch compiled, OpenVINO; in fp32, batch norms folded."""
+    """Frames/s of the fastest of ``turns`` turns: torch eager and compiled, OpenVINO; fp32, batch norms folded."""
     import torch
 
     from mofore.data.settings import ExtractSettings
