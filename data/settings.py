@@ -145,6 +145,13 @@ class ExtractSettings(Settings):
         choices=("auto", "on", "off"),
         identity=False,
     )
+    engine: str = setting(
+        "auto",
+        "what computes the backbone on a processor: torch, openvino (pip install 'mofore[openvino]'), or auto (the "
+        "faster one on the first batch, where openvino is installed and the job long enough; kept for the store)",
+        choices=("auto", "torch", "openvino"),
+        later=True,
+    )
     damaged: str = setting(
         "refuse",
         "videos with frames that the decoder marks as corrupt, or that end too early: refuse, or keep what comes",

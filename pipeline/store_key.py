@@ -24,6 +24,8 @@ def store_key(config: Config, weights_digest: str, device: str = "cpu") -> str:
         del identity["seed"]
     if config.extract.precision != "auto":
         del identity["parity_floor"]
+    if config.extract.engine == "torch":  # it made the stores of earlier versions, which `auto` goes on with
+        del identity["engine"]
     if backbone.library == "open_clip":
         identity["preprocessing"] = "of the tag"  # earlier versions took OpenAI's, and GELU, for some
     if device != "cpu":

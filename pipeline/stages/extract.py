@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,11 @@ def run_extract(work: Work) -> Made:
         return _merge_parts(work, store) if snapshot.ledger.parts else Made(in_order, None)
     snapshot.refuse_unseen(len(ids))
     work.progress.note(f"loading {snapshot.config.extract.backbone}")  # libraries and weights take seconds
+    from ...stages.machine.processes import EXTRACTING, READING, begin_server
+
+    # Before anything else: libraries are loaded there while they are loaded here.
+    shares = len(ids) > 1 and snapshot.config.extract.processes != 1 and (os.cpu_count() or 1) > 1
+    begin_server(EXTRACTING if shares else READING)
     from ...stages.extract import stage as extract
 
     begin = time.monotonic()

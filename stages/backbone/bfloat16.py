@@ -18,6 +18,11 @@ from torch import Tensor, nn
 
 def to_bfloat16(model: nn.Module) -> nn.Module:
     """A copy of ``model`` in bfloat16, its convolutions' kernels rounded by :func:`diffuse_rounding`."""
+    return diffuse_kernels(model).to(torch.bfloat16)
+
+
+def diffuse_kernels(model: nn.Module) -> nn.Module:
+    """A copy of ``model`` in its own dtype, the values of its convolutions' kernels rounded to those of bfloat16."""
     rounded = copy.deepcopy(model)
     for module in rounded.modules():
         if isinstance(module, nn.Conv2d):
@@ -25,7 +30,7 @@ def to_bfloat16(model: nn.Module) -> nn.Module:
                 module.weight.cpu()
             )  # a few operations for each weight of a kernel: no GPU's work
             module.weight = nn.Parameter(weight.to(module.weight.device), requires_grad=False)
-    return rounded.to(torch.bfloat16)
+    return rounded
 
 
 def diffuse_rounding(weight: Tensor) -> Tensor:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..decode.preprocess import Preprocess
 from .batch_norm import fold_batch_norms
-from .bfloat16 import to_bfloat16
+from .bfloat16 import diffuse_kernels, to_bfloat16
+from .openvino_engine import OpenVinoNetwork
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 IN_CACHE = 4  # frames that are normalised at once, so that what lies between stays in the processor's cache
@@ -19,15 +22,26 @@ IN_CACHE = 4  # frames that are normalised at once, so that what lies between st
 
 @dataclass(frozen=True, slots=True)
 class ComputeMode:
-    """One way to compute the features: "fp32", "bf16" or "fp16", batch norms folded or not, compiled or not."""
+    """One way to compute the features: "fp32", "bf16" or "fp16", batch norms folded, compiled, by which engine."""
 
     precision: str = "fp32"
     folded: bool = False
     compiled: bool = False
+    engine: str = "torch"  # or "openvino", on a processor
 
     def __str__(self) -> str:
         extras = [name for name in ("folded", "compiled") if getattr(self, name)]
-        return ", ".join([self.precision, *extras])
+        return ", ".join([self.precision, *extras, *([self.engine] if self.engine != "torch" else [])])
+
+    def describe(self) -> dict[str, Any]:
+        """What a store records of it; of torch nothing, as stores of earlier versions."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("engine", "torch")}
+
+    @classmethod
+    def of(cls, recorded: Mapping[str, Any]) -> ComputeMode:
+        """What a store records."""
+        known = {f.name: recorded[f.name] for f in fields(cls) if f.name in recorded}
+        return cls(**known)
 
 
 PLAIN = ComputeMode()
@@ -57,7 +71,7 @@ class Network(nn.Module):
         if frames_BCHW.ndim == 5:
             return self.normalise(frames_BCHW.flatten(0, 1)).view_as(frames_BCHW)
         frames_BHWC = frames_BCHW.permute(0, 2, 3, 1)
-        if torch.compiler.is_compiling() or frames_BCHW.is_cuda:
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or frames_BCHW.is_cuda:  # type: ignore[attr-defined, no-untyped-call]
             return self._normalised(frames_BHWC).permute(0, 3, 1, 2)
         pictures_BHWC = torch.empty(frames_BHWC.shape, dtype=self.dtype)
         for start in range(0, len(frames_BHWC), IN_CACHE):
@@ -75,6 +89,11 @@ def build_network(
     """``model`` (fp32, left as it is) in another arithmetic; ``example_BCHW`` as for :meth:`Encoder.at`."""
     if arithmetic.folded:
         model = fold_batch_norms(model, preprocess.normalise(example_BCHW[:1]), method)
+    if arithmetic.engine == "openvino":
+        if arithmetic.precision == "bf16":  # OpenVINO rounds to the nearest, which these are already
+            model = diffuse_kernels(model)
+        plain = Network(lay_channels_last(model), method, preprocess, torch.float32)
+        return OpenVinoNetwork(plain, arithmetic.precision, example_BCHW)
     if arithmetic.precision == "bf16":
         model = to_bfloat16(model)
     elif arithmetic.precision == "fp16":  # its 10 bits need no care, its range does: what overflows is refused

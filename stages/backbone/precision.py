@@ -1,4 +1,4 @@
-"""How a frozen backbone is computed: precision, folded batch norms, compilation; and the choice among them.
+"""How a frozen backbone is computed: precision, folded batch norms, compilation, engine; and the choice among them.
 
 Nothing here changes what the features mean, only their last digits and how fast they come. So the choice is
 made on real frames: the centred cosine of every frame's feature to the plain fp32 one (:func:`parity`) decides what is
@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
+from ...data.errors import BackboneError, ConfigError
 from ...data.settings import ExtractSettings
 from ..machine.device import has_bfloat16
+from . import openvino_engine
 from .network import PLAIN, ComputeMode
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ FOLD_FLOOR = 0.99999  # cosine that folding batch norms must keep; it is exact b
 REPAYS_S = 300.0  # `auto` compiles a job whose forward passes would take longer than this
 STATIC = 1e-6  # share of the features' square lengths that frames of a moving picture differ by, at least
 PASSES = 3  # timed passes of each candidate
-
+# `auto` tries OpenVINO for a job whose forward passes would take longer than this: importing it, converting, compiling
+# and timing take 3 to 6 s in each process, and it saves up to a third
+CONVERTING_REPAYS_S = 30.0
+COMPILING_GAINS = 1.25  # times the pace of eager torch, at most, by compiling (docs/performance.md: 1.05 to 1.22)
 
 UNCOMPILABLE = (RuntimeError, OSError)  # no C++ compiler, an operator it can't take: all that torch raises of it
 
@@ -64,16 +69,18 @@ class Trials:
     """Tries arithmetics of one backbone on the same frames."""
 
     def __init__(self, encoder: Encoder, frames_BCHW: Tensor) -> None:
-        self.made: dict[ComputeMode, Trial] = {}
         self._frames_BCHW = frames_BCHW
         self._plain_BD = encoder.encode(frames_BCHW)
         self._encoder = encoder
-        self.try_(PLAIN)
+        self.made: dict[ComputeMode, Trial] = {}
+        self._add(PLAIN, encoder, self._plain_BD)
 
     def try_(self, arithmetic: ComputeMode) -> Trial:
         """Compute the features in one way; what torch or a compiler raises is the caller's."""
-        encoder = self._encoder if arithmetic == PLAIN else self._encoder.at(arithmetic, self._frames_BCHW)
-        features_BD = encoder.encode(self._frames_BCHW)
+        encoder = self._encoder.at(arithmetic, self._frames_BCHW)
+        return self._add(arithmetic, encoder, encoder.encode(self._frames_BCHW))
+
+    def _add(self, arithmetic: ComputeMode, encoder: Encoder, features_BD: Tensor) -> Trial:
         cosine_B = parity(self._plain_BD, features_BD)
         least, mean = cosine_B.min().nan_to_num(-1.0), cosine_B.mean().nan_to_num(-1.0)  # no cosine passes no floor
         self.made[arithmetic] = Trial(encoder, float(least), float(mean))
@@ -81,10 +88,19 @@ class Trials:
 
     def is_ever_faster(self, new: Trial, old: Trial) -> bool:
         """Whether ``new`` beats ``old`` at least once in :data:`PASSES` passes, taken in turn."""
+        self.take_turns(new, old)
+        return any(new_s < old_s for new_s, old_s in zip(new.seconds[-PASSES:], old.seconds[-PASSES:], strict=True))
+
+    def gain(self, new: Trial, old: Trial) -> float:
+        """How many times the pace of ``old`` that of ``new`` is: the fastest of :data:`PASSES` passes, in turn."""
+        self.take_turns(new, old)
+        return min(old.seconds[-PASSES:]) / min(new.seconds[-PASSES:])
+
+    def take_turns(self, new: Trial, old: Trial) -> None:
+        """Time :data:`PASSES` passes of each."""
         for _ in range(PASSES):
             for trial in (old, new):
                 trial.seconds.append(self._time(trial.encoder))
-        return any(new_s < old_s for new_s, old_s in zip(new.seconds[-PASSES:], old.seconds[-PASSES:], strict=True))
 
     def rate(self, trial: Trial) -> float:
         """Frames per second of the fastest pass."""
@@ -110,7 +126,9 @@ def choose(
 
     Batch norms are folded wherever the features stay the same. ``extract.precision = auto`` takes bf16 where
     the processor has it (on GPUs without it fp16) and every frame's cosine stays at ``extract.parity_floor`` or above.
-    ``extract.compile = auto`` compiles if the forward passes would take more than :data:`REPAYS_S`.
+    ``extract.compile = auto`` compiles if the forward passes would take more than :data:`REPAYS_S`. On a processor
+    ``extract.engine = auto`` times OpenVINO too, if it is installed and they would take more than
+    :data:`CONVERTING_REPAYS_S`; compiling is left out where that gains more than compiling ever does.
 
     Args:
         encoder: as loaded.
@@ -121,13 +139,19 @@ def choose(
 
     Returns:
         The encoder in the arithmetic chosen, and what was measured, for the store's provenance.
+
+    Raises:
+        BackboneError: if ``extract.engine = openvino`` and it cannot compute this backbone.
+        ConfigError: if it is not installed, or not for this device.
     """
     trials = Trials(encoder, frames_BCHW)
     best = _try_folding(trials)
     best = _try_rounding(trials, best, settings)
     forward_s = frames_to_come / trials.rate(best)
-    if settings.compile == "on" or (settings.compile == "auto" and forward_s > REPAYS_S):
-        best = _try_compiling(trials, best, settings, note)
+    if settings.engine == "openvino":
+        best = _try_openvino(trials, best, settings)
+    else:
+        best = _choose_engine(trials, best, settings, forward_s, note)
     return best.encoder, _measured(trials, best, settings, frames_BCHW)
 
 
@@ -172,16 +196,51 @@ def _try_rounding(trials: Trials, exact: Trial, settings: ExtractSettings) -> Tr
     return exact
 
 
+def _choose_engine(
+    trials: Trials, eager: Trial, settings: ExtractSettings, forward_s: float, note: Callable[[str], None]
+) -> Trial:
+    """The fastest of torch, torch compiled and OpenVINO, of those that are worth a trial."""
+    other, gain = None, 1.0
+    there = eager.encoder.device.type == "cpu" and openvino_engine.is_installed()
+    if settings.engine == "auto" and there and forward_s > CONVERTING_REPAYS_S:
+        try:
+            other = _try_openvino(trials, eager, settings)
+        except (BackboneError, ConfigError) as error:
+            note(f"goes on in torch: {error}")
+        else:
+            gain = trials.gain(other, eager)
+    best = eager
+    if settings.compile == "on" or (settings.compile == "auto" and forward_s > REPAYS_S and gain < COMPILING_GAINS):
+        best = _try_compiling(trials, eager, settings, note)
+        gain = trials.gain(other, best) if other and best is not eager else gain
+    return other if other and gain > 1.0 else best
+
+
+def _try_openvino(trials: Trials, eager: Trial, settings: ExtractSettings) -> Trial:
+    openvino_engine.check_usable(eager.encoder.device)
+    other = trials.try_(replace(eager.encoder.arithmetic, engine="openvino"))
+    if not _is_accurate(other, settings):
+        raise BackboneError(
+            f"OpenVINO gives other features than torch (centred cosine {other.cosine_min:.5f} at least): "
+            "--set extract.engine=torch"
+        )
+    return other
+
+
+def _is_accurate(trial: Trial, settings: ExtractSettings) -> bool:
+    """Whether what should change the last digits alone does."""
+    floor = FOLD_FLOOR if trial.encoder.arithmetic.precision == "fp32" else settings.parity_floor
+    return settings.precision == "bf16" or trial.cosine_min >= floor
+
+
 def _try_compiling(trials: Trials, eager: Trial, settings: ExtractSettings, note: Callable[[str], None]) -> Trial:
     try:
         compiled = trials.try_(replace(eager.encoder.arithmetic, compiled=True))
     except UNCOMPILABLE as error:
         note(_not_compiled(error))
         return eager
-    floor = FOLD_FLOOR if eager.encoder.arithmetic.precision == "fp32" else settings.parity_floor
-    accurate = settings.precision == "bf16" or compiled.cosine_min >= floor
     faster = trials.is_ever_faster(compiled, eager)
-    return compiled if accurate and (faster or settings.compile == "on") else eager
+    return compiled if _is_accurate(compiled, settings) and (faster or settings.compile == "on") else eager
 
 
 def _measured(trials: Trials, best: Trial, settings: ExtractSettings, frames_BCHW: Tensor) -> dict[str, Any]:
@@ -195,7 +254,7 @@ def _measured(trials: Trials, best: Trial, settings: ExtractSettings, frames_BCH
         "row_drift": row_drift(best.encoder, frames_BCHW),
         "frames_per_s": {name: round(trials.rate(trial), 1) for name, trial in timed.items()},
     }
-    return {**asdict(best.encoder.arithmetic), "measured": measured}
+    return {**best.encoder.arithmetic.describe(), "measured": measured}
 
 
 def row_drift(encoder: Encoder, frames_BCHW: Tensor) -> float:

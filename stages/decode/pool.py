@@ -14,8 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from multiprocessing import connection, forkserver, get_all_start_methods, get_context, resource_tracker
-from multiprocessing.context import BaseContext
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pickle import UnpicklingError
@@ -28,6 +27,7 @@ from ...data.errors import StageError
 from ...data.planes import PlaneLayout
 from ...data.types import Failure, FileState, Video
 from ..machine.device import usable_cores
+from ..machine.processes import begin_server, forking_context
 from .slots import FrameSlots, SlotLayout
 from .source import FileChanged, Finished, Reading, Resume, Started, read_video
 from .worker import Filled, Job, Message, Reader, serve
@@ -222,8 +222,8 @@ class DecodePool:
         self._keys = count()
         self._lanes: list[_Lane] = []
         self._unstarted = 0  # processes in a row that ended before they had started
-        self._context = _context()
-        begin()
+        self._context = forking_context()
+        begin_server()
         frame_bytes = reading.preprocess.size[0] * reading.preprocess.size[1] * 3
         slot_bytes = max(SLOT_BYTES, frame_bytes)
         frames = min(reading.piece_frames, slot_bytes // frame_bytes)
@@ -286,7 +286,7 @@ class DecodePool:
         slots = FrameSlots(self._layout)
         if self._settings.pinned and not slots.pin():
             self.unpinned = True
-        arguments = (theirs, slots, self._settings.read, self._reading)
+        arguments = (theirs, slots, self._settings.read, self._reading, usable_cores())
         process = self._context.Process(target=serve, args=arguments, daemon=True, name="mofore-decode")  # type: ignore[attr-defined]
         process.start()
         theirs.close()
@@ -387,29 +387,6 @@ class DecodePool:
         lane.process.join(JOIN_S)
         lane.connection.close()
         lane.slots.close()
-
-
-def begin() -> None:
-    """Start what workers are forked from: it loads its libraries while the caller goes on with something else.
-
-    Ctrl-C, which a terminal sends to every process, is left to the parent from its first moment on.
-    """
-    if _context().get_start_method() == "forkserver":
-        resource_tracker.ensure_running()  # which would let the signal through again, if the server had to begin it
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _context() -> BaseContext:
-    """Workers are forked from a server that has loaded what they need: a new one is there in milliseconds."""
-    if "forkserver" not in get_all_start_methods():
-        return get_context("spawn")
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["mofore.stages.decode.worker", "mofore.stages.decode.source"])
-    return context
 
 
 def _give_back(lane: _Lane) -> None:

@@ -20,7 +20,7 @@ import torch
 from ...data.planes import PlaneLayout
 from ...data.types import Failure, FileState, Video
 from ..machine.allocator import keep_freed_memory
-from ..machine.processes import end_with_parent, limit_memory
+from ..machine.processes import end_with_parent, limit_memory, stay_on
 from .slots import FrameSlots
 from .source import Event, FileChanged, Frames, Reading, Resume
 
@@ -52,9 +52,10 @@ class Filled:
 Message = tuple[int, Any]  # key of the job; Started, Filled, Finished, Failure or FileChanged
 
 
-def serve(connection: Connection, slots: FrameSlots, read: Reader, reading: Reading) -> None:
-    """Work until the parent says so (None) or is gone."""
+def serve(connection: Connection, slots: FrameSlots, read: Reader, reading: Reading, cores: tuple[int, ...]) -> None:
+    """Work on ``cores``, the parent's, until it says so (None) or is gone."""
     end_with_parent()
+    stay_on(cores)
     limit_memory()
     torch.set_num_threads(1)  # workers are the parallelism
     keep_freed_memory()

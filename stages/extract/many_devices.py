@@ -22,7 +22,7 @@ from ...data.errors import MoforeError, StageError
 from ...data.progress import Progress, Silent
 from ...data.types import Failure, Video
 from ..machine.device import Place
-from ..machine.processes import end_with_parent
+from ..machine.processes import EXTRACTING, end_with_parent, end_with_starter, forking_context
 from .one_device import ExtractJob, Share, extract_on
 from .shard_writer import ExtractResult
 
@@ -98,9 +98,11 @@ class _Team:
 
     def start(self, place: Place) -> None:
         """Start the process of one place."""
-        ours, theirs = get_context("spawn").Pipe()
+        # A GPU wants a process that nothing was loaded in before.
+        context = forking_context(EXTRACTING) if place.device.type == "cpu" else get_context("spawn")
+        ours, theirs = context.Pipe()
         arguments = (theirs, place, self._job, self._count)
-        process = get_context("spawn").Process(target=_work, args=arguments, name=f"mofore-{place.device}")
+        process = context.Process(target=_work, args=arguments, name=f"mofore-{place.device}")  # type: ignore[attr-defined]
         process.start()
         theirs.close()
         self.parts.append(_Part(place, process, ours))
@@ -229,6 +231,7 @@ class _Link(Silent):
 
 def _work(link: connection.Connection, place: Place, job: ExtractJob, parts: int) -> None:
     end_with_parent()
+    end_with_starter()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group it is the parent's to answer
     place.occupy()
     told = _Link(link)

@@ -7,7 +7,7 @@ whatever its neighbours are (but for a GPU whose memory ran out, :mod:`.gpu_batc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ...data.planes import PlaneLayout
 from ...data.progress import Progress
 from ...data.settings import ExtractSettings
 from ...data.types import Failure, Video
+from ..backbone import openvino_engine
 from ..backbone.encoder import Encoder, load_encoder
 from ..backbone.made_alike import difference, pixel_difference
 from ..backbone.network import ComputeMode
@@ -34,6 +35,7 @@ from ..decode.windows import Window, WindowCutter
 from ..decode.worker import Reader
 from ..machine.allocator import keep_freed_memory
 from ..machine.device import release_memory, usable_cores
+from ..machine.processes import begin_server
 from .batches import Batches
 from .gpu_batches import GpuBatches
 from .meter import Meter
@@ -97,7 +99,8 @@ def extract_on(
             if so, the rest is left.
     """
     keep_freed_memory()
-    decoding.begin()
+    begin_server()
+    check_engine(job.store, job.settings, device)
     encoder = load_encoder(job.settings, job.inputs.weights, device)
     check_same_encoder(job.store, encoder)
     if share is None:  # else the process that shares out has said it
@@ -165,6 +168,32 @@ def check_same_encoder(store: FeatureStore, encoder: Encoder) -> None:
         go_on = f"go on with `--set extract.device={wish}`, or " if wish != encoder.device.type else ""
         raise StageError(
             f"'{store.folder}' was begun with {other_pixels}: {go_on}move that folder away to extract everything anew"
+        )
+
+
+def check_engine(store: FeatureStore, settings: ExtractSettings, device: torch.device) -> None:
+    """Refuse to add to a store what another engine than its own would give.
+
+    Raises:
+        ConfigError: if ``extract.engine = openvino`` and it is not installed, or ``device`` is not the processor.
+        StageError: if the store was begun with OpenVINO, which ``extract.engine = auto`` had found the faster one, and
+            it is not to be had now.
+    """
+    if settings.engine == "openvino":
+        openvino_engine.check_usable(device)
+    if ComputeMode.of(store.encoder() or {}).engine == "torch":
+        return
+    ways = []
+    if settings.engine == "torch":
+        ways.append("go on with `--set extract.engine=auto`")
+    if device.type != "cpu":
+        ways.append("go on with `--set extract.device=cpu`")
+    if not openvino_engine.is_installed():
+        ways.append(f"install it ({openvino_engine.INSTALL})")
+    if ways:
+        raise StageError(
+            f"'{store.folder}' was begun with the engine openvino: {' and '.join(ways)}, or move that folder away to "
+            "extract everything anew"
         )
 
 
@@ -368,21 +397,31 @@ class _Extraction:
 
 def pinned_mode(pinned: dict[str, Any], settings: ExtractSettings) -> ComputeMode:
     """The arithmetic of a store; ``extract.compile`` may say otherwise, as that changes the last digit only."""
-    compiled = pinned["compiled"] if settings.compile == "auto" else settings.compile == "on"
-    return ComputeMode(pinned["precision"], pinned["folded"], compiled)
+    mode = ComputeMode.of(pinned)
+    if settings.compile == "auto" or mode.engine != "torch":
+        return mode
+    return replace(mode, compiled=settings.compile == "on")
 
 
 def describe_arithmetic(pinned: dict[str, Any]) -> str:
     """One line: what was chosen, how near it is to plain fp32, and what was refused."""
-    chosen = ComputeMode(pinned["precision"], pinned["folded"], pinned["compiled"])
+    chosen = ComputeMode.of(pinned)
     measured = pinned["measured"]
     floor = measured["cosine_floor"]
     rows = f"{measured['frames']} {'windows' if pinned.get('windows') else 'frames'}"
     least = f"centred cosine to fp32 of {rows} at least {measured['cosine_min']:.4f}"
-    told = f"computed in {chosen}: {least}"
+    told = f"computed in {chosen}: {least}{_rates(measured)}"
     refused = [
         f"{name} ({cosine:.4f})"
         for name, cosine in measured["tried_cosine_min"].items()
         if cosine < floor and name != str(chosen)
     ]
     return told + (f"; refused, below {floor:g}: {', '.join(refused)}" if refused else "")
+
+
+def _rates(measured: dict[str, Any]) -> str:
+    """How fast the engines are, where several were tried."""
+    rates = measured["frames_per_s"]
+    if not any("openvino" in name for name in rates) or len(rates) < 2:
+        return ""
+    return f"; frames/s of {', '.join(f'{name}: {rate:,.0f}' for name, rate in rates.items())}"

@@ -60,7 +60,7 @@ class QueryEncoder:
 
     @cached_property
     def _at_work(self) -> Encoder:
-        """In the arithmetic of the store."""
+        """In the arithmetic of the store, by torch: whose features OpenVINO's are held against when it is chosen."""
         keep_freed_memory()
         example_BCHW = torch.zeros(1, *self.encoder.input_shape, dtype=torch.uint8)
         return self.encoder.at(ComputeMode(self.pinned["precision"], self.pinned["folded"]), example_BCHW)

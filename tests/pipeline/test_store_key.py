@@ -8,6 +8,7 @@ import pytest
 
 from mofore.pipeline import snapshot as snapshot
 from mofore.pipeline.config import Config, make_config
+from mofore.pipeline.store_key import store_key
 from mofore.pipeline.workspace import Workspace
 
 
@@ -47,3 +48,15 @@ def test_auto_means_the_store_that_is_there_on_any_machine(
     monkeypatch.setattr(snapshot, "_has_gpu", unasked)
     begin(key_of(made_on, tmp_path), tmp_path)
     assert key_of("auto", tmp_path) == key_of(made_on, tmp_path)
+
+
+def keyed(**extract: str) -> str:
+    return store_key(make_config({"extract": {"backbone": "random:test_vit", **extract}}), "")
+
+
+def test_stores_of_earlier_versions_are_torchs_and_what_auto_goes_on_with() -> None:
+    assert keyed() == keyed(engine="auto") == keyed(engine="torch") == "random-test_vit-60cb9385bb1f"
+
+
+def test_openvino_that_is_asked_for_has_a_store_of_its_own() -> None:
+    assert keyed(engine="openvino") != keyed()

@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 import torch
 
+from mofore.data.errors import BackboneError, UsageError
 from mofore.data.settings import ExtractSettings
-from mofore.stages.backbone import network
+from mofore.stages.backbone import network, openvino_engine
 from mofore.stages.backbone import precision as arithmetic
 from mofore.stages.backbone.encoder import Encoder, load_encoder
 from mofore.stages.backbone.network import PLAIN, ComputeMode, lay_channels_last
@@ -89,10 +90,105 @@ def test_a_job_is_compiled_if_it_is_long_enough_to_repay_it(
 ) -> None:
     monkeypatch.setattr(torch, "compile", lambda network, **_: network)
     monkeypatch.setattr(arithmetic.Trials, "is_ever_faster", lambda *_: True)
-    settings = ExtractSettings(backbone="random:test_efficientnet", precision="fp32")
+    settings = ExtractSettings(backbone="random:test_efficientnet", precision="fp32", engine="torch")
     encoder = load_encoder(settings, None, CPU)
     chosen, _ = choose(encoder, settings, frames(4), frames_to_come=frames_to_come, note=lambda _: None)
     assert chosen.arithmetic.compiled is compiled
+
+
+class PretendedOpenVino(torch.nn.Module):
+    """Torch's own features, all but ``error`` of them."""
+
+    error = 0.0
+
+    def __init__(self, network: torch.nn.Module, precision: str, example: torch.Tensor) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames_BCHW: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.network(frames_BCHW)
+        return features + self.error * features.roll(1, 0)
+
+
+class Inconvertible(PretendedOpenVino):
+    def __init__(self, *_: object) -> None:
+        raise BackboneError("OpenVINO cannot compute this backbone (aten::new)")
+
+
+class Wrong(PretendedOpenVino):
+    error = 0.2
+
+
+def pretend_openvino(monkeypatch: pytest.MonkeyPatch, kind: type[torch.nn.Module], gain: float = 2.0) -> None:
+    monkeypatch.setattr(openvino_engine, "is_installed", lambda: True)
+    monkeypatch.setattr(network, "OpenVinoNetwork", kind)
+    monkeypatch.setattr(arithmetic.Trials, "gain", lambda *_: gain)
+
+
+def chosen_of(frames_to_come: int, **settings: object) -> tuple[ComputeMode, dict[str, Any], list[str]]:
+    chosen = ExtractSettings(**{"backbone": "random:test_vit", "precision": "fp32", "compile": "off", **settings})
+    notes: list[str] = []
+    encoder = load_encoder(chosen, None, CPU)
+    encoder, told = choose(encoder, chosen, frames(6), frames_to_come=frames_to_come, note=notes.append)
+    return encoder.arithmetic, told, notes
+
+
+LONG = 10**9
+
+
+def test_without_openvino_auto_is_torch_and_records_what_it_always_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_engine, "is_installed", lambda: False)
+    mode, told, notes = chosen_of(LONG)
+    assert (mode, notes) == (PLAIN, [])
+    assert list(told) == ["precision", "folded", "compiled", "measured"]
+    assert ComputeMode.of(told) == PLAIN
+
+
+def test_a_long_job_takes_the_faster_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_openvino(monkeypatch, PretendedOpenVino, gain=1.1)
+    mode, told, _ = chosen_of(LONG)
+    assert mode.engine == told["engine"] == "openvino"
+    assert ComputeMode.of(told) == mode
+    assert chosen_of(0)[0].engine == "torch"  # a short one does not repay the trial
+    assert chosen_of(LONG, engine="torch")[0].engine == "torch"
+    pretend_openvino(monkeypatch, PretendedOpenVino, gain=0.9)
+    assert chosen_of(LONG)[0].engine == "torch"
+
+
+@pytest.mark.parametrize(("gain", "compiles"), [(1.1, True), (2.0, False)])
+def test_compiling_is_left_out_where_openvino_gains_more_than_it_ever_does(
+    gain: float, compiles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda network, **_: compiled.append(network) or network)
+    pretend_openvino(monkeypatch, PretendedOpenVino, gain)
+    assert chosen_of(LONG, compile="auto")[0].engine == "openvino"
+    assert bool(compiled) is compiles
+
+
+def test_what_openvino_cannot_compute_goes_on_in_torch_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_openvino(monkeypatch, Inconvertible)
+    mode, _, notes = chosen_of(LONG)
+    assert mode == PLAIN
+    assert notes == ["goes on in torch: OpenVINO cannot compute this backbone (aten::new)"]
+    with pytest.raises(BackboneError, match="aten::new"):
+        chosen_of(0, engine="openvino")
+
+
+def test_other_features_than_torchs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_openvino(monkeypatch, Wrong)
+    mode, told, notes = chosen_of(LONG)
+    assert mode == PLAIN
+    assert told["measured"]["tried_cosine_min"]["fp32, openvino"] < 0.99
+    assert notes[0].startswith("goes on in torch: OpenVINO gives other features than torch (centred cosine 0.")
+    with pytest.raises(BackboneError, match="other features"):
+        chosen_of(0, engine="openvino")
+
+
+def test_openvino_that_is_asked_for_and_not_installed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_engine, "is_installed", lambda: False)
+    with pytest.raises(UsageError, match=r"pip install 'mofore\[openvino\]'"):
+        chosen_of(0, engine="openvino")
 
 
 @pytest.mark.real

@@ -1,9 +1,6 @@
 import shutil
-import subprocess
-import sys
 import time
 from collections import defaultdict
-from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import Any
 
@@ -177,29 +174,3 @@ def test_leaving_early_ends_every_worker(drawn: Path) -> None:
         processes = [lane.process for lane in pool._lanes]
         assert all(process.is_alive() for process in processes)
     assert not any(process.is_alive() for process in processes)
-
-
-@pytest.mark.skipif("forkserver" not in get_all_start_methods(), reason="workers are forked from a server")
-def test_ctrl_c_while_the_libraries_of_the_workers_are_loaded_is_the_parents() -> None:
-    # A terminal sends it to every process of the command; what loads libraries would say a page about it.
-    program = (
-        "import os, signal, time\n"
-        "from mofore.stages.decode import pool\n"
-        "pool.begin()\n"
-        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "os.killpg(0, signal.SIGINT)\n"
-        "time.sleep(0.5)\n"
-        "from multiprocessing import forkserver\n"
-        "server = forkserver._forkserver._forkserver_pid\n"
-        "assert os.waitpid(server, os.WNOHANG) == (0, 0), 'it goes on'\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        start_new_session=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr

@@ -14,15 +14,18 @@ from mofore.cache.shard import VideoFeatures
 from mofore.cache.store import FeatureStore
 from mofore.data.catalog import scan
 from mofore.data.decode import decode
-from mofore.data.errors import StageError, TooManyFailures
+from mofore.data.errors import StageError, TooManyFailures, UsageError
 from mofore.data.motion import write_video
 from mofore.data.pictures import rgb
 from mofore.data.progress import Silent
 from mofore.data.settings import ExtractSettings
+from mofore.stages.backbone import openvino_engine
 from mofore.stages.backbone.encoder import load_encoder
+from mofore.stages.backbone.network import ComputeMode
 from mofore.stages.decode.source import read_video
 from mofore.stages.decode.worker import Reader
 from mofore.stages.extract import stage as extract
+from mofore.stages.extract.one_device import check_engine, pinned_mode
 from mofore.tests.stages.faulty_readers import misbehaving
 
 SETTINGS = ExtractSettings(backbone="random:test_efficientnet", precision="fp32", batch_size=16)
@@ -293,6 +296,57 @@ def test_the_store_goes_on_in_the_precision_it_was_begun_with(videos: Path, tmp_
     assert 0.9 < pinned["measured"]["cosine_min"] <= 1.0
     first = job.features()
     job.run(replace(SETTINGS, backbone="random:test_vit", precision="auto", image_size=32))
+    again = job.features()
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+
+
+def begun_with_openvino(folder: Path) -> FeatureStore:
+    store = FeatureStore(folder / "enc")
+    store.begin({"precision": "fp32", "folded": True, "compiled": False, "engine": "openvino"})
+    return store
+
+
+def test_a_store_begun_with_openvino_goes_on_with_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_engine, "is_installed", lambda: True)
+    store, cpu = begun_with_openvino(tmp_path), torch.device("cpu")
+    check_engine(store, SETTINGS, cpu)
+    with pytest.raises(StageError, match=r"begun with the engine openvino: go on with `--set extract.engine=auto`"):
+        check_engine(store, replace(SETTINGS, engine="torch"), cpu)
+    with pytest.raises(StageError, match=r"go on with `--set extract.device=cpu`, or move that folder away"):
+        check_engine(store, SETTINGS, torch.device("mps"))
+    monkeypatch.setattr(openvino_engine, "is_installed", lambda: False)
+    with pytest.raises(StageError, match=r"install it \(pip install 'mofore\[openvino\]'\), or move that folder away"):
+        check_engine(store, SETTINGS, cpu)
+
+
+def test_openvino_that_is_asked_for_and_not_installed_is_refused_before_anything_is_loaded(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_engine, "is_installed", lambda: False)
+    job = Job(videos, tmp_path / "work")
+    with pytest.raises(UsageError, match=r"pip install 'mofore\[openvino\]', or --set extract.engine=torch"):
+        job.run(replace(SETTINGS, engine="openvino"))
+    assert job.store.encoder() is None
+
+
+def test_compiling_is_nothing_to_a_store_of_openvino() -> None:
+    pinned = {"precision": "fp32", "folded": True, "compiled": False, "engine": "openvino"}
+    assert pinned_mode(pinned, replace(SETTINGS, compile="on")) == ComputeMode(folded=True, engine="openvino")
+
+
+def test_features_of_openvino_are_torchs_and_the_same_when_the_store_goes_on(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    pytest.importorskip("openvino")
+    by_torch, job = Job(videos, tmp_path / "torch"), Job(videos, tmp_path / "openvino")
+    by_torch.run()
+    job.run(replace(SETTINGS, engine="openvino"))
+    pinned, first, wanted = job.store.encoder(), job.features(), by_torch.features()
+    assert pinned is not None
+    assert (pinned["engine"], pinned["measured"]["row_drift"]) == ("openvino", 0.0)
+    assert all(np.allclose(first[name], wanted[name], rtol=2e-3, atol=2e-3) for name in wanted)  # float16
+    job.run(SETTINGS, reverse=True)
     again = job.features()
     assert all(np.array_equal(first[name], again[name]) for name in first)
 
