@@ -1,4 +1,4 @@
-"""A reader that takes its time, leaves word of which node reads what, and may kill; processes there import it by name."""
+"""A reader that takes its time, leaves word of which node reads what, and may kill; imported there by name."""
 
 import os
 import signal
