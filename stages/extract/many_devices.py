@@ -142,8 +142,8 @@ class Team(ABC, Generic[M]):
 
     def _stored(self, record: ShardRecord) -> None:
         self._ledger.add_shard(record)
+        self.total.frames += sum(video.frames for video in record.videos if video.id not in self.total.done)
         self.total.done |= {video.id for video in record.videos}
-        self.total.frames += sum(video.frames for video in record.videos)
 
     def _failed(self, failure: Failure) -> None:
         self._ledger.add_failure(self._job.store.key, failure)

@@ -65,6 +65,8 @@ class RayActor:
 
     def begin(self, order: bytes) -> None:
         """Start the process: an order is what :func:`serve` is given, pickled."""
+        if self._process is not None:
+            self._process.join()  # it has said its last word
         ours, theirs = get_context("spawn").Pipe()
         self._process = get_context("spawn").Process(target=serve, args=(theirs, order), name="mofore-ray")
         self._process.start()

@@ -73,6 +73,7 @@ class _Actor(Member):
     actor: Any = field(kw_only=True)
     ref: Any = field(kw_only=True)  # to what it is going to say; None while it is idle
     coming: bool = True  # until it has said that it can
+    over: bool = False  # whether its process has said its last word
     first: Unit | None = None  # for when it asks for the first time
     units: list[Unit] = field(default_factory=list)
     shown: int = 0  # videos of this go that the user was told of as done ...
@@ -175,10 +176,7 @@ class _Cluster(Team[_Actor]):
         """Take up what nobody told of, delete what was made twice, and what lost actors left half-done."""
         self._job.store.clean()
         for record in self._untold():
-            if self.error is None and {video.id for video in record.videos} <= self.total.tried():
-                self._job.store.delete([record.name])  # of an actor that was lost, and went on for a moment
-            else:
-                self._stored(record)
+            self._stored(record)
         self.total.encoder = self._job.store.encoder() or {}
         self.total.row = "window" if self.total.encoder.get("windows") else "frame"
 
@@ -243,11 +241,13 @@ class _Cluster(Team[_Actor]):
             for message in messages:
                 self._take(actor, pickle.loads(message))
         finally:
-            actor.ref = actor.actor.hear.remote() if ended is None else None
-        if ended is not None:
+            over = ended is not None or actor.over
+            actor.ref = None if over else actor.actor.hear.remote()
+        if over:
             self._end(actor, f"its process ended with exit code {ended}")
 
     def _take(self, member: _Actor, said: object) -> None:
+        member.over |= isinstance(said, ExtractResult | BaseException)  # it has published all, and says nothing more
         match said:
             case MoforeError():
                 said = type(said)(f"on the node {member.host}: {said}")
@@ -263,7 +263,7 @@ class _Cluster(Team[_Actor]):
             self._lose_run(actor, how, blamed=True)
         self._rows += actor.figures.get("rows", 0)
         actor.figures, actor.result, actor.units, actor.first = {}, None, [], None
-        actor.shown = actor.told = 0
+        actor.shown, actor.told, actor.over = 0, 0, False
 
     def _lose(self, actor: _Actor, error: Exception) -> None:
         """An actor is gone, perhaps with its node; another one takes its place when the nodes are looked at."""
@@ -310,8 +310,14 @@ class _Cluster(Team[_Actor]):
             member.actor.tell.remote(STOP)
 
     def _stored(self, record: ShardRecord) -> None:
-        super()._stored(record)
-        self._through({video.id for video in record.videos})
+        names = {video.id for video in record.videos}
+        if record.name in self._ledger.shards.get(self._job.store.key, {}):
+            return  # it was found when an actor was lost, before this one told of it
+        if names <= self.total.done:  # of an actor that was lost, and went on for a moment; or of who did it again
+            self._job.store.delete([record.name])
+        else:
+            super()._stored(record)
+        self._through(names)
 
     def _failed(self, failure: Failure) -> None:
         super()._failed(failure)

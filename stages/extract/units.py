@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...data.types import Video
 from .many_devices import Handout
 
-DEATHS = 3  # of those who held a unit, until it is split; and until a single video is given up
+DEATHS = 3  # of those who held a unit alone, until it is split; and until a single video is given up
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Unit:
 
     Attributes:
         left: those that nobody has told of yet, by id.
-        deaths: how many died who held it.
+        deaths: how many died who held it alone.
         suspect: whether it may be to blame, and is done by itself from now on.
     """
 
@@ -69,7 +69,7 @@ class Units:
         """
         given_up: list[Video] = []
         for unit in units:
-            unit.deaths += blamed
+            unit.deaths += blamed and unit.suspect  # else others were held beside it
             unit.suspect |= blamed
             if not unit.left:
                 continue

@@ -1,4 +1,4 @@
-"""Kill nodes, actors, extracting processes and drivers of `mofore extract --ray` at random times, and look what is left.
+"""Kill nodes, actors, extracting processes and drivers of `mofore extract --ray` at random times; look what is left.
 
 python -m mofore.tests.trials.cluster VIDEOS WORK --kills 20
 
