@@ -24,7 +24,7 @@ from typing import Any
 from .kill import _again, _new
 from .work import Trial, differing
 
-KINDS = ("node", "actor", "process", "driver")
+KINDS = ("driver", "process", "node", "actor")
 SMALL = {"num_cpus": 1, "object_store_memory": 80 << 20}
 START_S = 8.0  # that actors take to be at work, about
 
