@@ -24,6 +24,7 @@ from .command_options import (
     ONLY,
     PART,
     PATH,
+    RAY,
     REPLACE,
     RETRY,
     WORKDIR,
@@ -123,12 +124,11 @@ def stage_command(stage: Stage) -> click.Command:
             value = given.pop(shortcut.option.removeprefix("--"))
             overrides = overrides if value is None else (*overrides, f"{shortcut.setting}={value}")
         opened = _open(workdir, overrides)
-        part = given.pop("part", None)
-        outcome = opened.make(stage.name, **given) if part is None else opened.extract(part=part, **given)
+        outcome = opened.extract(**given) if stage.divides else opened.make(stage.name, **given)
         _finish(opened.workspace, outcome)
 
     if stage.divides:
-        command = PART(command)
+        command = PART(RAY(command))
     if stage.retries:
         command = RETRY(command)
     for shortcut in stage.shortcuts:

@@ -108,6 +108,11 @@ PART = click.option(
     metavar="I/N",
     help="Do one of N parts of the videos while other machines do the others, 1/N to N/N: --part 3/8 (docs/scale.md).",
 )
+RAY = click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Have the nodes of a Ray cluster do it: auto, HOST:PORT, or local for this machine (docs/scale.md).",
+)
 REPLACE = click.option("--force", is_flag=True, help="Replace a mofore.toml that is there.")
 described_by = options(  # as both ways to make a work folder have it
     click.option("--splits", type=PATH, help="Folder of UCF101's official lists."),

@@ -61,6 +61,7 @@ class Request:
     only: bool = False  # refuse if a stage above is stale, instead of running it
     force: frozenset[str] = frozenset()  # stages to run whatever is there
     retry_failed: bool = False  # try unreadable videos again
+    cluster: bool = False  # have the nodes of a Ray cluster do what machines can share
 
 
 @dataclass(slots=True)
@@ -134,7 +135,8 @@ def _work(
     snapshot: Snapshot, stage: Stage, plan: Plan, request: Request, watcher: Watcher, shared: dict[str, Any]
 ) -> Work:
     """What a stage is given; ``plan`` is of a snapshot as nobody has asked for anything."""
-    asked = Asked(stage.name in request.force, request.retry_failed and stage.retries)
+    forced, retries = stage.name in request.force, request.retry_failed and stage.retries
+    asked = Asked(forced, retries, cluster=request.cluster and stage.divides)
     planned = stage.name in plan and asked == Asked()
     chosen = plan[stage.name] if planned else stage.plan(stage, snapshot, plan, asked)
     folder = snapshot.workspace.stage(stage.name, chosen.key)
@@ -171,7 +173,8 @@ def _refuse_devices(snapshot: Snapshot, plan: Plan, request: Request) -> None:
     """Find out before the first stage that a later one has not the device that it is to run on."""
     for name in request.stages:
         idle = name in plan and plan[name].action == "skip" and name not in request.force
-        if not idle and getattr(getattr(snapshot.config, name, None), "device", "") in ("cuda", "mps"):
+        elsewhere = request.cluster and stage_called(name).divides
+        if not (idle or elsewhere) and getattr(getattr(snapshot.config, name, None), "device", "") in ("cuda", "mps"):
             from ..stages.machine.device import pick_device  # torch
 
             pick_device(getattr(snapshot.config, name).device, f"{name}.device")

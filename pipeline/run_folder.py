@@ -184,11 +184,23 @@ class Run:
         force: bool = False,
         retry_failed: bool = False,
         part: Part | tuple[int, int] | None = None,
+        ray: str | None = None,
     ) -> Outcome:
         """Features of every frame of every video (`mofore extract`); see :meth:`make`.
 
-        ``part``, as (i, n), is the i-th of n parts alone, from 1, while others do the others (docs/scale.md).
+        ``part``, as (i, n), is the i-th of n parts alone, from 1, while others do the others; ``ray`` is the address of
+        a Ray cluster whose nodes do it: "auto", "host:port", or "local" for this machine (docs/scale.md).
         """
+        if part is not None and ray is not None:
+            raise UsageError("a part of the videos is for machines without Ray: give --part or --ray, not both")
+        if ray is not None:
+            from .cluster import extract_on_ray
+
+            request = Request(("extract",), only, frozenset({"extract"}) if force else frozenset(), retry_failed, True)
+            try:
+                return extract_on_ray(self.workspace, self.config, ray, request, self._watcher())
+            finally:
+                self._forget()
         if part is None:
             return self.make("extract", only=only, force=force, retry_failed=retry_failed)
         from .parts import extract_part

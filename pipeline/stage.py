@@ -49,11 +49,15 @@ Plan = dict[str, StagePlan]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How a stage was asked for: run whatever is there, try unreadable videos again, do one of several parts alone."""
+    """How a stage was asked for: run whatever is there, try unreadable videos again, do one of several parts alone.
+
+    Or have the nodes of a cluster do it.
+    """
 
     force: bool = False
     retry_failed: bool = False
     part: Part | None = None
+    cluster: bool = False
 
 
 @dataclass(frozen=True, slots=True)

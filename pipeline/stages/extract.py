@@ -118,7 +118,9 @@ def run_extract(work: Work) -> Made:
 
     begin = time.monotonic()
     superseded = tuple(snapshot.shards) if forced else ()
-    inputs = extract.ExtractInputs(snapshot.catalog.root, snapshot.videos(ids), snapshot.weights, superseded, shared)
+    inputs = extract.ExtractInputs(
+        snapshot.catalog.root, snapshot.videos(ids), snapshot.weights, superseded, shared, work.asked.cluster
+    )
     result = extract.run(snapshot.config.extract, inputs, store=store, ledger=snapshot.ledger, progress=work.progress)
     summary = result.summary(time.monotonic() - begin)
     if shared:  # which finishes nothing: that is recorded of the whole

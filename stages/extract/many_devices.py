@@ -8,6 +8,7 @@ however fast each of them is.
 from __future__ import annotations
 
 import signal
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,13 +16,13 @@ from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ...cache.ledger import Ledger, ShardRecord
 from ...data.errors import MoforeError, StageError
 from ...data.progress import Progress, Silent
 from ...data.types import Failure, Video
-from ..machine.device import Place
+from ..machine.device import Place, pick_device
 from ..machine.processes import EXTRACTING, end_with_parent, end_with_starter, forking_context
 from .one_device import ExtractJob, Share, extract_on
 from .shard_writer import ExtractResult
@@ -40,6 +41,10 @@ class Handout:
         large = sorted((video for video in videos if video.size > size), key=lambda video: -video.size)
         self._left = deque([*large, *(video for video in videos if video.size <= size)])
         self._parts, self.total = parts, len(videos)
+
+    def __len__(self) -> int:
+        """Videos that are left."""
+        return len(self._left)
 
     def take(self) -> tuple[Video, ...]:
         """The next helping; empty when there is nothing left."""
@@ -63,38 +68,115 @@ def extract_in_parts(
         StageError: if a process dies. What was published stays.
         MoforeError: what a process raises; the others are stopped first.
     """
-    team = _Team(job, begun, len(places), ledger, progress)
+    team = _Processes(job, begun, len(places), ledger, progress)
     try:
         for place in places:
             team.start(place)
-        while team.parts:
+        while team.members:
             team.listen()
     finally:  # nobody may go on writing once the work folder is free again
         team.kill()
     if team.error is not None:
         raise team.error
-    return team.result()
+    return team.total
 
 
 @dataclass(slots=True)
-class _Part:
-    place: Place
-    process: BaseProcess
-    connection: connection.Connection
+class Member:
+    """One of those who extract together: what it told last, and what it gave when it was done."""
+
     figures: dict[str, Any] = field(default_factory=dict)
     result: ExtractResult | None = None
 
 
-class _Team:
-    """The processes at work, and what they have told."""
+M = TypeVar("M", bound=Member)
+
+
+class Team(ABC, Generic[M]):
+    """Those who extract together, and what they have told; how they are reached is for those who inherit.
+
+    Attributes:
+        members: at work.
+        error: what ended the work; None as long as nothing has.
+        total: what was done before, and what members have published since.
+    """
 
     def __init__(self, job: ExtractJob, begun: ExtractResult, count: int, ledger: Ledger, progress: Progress) -> None:
-        self.parts: list[_Part] = []
+        self.members: list[M] = []
         self.error: BaseException | None = None
-        self._count = count
-        self._ended: list[_Part] = []
-        self._job, self._begun, self._handout = job, begun, Handout(job.inputs.videos, count)
+        self.total = begun
+        self._ended: list[M] = []
+        self._count, self._job = count, job
         self._ledger, self._progress = ledger, progress
+
+    @abstractmethod
+    def _hand_out(self, member: M) -> None:
+        """Give a member further videos, or say that there are none."""
+
+    @abstractmethod
+    def _tell_to_stop(self, member: M) -> None:
+        """Ask a member to publish what it has and end."""
+
+    @abstractmethod
+    def _show(self, member: M, done: int) -> None:
+        """So many further videos of a member are through."""
+
+    def _take(self, member: M, said: object) -> None:
+        match said:
+            case ShardRecord() as record:
+                self._stored(record)
+            case Failure() as failure:
+                self._failed(failure)
+            case ("advance", int(done), dict(figures)):
+                member.figures = figures
+                self._show(member, done)
+            case ("note", str(message)):
+                self._progress.note(message)
+            case "more" if self.error is None:
+                self._hand_out(member)
+            case ExtractResult() as result:
+                member.result = result
+                self._add_up(result)
+            case BaseException() as error:
+                self._stop(error)
+
+    def _stored(self, record: ShardRecord) -> None:
+        self._ledger.add_shard(record)
+        self.total.frames += sum(video.frames for video in record.videos if video.id not in self.total.done)
+        self.total.done |= {video.id for video in record.videos}
+
+    def _failed(self, failure: Failure) -> None:
+        self._ledger.add_failure(self._job.store.key, failure)
+        self.total.failures.append(failure)
+
+    def _add_up(self, result: ExtractResult) -> None:
+        """What records do not say; the seconds are a member's on average."""
+        self.total.damaged |= result.damaged
+        for name, spent_s in result.seconds.items():
+            self.total.seconds[name] = self.total.seconds.get(name, 0.0) + spent_s / self._count
+
+    def _stop(self, error: BaseException) -> None:
+        """Ask every member to publish what it has and end."""
+        if self.error is None:
+            self.error = error
+            for member in self.members:
+                self._tell_to_stop(member)
+
+
+@dataclass(slots=True)
+class _Part(Member):
+    place: Place = field(kw_only=True)
+    process: BaseProcess = field(kw_only=True)
+    connection: connection.Connection = field(kw_only=True)
+
+
+class _Processes(Team[_Part]):
+    """Processes of this machine, at the ends of pipes."""
+
+    def __init__(self, job: ExtractJob, begun: ExtractResult, count: int, ledger: Ledger, progress: Progress) -> None:
+        super().__init__(job, begun, count, ledger, progress)
+        self._before = (len(begun.tried()), begun.frames, len(begun.failures))
+        self._handout = Handout(job.inputs.videos, count)
 
     def start(self, place: Place) -> None:
         """Start the process of one place."""
@@ -102,18 +184,18 @@ class _Team:
         context = forking_context(EXTRACTING) if place.device.type == "cpu" else get_context("spawn")
         ours, theirs = context.Pipe()
         arguments = (theirs, place, self._job, self._count)
-        process = context.Process(target=_work, args=arguments, name=f"mofore-{place.device}")  # type: ignore[attr-defined]
+        process = context.Process(target=work_at, args=arguments, name=f"mofore-{place.device}")  # type: ignore[attr-defined]
         process.start()
         theirs.close()
-        self.parts.append(_Part(place, process, ours))
+        self.members.append(_Part(place=place, process=process, connection=ours))
 
     def listen(self) -> None:
         """Take what the processes say, for a moment."""
         try:
             if self.error is None:
                 self._progress.pulse()
-            for ready in connection.wait([part.connection for part in self.parts], POLL_S):
-                self._hear(next(part for part in self.parts if part.connection is ready))
+            for ready in connection.wait([part.connection for part in self.members], POLL_S):
+                self._hear(next(part for part in self.members if part.connection is ready))
         except KeyboardInterrupt as interrupt:
             if self.error is not None:  # asked again: at once
                 self.kill()
@@ -123,22 +205,10 @@ class _Team:
 
     def kill(self) -> None:
         """End every process that is still there."""
-        for part in self.parts:
+        for part in self.members:
             part.process.kill()
-        for part in self.parts:
+        for part in self.members:
             part.process.join()
-
-    def result(self) -> ExtractResult:
-        """Of all parts together; the seconds are a process's on average."""
-        total = self._begun
-        for result in [part.result for part in self._ended if part.result is not None]:
-            total.done |= result.done
-            total.frames += result.frames
-            total.failures += result.failures
-            total.damaged |= result.damaged
-            for name, spent_s in result.seconds.items():
-                total.seconds[name] = total.seconds.get(name, 0.0) + spent_s / self._count
-        return total
 
     def _hear(self, part: _Part) -> None:
         try:
@@ -148,52 +218,33 @@ class _Team:
         else:
             self._take(part, said)
 
-    def _take(self, part: _Part, said: object) -> None:
-        match said:
-            case ShardRecord() as record:
-                self._ledger.add_shard(record)
-            case Failure() as failure:
-                self._ledger.add_failure(self._job.store.key, failure)
-            case ("advance", int(done), dict(figures)):
-                part.figures = figures
-                self._show(done)
-            case ("note", str(message)):
-                self._progress.note(message)
-            case "more" if self.error is None:
-                with suppress(OSError):  # it has ended, which is heard next
-                    part.connection.send(self._handout.take())
-            case ExtractResult() as result:
-                part.result = result
-            case BaseException() as error:
-                self._stop(error)
+    def _hand_out(self, part: _Part) -> None:
+        with suppress(OSError):  # it has ended, which is heard next
+            part.connection.send(self._handout.take())
+
+    def _tell_to_stop(self, part: _Part) -> None:
+        with suppress(OSError):  # it has ended
+            part.connection.send(STOP)
 
     def _bury(self, part: _Part) -> None:
         part.process.join()
         part.connection.close()
-        self.parts.remove(part)
+        self.members.remove(part)
         self._ended.append(part)
         if part.result is None and self.error is None:
             code = part.process.exitcode
             self._stop(StageError(f"the process on {part.place} ended with exit code {code}: run again to go on"))
 
-    def _stop(self, error: BaseException) -> None:
-        """Ask every process to publish what it has and end."""
-        if self.error is None:
-            self.error = error
-            for part in self.parts:
-                with suppress(OSError):  # it has ended
-                    part.connection.send(STOP)
-
-    def _show(self, done: int) -> None:
-        told = [part.figures for part in (*self.parts, *self._ended) if part.figures]
-        before = len(self._begun.tried())
-        still = 1 - before / max(before + self._handout.total, 1)
+    def _show(self, _part: _Part, done: int) -> None:
+        told = [part.figures for part in (*self.members, *self._ended) if part.figures]
+        tried, frames, failed = self._before
+        still = 1 - tried / max(tried + self._handout.total, 1)
         self._progress.advance(
             done,
             share=1 - still * (1 - sum(figures["share"] for figures in told) / self._count),
-            rows=self._begun.frames + sum(figures["rows"] for figures in told),
-            row=self._begun.row,
-            failed=len(self._begun.failures) + sum(figures["failed"] for figures in told),
+            rows=frames + sum(figures["rows"] for figures in told),
+            row=self.total.row,
+            failed=failed + sum(figures["failed"] for figures in told),
             bottleneck=told[0]["bottleneck"],
         )
 
@@ -229,14 +280,23 @@ class _Link(Silent):
         self._link.send(("note", message))
 
 
-def _work(link: connection.Connection, place: Place, job: ExtractJob, parts: int) -> None:
+def work_at(link: connection.Connection, place: Place | None, job: ExtractJob, parts: int) -> None:
+    """Extract what is handed out over ``link``, and tell it all that happens; the process is for this.
+
+    Args:
+        link: to who shares out.
+        place: where to compute; None for the device that the settings name.
+        job: the whole of it.
+        parts: how many share it.
+    """
     end_with_parent()
     end_with_starter()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group it is the parent's to answer
-    place.occupy()
     told = _Link(link)
     share = Share(parts, told.more)
     try:
+        place = place or Place(pick_device(job.settings.device, "extract.device"))
+        place.occupy()
         link.send(extract_on(place.device, job, recorder=told, progress=told, share=share))
     except (MoforeError, OSError, KeyboardInterrupt) as error:
         link.send(error)

@@ -54,10 +54,12 @@ class ExtractInputs:
     # names of shards that ``videos`` replaces; they go once every one of these is made anew
     superseded: tuple[str, ...] = ()
     shared: bool = False  # whether other machines extract other videos into the same store at the same time
+    cluster: bool = False  # whether the nodes of a Ray cluster are to do it, which this process is connected to
+    told_bytes: int = 0  # size of all videos, for who is told of them bit by bit
 
     def bytes(self) -> int:
         """Size of all videos."""
-        return sum(video.size for video in self.videos)
+        return self.told_bytes or sum(video.size for video in self.videos)
 
 
 @dataclass(frozen=True, slots=True)

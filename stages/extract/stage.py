@@ -2,7 +2,8 @@
 
 Worker processes decode and resize ahead (:mod:`..decode.pool`), the backbone runs on batches filled across videos
 (:mod:`.one_device`), a thread publishes what is finished (:mod:`.shard_writer`). A job that turns out to be
-long is shared by several processes (:mod:`.many_devices`), one for each GPU or processor core.
+long is shared by several processes (:mod:`.many_devices`), one for each GPU or processor core, or by the
+nodes of a cluster from the beginning (:mod:`.ray_cluster`).
 """
 
 from __future__ import annotations
@@ -79,6 +80,10 @@ def settle(videos: Sequence[Video], *, store: FeatureStore, ledger: Ledger, prog
 def _extract(job: ExtractJob, ledger: Ledger, progress: Progress) -> ExtractResult:
     """Begin here, and share the rest out once it is known to take long."""
     settings, inputs = job.settings, job.inputs
+    if inputs.cluster:
+        from .ray_cluster import extract_on_cluster
+
+        return extract_on_cluster(job, ledger=ledger, progress=progress)
     # As many places as have something to do until the end: a video is never divided.
     most = inputs.bytes() // max([1, *(video.size for video in inputs.videos)])
     places = pick_places(settings.device, settings.processes)[: max(1, most)]

@@ -14,6 +14,7 @@ from click.testing import Result
 
 import mofore as package
 from mofore.data.errors import WorkspaceError
+from mofore.data.motion import write_motion_set
 from mofore.data.part import Part
 from mofore.pipeline.workspace import Workspace
 from mofore.tests.trials.work import Trial, differing
@@ -21,7 +22,8 @@ from mofore.tests.trials.work import Trial, differing
 from .test_rerun import actions, plan_of, reasons
 
 Command = Callable[..., Result]
-BACKBONE, FP32 = "random:test_efficientnet", {"extract.precision": "fp32"}
+BACKBONE = "random:test_efficientnet"
+FP32 = {"extract.precision": "fp32", "extract.image_size": 32, "extract.decoders": 1}
 # Processes that have nothing in common but what they imported, which takes longer than their work.
 AT_ONCE = """
 import os, sys
@@ -29,7 +31,8 @@ import mofore.stages.extract.stage
 from mofore.pipeline.cli import cli
 
 children = []
-for number in (1, 2, 3):
+print("ready", flush=True)
+for number in (1, 2):
     children.append(os.fork())
     if not children[-1]:
         os.dup2(os.open(f"{sys.argv[1]}/part{number}.txt", os.O_CREAT | os.O_WRONLY), 2)
@@ -53,6 +56,15 @@ def stuck(*given):
 FeatureStore.publish = stuck
 cli(sys.argv[2:])
 """
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As many clips as everywhere, but shorter: what is tested here is who does them."""
+    folder = tmp_path_factory.mktemp("short")
+    for _ in write_motion_set(folder, groups=2, clips=1, frames=12):
+        pass
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +101,14 @@ def test_parts_at_the_same_time_make_what_one_process_makes(
     mofore: Command, videos: Path, work: Path, whole: dict[str, np.ndarray]
 ) -> None:
     (videos / "Bounce/broken.avi").write_text("no video")
-    ended = subprocess.run([sys.executable, "-c", AT_ONCE, str(work)], capture_output=True, text=True, check=True)
-    told = {number: (work / f"part{number}.txt").read_text() for number in (1, 2, 3)}
+    others = subprocess.Popen([sys.executable, "-c", AT_ONCE, str(work)], stdout=subprocess.PIPE, text=True)
+    assert others.stdout is not None
+    assert others.stdout.readline() == "ready\n"
+    third = mofore("extract", "--part", "3/3", "-w", work)
+    codes = [*others.communicate()[0].split(), str(third.exit_code)]
+    told = {1: (work / "part1.txt").read_text(), 2: (work / "part2.txt").read_text(), 3: third.stderr}
     fails = next(number for number in told if Part(number, 3).has("Bounce/broken.avi"))
-    assert ended.stdout.split() == ["3" if number == fails else "0" for number in told], told
+    assert codes == ["3" if number == fails else "0" for number in told], told
     assert "broken.avi: not a readable video" in told[fails]
     stored = [name for path in work.glob("features/*/*.h5") for name in Trial.ids(path)]
     assert sorted(stored) == sorted(whole), "every video once"
