@@ -126,6 +126,7 @@ def key_picture(path: Path, near_s: float) -> UInt8:
             orientations = Orientations()
             for frame in container.decode(stream):
                 orientations.note(frame)
+                _refuse_broken(path)
                 return rgb(frame)
         if near_s > 0:  # the container led past its last key frame
             return key_picture(path, 0.0)
@@ -304,7 +305,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
 
 def _source(path: Path) -> str | RemoteFile:
     """The path as FFmpeg needs it: what precedes a colon in a relative one would be taken for a protocol."""
-    return open_object(path) if isinstance(path, RemotePath) else str(path.absolute())
+    return open_object(path, silent=True) if isinstance(path, RemotePath) else str(path.absolute())
 
 
 def _refuse_broken(path: Path) -> None:

@@ -69,8 +69,13 @@ def objects_below(path: RemotePath) -> Iterator[tuple[str, FileState]]:
             yield key.removeprefix(before), _state(info)
 
 
-def open_object(path: RemotePath) -> RemoteFile:
+def open_object(path: RemotePath, *, silent: bool = False) -> RemoteFile:
     """The object as a file to read, anywhere in it.
+
+    Args:
+        path: of the object.
+        silent: whether a read that fails is to look like the end of the file, and :func:`broken_read` says what it was:
+            of what a read raises PyAV keeps one exception, and prints all further ones.
 
     Raises:
         OSError: if there is no such object, or the store cannot be reached.
@@ -79,7 +84,7 @@ def open_object(path: RemotePath) -> RemoteFile:
     if blocks is None or blocks.error is not None:
         with reaching(path):
             blocks = _here.blocks = _Blocks(path)
-    return RemoteFile(blocks)
+    return RemoteFile(blocks, silent=silent)
 
 
 def broken_read(path: RemotePath) -> OSError | None:
@@ -151,9 +156,9 @@ def _held(path: RemotePath) -> _Blocks | None:
 class RemoteFile(io.RawIOBase):
     """A place in an object; ``name`` is the object's, by which FFmpeg tells some formats."""
 
-    def __init__(self, blocks: _Blocks) -> None:
+    def __init__(self, blocks: _Blocks, *, silent: bool = False) -> None:
         self.name = blocks.path.name
-        self._blocks, self._at = blocks, 0
+        self._blocks, self._at, self._silent = blocks, 0, silent
 
     def readable(self) -> bool:
         """Yes."""
@@ -177,7 +182,12 @@ class RemoteFile(io.RawIOBase):
         """As many bytes as there are, up to ``size``."""
         left = max(0, self._blocks.size - self._at)
         wanted = left if size is None or size < 0 else min(size, left)
-        found = self._blocks.read(self._at, wanted) if wanted else b""
+        try:
+            found = self._blocks.read(self._at, wanted) if wanted else b""
+        except OSError:
+            if not self._silent:
+                raise
+            found = b""
         self._at += len(found)
         return found
 

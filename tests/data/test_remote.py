@@ -223,7 +223,11 @@ def test_blocks_are_fetched_once_wherever_the_table_is(
 
 @pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv", ".ts"])
 def test_read_that_fails_is_no_end_of_the_video(
-    tmp_path: Path, counted: type[Counted], monkeypatch: pytest.MonkeyPatch, suffix: str
+    tmp_path: Path,
+    counted: type[Counted],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    suffix: str,
 ) -> None:
     """FFmpeg takes some errors for the end of the file: wherever one falls, it fails the video, and that once."""
     monkeypatch.setattr(remote, "BLOCK_BYTES", 1 << 16)
@@ -237,6 +241,7 @@ def test_read_that_fails_is_no_end_of_the_video(
             remote._here.__dict__.clear()
             with pytest.raises(VideoError, match="cannot be opened: the line is cut"):
                 list(decode(place, damage=damage))
+    assert "Traceback" not in capfd.readouterr().err  # which PyAV prints of reads that go on raising
     monkeypatch.setattr(Counted, "breaks_after", 10**9)
     assert frames_of(place) == frames_of(tmp_path / f"a{suffix}")
 
