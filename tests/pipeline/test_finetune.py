@@ -48,7 +48,7 @@ def test_the_result_is_an_encoder_that_the_road_follows(mofore: Command, work: P
     assert len(list((work / "features").iterdir())) == 2, "a store beside the old one"
     after = stages(mofore, work, *use)
     assert {stage: found["action"] for stage, found in after.items()} == dict.fromkeys(
-        ("extract", "fit", "evaluate", "index", "finetune"), "skip"
+        ("extract", "fit", "evaluate", "index", "finetune", "report"), "skip"
     ), "the result that is used is not asked for again"
     assert "extraction uses it" in mofore("finetune", "-w", work, *SHORT, *use).stderr
     superseded = ["evaluate", "features", "fit", "index", "report"]

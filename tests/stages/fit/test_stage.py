@@ -259,7 +259,7 @@ def test_videos_that_hold_no_pair_are_left_out_and_counted(tmp_path: Path) -> No
     result = fit.run(settings, table([4, 20, 30, 2]), tmp_path, progress=Silent())
     assert (result.videos, result.too_short) == (2, 2)
     with pytest.raises(
-        StageError, match=r"at least 2 .* of 2 there are 1 \(0 held out\).*shorter clips and gaps: fit\."
+        StageError, match=r"at least 2 .* of 2 there are 1 \(0 held out\).*shorter clips and gaps: --set fit\."
     ):
         fit.run(settings, table([4, 20]), tmp_path / "one", progress=Silent())
     with pytest.raises(StageError, match=r"of 1 there are 1 .*more videos on the training side"):
