@@ -13,8 +13,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from click.testing import CliRunner, Result
+from hypothesis import settings
 
 from mofore.data.motion import write_motion_set
+
+settings.register_profile("mofore", deadline=None)  # a busy machine is no failure
+settings.load_profile("mofore")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 TINY = (
