@@ -13,12 +13,13 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -34,10 +35,11 @@ from ...data.progress import Progress
 from ..machine.device import pick_device
 from ..machine.processes import PR_SET_PDEATHSIG, end_with_parent
 from ..machine.shared_memory import Shared, shared
-from .process_group import PATIENCE_S, ProcessGroup, ProcessLost
+from .process_group import PATIENCE_S, ProcessGroup, ProcessLost, abandon, is_abandoned
 
 ORDER, READY, FAILED, OVER = "order", "ready", "failed", "over"  # keys of the store
 POLL_S = 0.05
+WATCH_S = 1.0  # from one look at the other processes to the next
 REASON_S = 2.0  # that the reason of a lost process is waited for
 PARTING_S = 20.0  # that a process which failed leaves the first one to say so, before torchrun ends it
 Job = TypeVar("Job")
@@ -103,7 +105,8 @@ class Spawned:
             processes = [_started(order, path, rank, self.size) for rank in range(1, self.size)]
             try:
                 store = FileStore(path, self.size)
-                with _leading(store, self, progress, lambda: _ended(processes)) as process_group:
+                ended = partial(_ended, processes)
+                with _leading(store, self, progress, ended) as process_group, _watching(self, processes):
                     _, job = place.open()
                     yield job, process_group
             finally:
@@ -211,12 +214,38 @@ def _leading(store: Store, team: Spawned | Launched, progress: Progress, ended: 
         process_group = ProcessGroup.joined(store, 0, team.size, device=team.device)
         progress.note(f"shared by {team.size} processes")
         yield process_group
-    except ProcessLost as lost:
+    except (ProcessLost, RuntimeError) as lost:
+        if not isinstance(lost, ProcessLost) and not is_abandoned():
+            raise
         raise StageError(_reason(store, ended) or str(lost)) from lost
     finally:
         with suppress(RuntimeError):  # the store is gone, and the others with it
             store.set(OVER, "")
         ProcessGroup().leave()
+
+
+@contextmanager
+def _watching(team: Spawned, processes: list[BaseProcess]) -> Iterator[None]:
+    """Give up within a moment where a process on a GPU is lost; torchrun looks after those that it has started."""
+    if team.device.type != "cuda":  # gloo notices at once
+        yield
+        return
+    over = threading.Event()
+    watch = threading.Thread(target=_watch, args=(processes, over), name="mofore-watch", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
+
+
+def _watch(processes: list[BaseProcess], over: threading.Event) -> None:
+    """Until it is over, or one of the processes has failed."""
+    while not over.wait(WATCH_S):
+        if any(process.exitcode not in (None, 0) for process in processes):
+            abandon()
+            return
 
 
 def _await_others(store: Store, size: int, progress: Progress, ended: Callable[[], str | None]) -> None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -28,6 +29,7 @@ from ..machine.shared_memory import SharedMemory, mapped
 PATIENCE_S = 300.0  # that the others are waited for; a look of the first one takes seconds
 LOOPBACK = ("lo", "lo0")
 Thing = TypeVar("Thing")
+_lost = threading.Event()  # a process of the team of this one has ended, and what the team computes is void
 
 
 class ProcessLost(StageError):
@@ -52,6 +54,7 @@ class ProcessGroup:
         if interface is not None:  # all are on this machine; its name may lead nowhere
             os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
         _count_groups_from_0()
+        _lost.clear()
         with _together():
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
@@ -70,7 +73,17 @@ class ProcessGroup:
     def leave(self) -> None:
         """Part from the others; whoever still waits for this process is told so."""
         if dist.is_initialized():
-            dist.destroy_process_group()
+            with suppress(RuntimeError) if _lost.is_set() else nullcontext():  # nobody is there to part from
+                dist.destroy_process_group()
+
+    def refuse_lost(self) -> None:
+        """Ask before something is believed, or kept, that the others had a part in.
+
+        Raises:
+            ProcessLost: if one of them has ended (:func:`abandon`).
+        """
+        if self.size > 1 and _lost.is_set():
+            raise _no_answer()
 
     def share(self, contexts: int) -> slice:
         """Which contexts of a batch of so many are this process's.
@@ -141,12 +154,35 @@ def _count_groups_from_0() -> None:
     dist.destroy_process_group()
 
 
+def abandon() -> None:
+    """Have this process give up whatever it waits for the others in, since one of them has ended; from any thread.
+
+    gloo notices that itself, as connections close. NCCL would wait until its time is up (:data:`PATIENCE_S`), in a call
+    that nothing interrupts. What comes of a call that is cut off is void, and so are all results from then on.
+    """
+    _lost.set()  # before anything void comes back
+    if dist.is_initialized() and dist.group.WORLD is not None:
+        with suppress(RuntimeError):
+            dist.group.WORLD.abort()
+
+
+def is_abandoned() -> bool:
+    """Whether that has happened since this process last met others."""
+    return _lost.is_set()
+
+
 @contextmanager
 def _together() -> Iterator[None]:
     """Something that all processes do at once."""
+    if _lost.is_set():
+        raise _no_answer()
     try:
         yield
     except RuntimeError as error:
-        raise ProcessLost(
-            f"a process that shares the fit has ended, or does not answer for {PATIENCE_S:.0f} s: run again to go on"
-        ) from error
+        raise _no_answer() from error
+
+
+def _no_answer() -> ProcessLost:
+    return ProcessLost(
+        f"a process that shares the fit has ended, or does not answer for {PATIENCE_S:.0f} s: run again to go on"
+    )

@@ -212,7 +212,13 @@ class Training:
             progress.note("begun in compiled code, goes on in torch: the same but for the last digits")
 
     def meta(self) -> dict[str, Any]:
-        """The best look, the first look, which later ones are held against, and what the learner needs."""
+        """The best look, the first look, which later ones are held against, and what the learner needs.
+
+        Raises:
+            ProcessLost: if a process that shares the fit has ended: then nothing of it may be kept any more.
+        """
+        self.flat.trained[:1].cpu()  # all that this follows from has come
+        self.process_group.refuse_lost()
         return {"best": self.best, "first_look": self.validator.first, **self.learner.meta()}
 
     def state(self) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -183,3 +184,39 @@ def test_a_team_meets_after_one_that_could_not(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(groups, "PATIENCE_S", 60.0)
     with Spawned(2, CPU).at_work(None, teamwork.both_exchange, progress=Silent()) as (_, group):
         teamwork.both_exchange(None, group)
+
+
+def test_a_lost_process_on_a_gpu_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL cannot be had here: a process that waits for a lost one is this one, which gloo does not tell."""
+    monkeypatch.setattr(team, "WATCH_S", 0.01)
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    process.start()
+    one = ProcessGroup.joined(HashStore(), 0, 1, device=CPU)
+    shared_by_two = replace(one, size=2)
+    try:
+        with team._watching(Spawned(2, torch.device("cuda")), [process]):
+            shared_by_two.refuse_lost()
+            process.kill()
+            end = time.monotonic() + 30
+            while not groups.is_abandoned() and time.monotonic() < end:
+                time.sleep(0.01)
+            for use in (shared_by_two.refuse_lost, lambda: shared_by_two.add_up(torch.ones(2))):
+                with pytest.raises(ProcessLost, match="has ended"):
+                    use()
+        one.refuse_lost()  # alone, nobody is missed
+    finally:
+        one.leave()
+        process.join()
+    ProcessGroup.joined(HashStore(), 0, 1, device=CPU)
+    assert not groups.is_abandoned(), "the next team begins anew"
+    one.leave()
+
+
+def test_a_process_that_is_done_before_the_first_one_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "WATCH_S", 0.01)
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(0,))
+    process.start()
+    process.join()
+    with team._watching(Spawned(2, torch.device("cuda")), [process]):
+        time.sleep(0.2)
+    assert not groups.is_abandoned()
