@@ -56,7 +56,7 @@ class ExtractResult:
         told = [
             f"{counted(self.videos, 'video')}, {counted(self.frames, self.row)}, "
             f"{rate:,.{0 if rate >= 10 else 1}f} {self.row}s/s",
-            ", ".join([str(self.encoder.get("precision", "")), *arithmetic]),
+            ", ".join(filter(None, [str(self.encoder.get("precision", "")), *arithmetic, self.encoder.get("engine")])),
             "of the time: " + ", ".join(parts),
         ]
         return "; ".join(filter(None, told))
