@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -16,6 +17,7 @@ from .positioned import read_at, write_at
 
 FAR = 1 << 30  # the byte that Windows locks: others may read the text before it
 SEATS = 1 << 16  # bytes from there on: one for each that shares a lock, all of them for who holds it alone
+LOOK_S = 0.05  # a look takes microseconds
 UNLOCKABLE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -76,7 +78,7 @@ def _held(path: Path, seat: int | None, busy: str) -> Iterator[None]:
         ) from error
     try:
         try:
-            _take(handle, seat)
+            _take_patiently(handle, seat)
         except BlockingIOError as error:
             raise WorkspaceError(f"{busy} ({_who(handle)}): wait for it, or stop it first") from error
         except OSError as error:
@@ -98,6 +100,15 @@ def _who(handle: int) -> str:
     """What the holder wrote; of several that share it, the first line is whole."""
     lines = read_at(handle, 200, 0).decode(errors="replace").splitlines()
     return lines[0] if lines else "another process"
+
+
+def _take_patiently(handle: int, seat: int | None) -> None:
+    """As :func:`_take`, and once more a moment later: who only looks (:func:`holder`) has the lock so long."""
+    try:
+        _take(handle, seat)
+    except BlockingIOError:
+        time.sleep(LOOK_S)
+        _take(handle, seat)
 
 
 def _take(handle: int, seat: int | None) -> None:

@@ -37,7 +37,7 @@ from .command_options import (
     verbosity,
 )
 from .config import load_config
-from .export_cli import add_commands
+from .export_cli import add_commands, add_transfers
 from .road import OPTIONAL, ROAD
 from .run import Outcome
 from .run_folder import Run, read_metrics
@@ -352,30 +352,6 @@ def compare(runs: tuple[str, ...], rows: tuple[str, ...], as_json: bool, page: P
 
 
 @cli.command()
-@click.argument("url", required=False)
-@click.option("--force", is_flag=True, help="Replace what another work folder has pushed there.")
-@WORKDIR
-@verbosity
-def push(url: str | None, force: bool, workdir: Path) -> None:
-    """Upload what is finished to URL (s3://BUCKET/FOLDER; default: where it was last), each file verified."""
-    from .commands.transfer import push_folder
-
-    console.say(push_folder(Workspace.open(workdir), url, console.Console(), replace=force))
-
-
-@cli.command()
-@click.argument("url", required=False)
-@click.option("--force", is_flag=True, help="Replace files that have changed here.")
-@WORKDIR
-@verbosity
-def pull(url: str | None, force: bool, workdir: Path) -> None:
-    """Fetch what was pushed to URL into a work folder, new or not; goes on where it was interrupted."""
-    from .commands.transfer import pull_folder
-
-    console.say(pull_folder(workdir, url, console.Console(), replace=force))
-
-
-@cli.command()
 @JSON
 @WORKDIR
 def verify(as_json: bool, workdir: Path) -> None:
@@ -521,3 +497,4 @@ def _finish(workspace: Workspace, outcome: Outcome, *, show: bool = False) -> No
 
 
 add_commands(cli, of_workdir, _open, UNREADABLE)
+add_transfers(cli)

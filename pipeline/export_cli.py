@@ -1,4 +1,4 @@
-"""The commands ``mofore export`` and ``mofore embed``."""
+"""What takes a run elsewhere: the commands ``mofore export``, ``embed``, ``push`` and ``pull``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import click
 
 from ..data.settings import LEVELS
 from . import console
+from .command_options import WORKDIR, options, verbosity
 from .commands.export import EMBEDDING_FORMATS, FEATURE_FORMATS, MODEL_FORMATS, Target, told
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .run_folder import Run
@@ -77,6 +79,30 @@ def add_commands(cli: click.Group, of_workdir: Callable[..., Any], opens: Opens,
         console.show_failures(made.failures)
         if made.failures:
             raise click.exceptions.Exit(unreadable)
+
+
+def add_transfers(cli: click.Group) -> None:
+    """Add ``push`` and ``pull`` to ``cli``."""
+
+    @cli.command()
+    @click.argument("url", required=False)
+    @click.option("--force", "replace", is_flag=True, help="Replace what another work folder has pushed there.")
+    @options(WORKDIR, verbosity)
+    def push(url: str | None, replace: bool, workdir: Path) -> None:
+        """Upload what is finished to URL (s3://BUCKET/FOLDER; default: where it was last), each file verified."""
+        from .commands.transfer import push_folder
+
+        console.say(push_folder(Workspace.open(workdir), url, console.Console(), replace=replace))
+
+    @cli.command()
+    @click.argument("url", required=False)
+    @click.option("--force", "replace", is_flag=True, help="Replace files that have changed here.")
+    @options(WORKDIR, verbosity)
+    def pull(url: str | None, replace: bool, workdir: Path) -> None:
+        """Fetch what was pushed to URL into a work folder, new or not; goes on where it was interrupted."""
+        from .commands.transfer import pull_folder
+
+        console.say(pull_folder(workdir, url, console.Console(), replace=replace))
 
 
 def _add_exports(cli: click.Group, of_workdir: Callable[..., Any], opens: Opens) -> None:

@@ -111,9 +111,9 @@ def run_extract(work: Work) -> Made:
     work.progress.note(f"loading {snapshot.config.extract.backbone}")  # libraries and weights take seconds
     from ...stages.machine.processes import EXTRACTING, READING, begin_server
 
-    # Before anything else: libraries are loaded there while they are loaded here.
-    shares = len(ids) > 1 and snapshot.config.extract.processes != 1 and (os.cpu_count() or 1) > 1
-    begin_server(EXTRACTING if shares else READING)
+    if not work.asked.cluster:  # before anything else: libraries are loaded there while they are loaded here
+        shares = len(ids) > 1 and snapshot.config.extract.processes != 1 and (os.cpu_count() or 1) > 1
+        begin_server(EXTRACTING if shares else READING)
     from ...stages.extract import stage as extract
 
     begin = time.monotonic()

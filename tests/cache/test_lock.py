@@ -103,3 +103,16 @@ def test_who_holds_a_lock_is_told_while_it_is_held(tmp_path: Path) -> None:
     assert holder(path) == ""
     with shared(path, 1):
         assert holder(path) == "", "nobody has it alone"
+
+
+def test_a_look_at_who_holds_a_lock_is_not_taken_for_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mofore.cache import lock
+
+    path = tmp_path / "lock"
+    with exclusive(path):
+        pass
+    looking = os.open(path, os.O_RDWR)
+    lock._take(looking, 0)
+    monkeypatch.setattr(lock.time, "sleep", lambda _seconds: os.close(looking))  # which ends meanwhile
+    with exclusive(path):
+        assert holder(path).startswith("process")
