@@ -5,29 +5,22 @@ Nothing is opened here: a catalog of 13,320 videos is one walk over the folders 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import stat
-from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 from pathlib import Path
 
 from .errors import CatalogError
 from .exclusions import Exclusions
 from .folder_sides import folder_of_id, folder_sides
-from .images import IMAGE_SUFFIXES, frame_series, is_folder, stat_of_frames
-from .remote import objects_below
+from .images import IMAGE_SUFFIXES
 from .remote_path import RemotePath
 from .suffixes import VIDEO_SUFFIXES
 from .types import Division, Video
+from .walk import Found, Walk, walk
 from .wording import few, told
 
-_name = attrgetter("name")
-TABLES = frozenset([".csv", ".tsv", ".json", ".jsonl"])
-OGG_HEAD, OGG_VIDEO = 4096, (b"theora", b"BBCD", b"OVP80", b"video\0\0\0")  # Theora, Dirac, VP8, OGM
 UCF101_NAME = re.compile(r"v_(?P<label>.+)_(?P<group>g\d+)_(?P<clip>c\d+)", re.IGNORECASE)
 # The class is HandstandPushups in the lists and folders; its files say HandStandPushups.
 FRAMES_OF = re.compile(r"[ _.-](frames?|images?|imgs?|jpe?gs?)$", re.IGNORECASE)  # after a video's name
@@ -87,45 +80,6 @@ def scan(root: Path, layout: str = "auto", images: str = "auto", *, class_depth:
     return described(replace(find_videos(root, images), layout=layout), class_depth)
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """What was found below a folder, before anything is left out or described.
-
-    Attributes:
-        videos: sorted by id; files, and folders of images.
-        of_images: how many of them are folders of images.
-        links: the files that are links, sorted.
-        digest: of ``videos``: the same while no video comes, goes or changes in size or time.
-        unnamed: keys of objects that no path can stand for, so that they are passed over.
-    """
-
-    videos: list[Found]
-    of_images: int
-    links: list[str]
-    digest: str
-    unnamed: tuple[str, ...] = ()
-
-
-def walk(root: Path, images: str = "auto") -> Walk:
-    """Look at every file below ``root``, as :func:`find_videos` says.
-
-    Raises:
-        CatalogError: if the folder is missing, is no folder, or a part of it cannot be read.
-    """
-    if isinstance(root, RemotePath):
-        return _listed(root)
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        suffix = root.suffix.lower()
-        table = "; a table of videos goes to --table" if suffix in TABLES else ""
-        table = f"; of one video, give its folder: '{root.parent}'" if suffix in VIDEO_SUFFIXES else table
-        raise CatalogError(
-            f"data.root = '{root}' {what}: give the folder that holds the videos, or a list of files (.txt, a path in "
-            f"each line){table}"
-        )
-    return _find(root, with_images=images != "never", pattern=images if "*" in images else "")
-
-
 def find_videos(
     root: Path, images: str = "auto", exclusions: Exclusions | None = None, seen: Walk | None = None
 ) -> Catalog:
@@ -144,11 +98,11 @@ def find_videos(
     Raises:
         CatalogError: if the folder is missing, is no folder, or holds no video.
     """
-    seen = seen or walk(root, images)
+    seen = walk(root, images) if seen is None else seen
     exclusions = exclusions or Exclusions()
-    found = [one for one in seen.videos if not exclusions.leave_out(one[0])]
+    found = [one for one in seen.videos() if not exclusions.leave_out(one[0])]
     if not found:
-        away = f" but {len(seen.videos):,} that data.exclude leaves out" if seen.videos else ""
+        away = f" but {len(seen):,} that data.exclude leaves out" if len(seen) else ""
         looked_for = _looked_for("never" if isinstance(root, RemotePath) else images)
         raise CatalogError(f"no video below '{root}'{away}: {looked_for} are looked for")
     found, doubled = _without_frames_of(found) if seen.of_images else (found, [])
@@ -267,16 +221,6 @@ def guess_layout(ids: Sequence[str]) -> str:
     return "folders" if any("/" in video_id for video_id in ids) else "none"
 
 
-def files_below(root: Path, suffix: str) -> list[str]:
-    """Paths, relative to ``root`` and sorted, of the files below it that end in ``suffix``, in any case.
-
-    Raises:
-        CatalogError: if a folder cannot be read.
-    """
-    names = (folder.prefix + entry.name for folder in _folders(root) for entry in folder.files)
-    return sorted(name for name in names if name.lower().endswith(suffix))
-
-
 def _looked_for(images: str) -> str:
     files = f"files ending in {' '.join(sorted(VIDEO_SUFFIXES))}"
     if images == "never":
@@ -284,54 +228,6 @@ def _looked_for(images: str) -> str:
     if "*" in images:
         return f"{files}, and folders of images {images} with a number for the star"
     return f"{files}, and folders of numbered images ({' '.join(sorted(IMAGE_SUFFIXES))})"
-
-
-Found = tuple[str, int, int, str]  # id, size in bytes, time of change in ns, pattern of prescribed image names
-
-
-def _find(root: Path, *, with_images: bool, pattern: str) -> Walk:
-    """All videos by id, and the files that are links."""
-    videos: list[Found] = []
-    of_images: list[Found] = []
-    links: list[str] = []
-    for folder in _folders(root):
-        here = _video_files(folder)
-        videos.extend(here)
-        links.extend(folder.prefix + entry.name for entry in folder.files if entry.is_symlink())
-        if with_images and not here and folder.prefix:  # the root is where the videos are, not one of them
-            of_images.extend(_image_video(folder, pattern))
-    inner = _innermost(of_images, videos)
-    videos = sorted(videos + inner) if inner else sorted(videos)
-    return Walk(videos, len(inner), sorted(links), _digest(videos))
-
-
-def _listed(root: RemotePath) -> Walk:
-    """The same of objects: folders of images are not looked for, nor is looked into files of sound."""
-    videos: list[Found] = []
-    unnamed = []
-    try:
-        for key, state in objects_below(root):
-            parts = key.split("/")
-            if f".{parts[-1].rpartition('.')[2].lower()}" not in VIDEO_SUFFIXES:
-                continue
-            if any(part in ("", ".", "..") for part in parts):
-                unnamed.append(key)
-            elif not any(part.startswith(".") for part in parts):
-                videos.append((key, state.size, state.mtime_ns, ""))
-    except OSError as error:
-        raise CatalogError(f"data.root = '{root}' cannot be listed: {error.strerror or error}") from error
-    videos.sort()
-    return Walk(videos, 0, [], _digest(videos), tuple(unnamed))
-
-
-def _digest(videos: list[Found]) -> str:
-    """Of ids, sizes, times and patterns: columns are many times faster than JSON of as many rows."""
-    total = hashlib.sha256()
-    for names in ([each[0] for each in videos], [each[3] for each in videos]):
-        total.update("\0".join(names).encode("utf-8", "surrogateescape") + b"\0\0")
-    for numbers in ([each[1] for each in videos], [each[2] for each in videos]):
-        total.update(array("q", numbers))
-    return total.hexdigest()
 
 
 def _linked_twice(root: Path, ids: Collection[str], links: Sequence[str]) -> list[str]:
@@ -344,95 +240,3 @@ def _linked_twice(root: Path, ids: Collection[str], links: Sequence[str]) -> lis
                 twice.append(link)
             seen.add(real)
     return twice
-
-
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    """A folder on the walk: its path, what its files' ids begin with, its time of change, its files."""
-
-    path: str
-    prefix: str
-    mtime_ns: int
-    files: list[os.DirEntry[str]]
-
-
-def _folders(root: Path) -> Iterator[_Folder]:
-    """Walk iteratively, so that depth is no limit; a real folder is entered once, so that links can't loop."""
-    seen: set[tuple[int, int]] = set()
-    folders = [(str(root), "")]
-    while folders:
-        path, prefix = folders.pop()
-        here = os.stat(path)  # noqa: PTH116 - strings all the way: this is the hot loop of `mofore status`
-        if (here.st_dev, here.st_ino) in seen:
-            continue
-        seen.add((here.st_dev, here.st_ino))
-        files, below = [], []
-        for entry in _entries(path):
-            if (entry.is_symlink() and is_folder(entry)) or entry.is_dir(follow_symlinks=False):
-                below.append((entry.path, f"{prefix}{entry.name}/"))
-            else:
-                files.append(entry)
-        folders.extend(reversed(below))  # in the order of the ids, so that little is left to sort
-        yield _Folder(path, prefix, here.st_mtime_ns, files)
-
-
-def _video_files(folder: _Folder) -> list[Found]:
-    """The files that may be videos; one loop without calls, since a million files go through it."""
-    found = []
-    prefix, regular = folder.prefix, stat.S_ISREG
-    for entry in folder.files:
-        name = entry.name
-        suffix = name[name.rfind(".") :]
-        if suffix in VIDEO_SUFFIXES or suffix.lower() in VIDEO_SUFFIXES:
-            try:
-                state = entry.stat()
-            except OSError:  # a dangling link, or a file that went away meanwhile
-                continue
-            if regular(state.st_mode) and (suffix.lower() != ".ogg" or not _is_sound(entry)):
-                found.append((prefix + name, state.st_size, state.st_mtime_ns, ""))
-    return found
-
-
-def _is_sound(entry: os.DirEntry[str]) -> bool:
-    """Whether it is one of the many .ogg that hold sound alone: those with pictures begin with their stream."""
-    try:
-        with open(entry.path, "rb") as file:  # noqa: PTH123 - an entry has its path as a string
-            head = file.read(OGG_HEAD)
-    except OSError:
-        return False  # extraction will say why
-    return not any(codec in head for codec in OGG_VIDEO)
-
-
-def _image_video(folder: _Folder, pattern: str) -> Iterator[Found]:
-    series = frame_series((entry.name for entry in folder.files), pattern)
-    if series:
-        size, mtime_ns = stat_of_frames(folder.path, series[0].names, folder.mtime_ns)
-        yield folder.prefix.removesuffix("/"), size, mtime_ns, pattern
-
-
-def _innermost(of_images: list[Found], videos: list[Found]) -> list[Found]:
-    """Those folders of images that have no video below them: images beside videos are thumbnails and the like."""
-    if not of_images:
-        return []
-    outer = {folder for video_id, *_ in videos for folder in _outer_folders(video_id)}
-    inner = []
-    for found in sorted(of_images, key=lambda found: -found[0].count("/")):
-        if found[0] not in outer:
-            inner.append(found)
-            outer.update(_outer_folders(found[0]))
-    return inner
-
-
-def _outer_folders(video_id: str) -> Iterator[str]:
-    while "/" in video_id:
-        video_id = video_id.rpartition("/")[0]
-        yield video_id
-
-
-def _entries(path: str) -> list[os.DirEntry[str]]:
-    """What is in a folder, without hidden things. A folder that cannot be read must not look like an empty one."""
-    try:
-        with os.scandir(path) as entries:
-            return sorted((entry for entry in entries if entry.name[0] != "."), key=_name)
-    except OSError as error:
-        raise CatalogError(f"the folder '{path}' cannot be read: {error.strerror}") from error

@@ -13,13 +13,14 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from .catalog import Catalog, Walk, described, find_videos, walk
+from .catalog import Catalog, described, find_videos
 from .errors import CatalogError
 from .exclusions import Exclusions
 from .remote_path import RemotePath, is_url
 from .settings import DataSettings
 from .text_files import read_text
 from .types import Video
+from .walk import Walk, walk
 from .wording import told
 
 LISTS = frozenset([".txt", ".lst", ".list"])
@@ -93,7 +94,7 @@ def _is_absent(root: Path) -> bool:
     """Whether nothing is there, or a folder without anything in it, or a list of files none of which is there."""
     try:
         if isinstance(root, RemotePath):
-            return not walk(root).videos
+            return not len(walk(root))
         if _is_list(root):
             return not any(file.exists() for _, file in _entries(root.absolute()))
         return not root.exists() or (root.is_dir() and not any(root.iterdir()))

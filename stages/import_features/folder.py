@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.catalog import files_below
 from ...data.errors import FeaturesError
+from ...data.walk import files_below
 from ...data.wording import counted
 from .arrays import Part
 from .dataset_names import Dataset, only_features

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mofore.cache.fingerprint import stat_of
-from mofore.data.catalog import Catalog, describe, files_below, scan, walk
+from mofore.data.catalog import Catalog, describe, scan
 from mofore.data.errors import CatalogError
 from mofore.data.settings import DataSettings
 from mofore.data.splits import make_split
@@ -74,7 +74,6 @@ def test_links_that_loop_end(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_text_are_found(tmp_path: Path) -> None:
-    import os
 
     path = os.path.join(os.fsencode(tmp_path), b"caf\xe9.avi")
     with open(path, "wb") as handle:
@@ -138,7 +137,6 @@ def test_a_file_with_a_star_in_its_name_is_a_file(tmp_path: Path) -> None:
 
 
 def test_the_time_of_a_folder_of_images_is_its_last_change(tmp_path: Path) -> None:
-    import os
 
     folder = touch(tmp_path, "clip/1.jpg", "clip/2.jpg", "clip/3.jpg") / "clip"
 
@@ -174,12 +172,6 @@ def test_names_as_long_as_names_may_be_are_found(tmp_path: Path) -> None:
     assert {v.id for v in scan(tmp_path).videos} == {name, f"{deep}/x.avi"}
 
 
-def test_files_of_a_kind_are_listed_as_videos_are(tmp_path: Path) -> None:
-    touch(tmp_path, "b/x.npy", "a.NPY", ".hidden/y.npy", "b/.z.npy", "b/c.txt")
-    (tmp_path / "b" / "up").symlink_to(tmp_path)
-    assert files_below(tmp_path, ".npy") == ["a.NPY", "b/x.npy"]
-
-
 def test_thousands_of_folders_are_walked(tmp_path: Path) -> None:
     for number in range(2000):
         (tmp_path / f"class{number % 50}" / f"clip{number}").mkdir(parents=True)
@@ -194,7 +186,6 @@ def test_a_folder_linked_twice_counts_once(tmp_path: Path) -> None:
 
 
 def test_a_pipe_with_the_name_of_a_video_is_passed_over(tmp_path: Path) -> None:
-    import os
 
     touch(tmp_path, "x.avi")
     os.mkfifo(tmp_path / "pipe.avi")
@@ -202,7 +193,6 @@ def test_a_pipe_with_the_name_of_a_video_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
 
     touch(tmp_path, "open/x.avi", "closed/y.avi")
     scandir = os.scandir
@@ -225,33 +215,3 @@ def test_a_catalog_knows_the_content_of_imported_features_alone(tmp_path: Path) 
     files = Catalog(tmp_path, (video,), "none")
     assert not files.imported
     assert files.content_of(video) is None
-
-
-def test_a_walk_stats_each_file_once_and_each_folder_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    touch(tmp_path, *(f"Class{label}/v{number}.avi" for label in range(5) for number in range(40)))
-    counted = []
-    stat = os.stat
-    monkeypatch.setattr("os.stat", lambda *given, **named: counted.append(given) or stat(*given, **named))
-    found = walk(tmp_path)
-    of_folders = [path for path, *_ in counted if not str(path).endswith(".avi")]
-    assert len(found.videos) == 200
-    assert len(of_folders) <= 2 * 6, "folders alone: a file is looked at by its entry, once"
-    assert len(of_folders) == len(counted)
-
-
-def test_a_walk_tells_every_change_by_its_digest(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.avi", "a/2.avi", "b/1.avi")
-    before = walk(tmp_path)
-    assert walk(tmp_path).digest == before.digest
-    assert [each[0] for each in before.videos] == ["a/1.avi", "a/2.avi", "b/1.avi"]
-    digests = {before.digest}
-    os.utime(tmp_path / "a/1.avi", ns=(1, 1))
-    digests.add(walk(tmp_path).digest)
-    (tmp_path / "a/1.avi").write_bytes(b"xx")
-    os.utime(tmp_path / "a/1.avi", ns=(1, 1))
-    digests.add(walk(tmp_path).digest)
-    (tmp_path / "a/2.avi").rename(tmp_path / "b/2.avi")
-    digests.add(walk(tmp_path).digest)
-    (tmp_path / "b/1.avi").unlink()
-    digests.add(walk(tmp_path).digest)
-    assert len(digests) == 5
