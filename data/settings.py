@@ -301,6 +301,12 @@ class IndexSettings(Settings):
     )
     size_mb: int = setting(0, "most memory of an index in MB, for auto; 0 = half of the machine's", low=0)
     latency_ms: float = setting(10.0, "longest time of one query in ms, for auto", low=0.001)
+    part_mb: int = setting(
+        0,
+        "make an index with lists (ivf, ivfpq) in parts of so many MB of vectors, merged on disk and searched there, "
+        "for what does not fit into memory; 0 = in memory",
+        low=0,
+    )
     spaces: str = setting(
         "mofore, frames, predict",
         "what is indexed, with commas: mofore (embed_from), frames (raw mean-pooled features), predict (the forecast "

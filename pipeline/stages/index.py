@@ -37,7 +37,7 @@ def run_index(work: Work) -> Made:
         known=_known(work, ids),
     )
     index.run(snapshot.config.index, inputs, work.folder, progress=work.progress)
-    return Made(counted(len(ids), "video"), index.files(snapshot.config.index))
+    return Made(counted(len(ids), "video"), index.files(snapshot.config.index, work.folder))
 
 
 def _known(work: Work, ids: list[str]) -> Mapping[str, Float32]:
@@ -58,6 +58,7 @@ INDEX = Stage(
     run=run_index,
     files=(
         "*.*/vectors.faiss",
+        "*.*/vectors.ivfdata",
         "*.*/items.json",
         "*.*/index.json",
         "*.*/price.json",

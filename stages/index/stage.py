@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...cache.atomic import write_json
+from ...cache.atomic import remove_leftovers, write_json
 from ...cache.fingerprint import digest
 from ...cache.store import FrameTable
 from ...data.arrays import Float32
@@ -29,7 +29,7 @@ from ..model.spaces import Space, center_of, clip_items, open_space, refuse_othe
 from ..vectors.build import build, check
 from ..vectors.cost import measure
 from ..vectors.device import REMARKS, pick_place
-from ..vectors.normalize import center
+from ..vectors.on_disk import CenteredRows, lists_file
 from ..vectors.update import find_previous, updated
 from ..vectors.vector_index import PRICE, About, Items, VectorIndex, folder_name, outputs
 
@@ -95,9 +95,9 @@ class Embedded:
     embeddings_NE: Float32
 
 
-def files(settings: IndexSettings) -> tuple[str, ...]:
-    """What :func:`run` publishes, relative to its folder."""
-    return tuple(outputs(settings.space_names(), settings.level_names()))
+def files(settings: IndexSettings, folder: Path) -> tuple[str, ...]:
+    """What :func:`run` has published, relative to its folder."""
+    return tuple(outputs(folder, settings.space_names(), settings.level_names()))
 
 
 def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress: Progress) -> None:
@@ -163,11 +163,15 @@ def _publish(
 ) -> None:
     """Update or build an index, write its files, and what it costs when it is read from them."""
     begin = time.perf_counter()
-    index = _updated(level, rows, settings, inputs) or _built(level, rows, mean_E, settings, inputs)
-    seconds = time.perf_counter() - begin
     own = folder / level.folder
-    index.save(own, rows.embeddings_NE)
-    cost = measure(VectorIndex.load(own), own, seconds, place=pick_place(settings.device), seed=settings.seed)
+    own.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(own)
+    with lists_file(own) as data:
+        index = _updated(level, rows, settings, inputs) or _built(level, rows, mean_E, settings, inputs, data)
+        seconds = time.perf_counter() - begin
+        index.save(own, rows.embeddings_NE)
+    place, embeddings_NE = pick_place(settings.device), rows.embeddings_NE
+    cost = measure(VectorIndex.load(own), embeddings_NE, own, seconds, place=place, seed=settings.seed)
     write_json(own / PRICE, asdict(cost))
 
 
@@ -182,8 +186,11 @@ def _updated(level: Level, rows: Embedded, settings: IndexSettings, inputs: Inde
     return replace(index, about=replace(index.about, provenance=inputs.provenance, embedded=level.key))
 
 
-def _built(level: Level, rows: Embedded, mean_E: Float32, settings: IndexSettings, inputs: IndexInputs) -> VectorIndex:
-    built = build(center(rows.embeddings_NE, mean_E), settings, place=pick_place(settings.device))
+def _built(
+    level: Level, rows: Embedded, mean_E: Float32, settings: IndexSettings, inputs: IndexInputs, data: Path
+) -> VectorIndex:
+    vectors_NE = CenteredRows(rows.embeddings_NE, mean_E)
+    built = build(vectors_NE, settings, place=pick_place(settings.device), data=data)
     about = About(
         space=level.space.name,
         level=level.name,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,16 @@ from ...data.arrays import Float32, Int64
 from ...data.blocks import blocks
 from ...data.errors import StageError
 from ...data.settings import INDEX_KINDS, IndexSettings
+from ...data.wording import counted
 from ..machine.memory import machine_bytes
 from .device import Place, on_gpu, to_cpu, to_gpu
 from .exact import Propose, core, is_exact, selects
 from .faiss_library import faiss
 from .kinds import Limits, choose
+from .on_disk import CenteredRows, merged, part_files, part_rows
 from .tuning import QUERIES, Trial, held_out, tune
 
+Vectors = Float32 | CenteredRows
 BLOCK_ROWS = 65_536
 POINTS_PER_LIST = 64
 LEAST_SAMPLE = 65_536
@@ -57,13 +61,14 @@ def check(settings: IndexSettings, width: int) -> None:
         )
 
 
-def build(vectors_NE: Float32, settings: IndexSettings, *, place: Place = "cpu") -> Built:
+def build(vectors_NE: Vectors, settings: IndexSettings, *, place: Place = "cpu", data: Path | None = None) -> Built:
     """Index vectors by inner product.
 
     Args:
         vectors_NE: unit vectors.
         settings: kind, limits, wished agreement and seed.
         place: where to train and add.
+        data: file for the lists of an index that is to be made in parts (``index.part_mb``).
 
     Raises:
         StageError: if FAISS cannot build a factory string of the user's over these vectors.
@@ -71,12 +76,17 @@ def build(vectors_NE: Float32, settings: IndexSettings, *, place: Place = "cpu")
     count, width = vectors_NE.shape
     choice = choose(settings.kind, count, width, limits(settings))
     begin = time.perf_counter()
-    index = fill(trained(choice.factory, vectors_NE, settings.seed, place), vectors_NE)
+    index, why = trained(choice.factory, vectors_NE, settings.seed, place), choice.why
+    if settings.part_mb and data is not None:
+        index, how = _filled_in_parts(index, vectors_NE, part_rows(settings.part_mb, width), data)
+        why = f"{why}; {how}"
+    else:
+        index = fill(index, vectors_NE)
     seconds = time.perf_counter() - begin
     if is_exact(index):
-        return Built(index, choice.factory, why=choice.why, seconds=seconds)
+        return Built(index, choice.factory, why=why, seconds=seconds)
     search, how = tuned(index, index.search, vectors_NE, settings)
-    return Built(index, choice.factory, search, f"{choice.why}; {how}", seconds)
+    return Built(index, choice.factory, search, f"{why}; {how}", seconds)
 
 
 def limits(settings: IndexSettings) -> Limits:
@@ -85,7 +95,7 @@ def limits(settings: IndexSettings) -> Limits:
     return Limits(memory, settings.latency_ms)
 
 
-def trained(factory: str, vectors_NE: Float32, seed: int, place: Place = "cpu") -> Any:
+def trained(factory: str, vectors_NE: Vectors, seed: int, place: Place = "cpu") -> Any:
     """An empty index that has learnt what it needs to from a sample of the vectors.
 
     Raises:
@@ -110,16 +120,36 @@ def trained(factory: str, vectors_NE: Float32, seed: int, place: Place = "cpu") 
     return index
 
 
-def fill(index: Any, vectors_NE: Float32) -> Any:
+def fill(index: Any, vectors_NE: Vectors) -> Any:
     """Add vectors, block by block, each under its row as label; returns the portable index."""
     if on_gpu(index):  # which numbers them from 0
         for block in blocks(len(vectors_NE), BLOCK_ROWS):
             index.add(np.ascontiguousarray(vectors_NE[block]))
         return to_cpu(index)
     with _one_thread_for_graphs(index):
-        for block in blocks(len(vectors_NE), BLOCK_ROWS):
-            append(index, vectors_NE[block], np.arange(block.start, block.stop))
+        _add(index, vectors_NE, slice(0, len(vectors_NE)))
     return index
+
+
+def _add(index: Any, vectors_NE: Vectors, rows: slice) -> None:
+    for block in blocks(rows.stop - rows.start, BLOCK_ROWS):
+        labels = np.arange(rows.start + block.start, rows.start + block.stop)
+        append(index, vectors_NE[labels[0] : labels[-1] + 1], labels)
+
+
+def _filled_in_parts(index: Any, vectors_NE: Vectors, rows: int, data: Path) -> tuple[Any, str]:
+    """The same with no more than a part of the vectors in the index at a time, and a line about it."""
+    index = to_cpu(index) if on_gpu(index) else index
+    if not _has_lists(index):
+        return fill(index, vectors_NE), "in memory, since index.part_mb is for kinds with lists (ivf, ivfpq)"
+    own = [*blocks(len(vectors_NE), rows)]
+    with part_files(data.parent, len(own)) as (trained_path, *paths):
+        faiss().write_index(index, str(trained_path))
+        for block, path in zip(own, paths, strict=True):
+            part = faiss().clone_index(index)
+            _add(part, vectors_NE, block)
+            faiss().write_index(part, str(path))
+        return merged(trained_path, paths, data), f"made in {counted(len(own), 'part')}, merged on disk"
 
 
 def append(index: Any, vectors_ME: Float32, labels_M: Int64) -> None:
@@ -149,7 +179,7 @@ def training_rows(count: int, lists: int, seed: int) -> Int64:
     return np.sort(np.roll(order, -QUERIES)[:size])
 
 
-def tuned(index: Any, propose: Propose, vectors_NE: Float32, settings: IndexSettings) -> tuple[Mapping[str, int], str]:
+def tuned(index: Any, propose: Propose, vectors_NE: Vectors, settings: IndexSettings) -> tuple[Mapping[str, int], str]:
     """Parameters of the search that reach the wished agreement, and a line about it."""
     trial = Trial.of(vectors_NE, held_out(len(vectors_NE), settings.seed))
     search, agreement = tune(index, propose, vectors_NE, trial, settings.recall)

@@ -17,6 +17,7 @@ from ...data.arrays import Float32
 from .device import Place
 from .exact import is_exact
 from .faiss_library import faiss
+from .on_disk import LISTS, CenteredRows
 from .tuning import Trial, held_out
 from .vector_index import VECTORS, VectorIndex
 
@@ -45,12 +46,13 @@ class IndexCost:
     threads: int  # of FAISS
 
 
-def measure(index: VectorIndex, folder: Path, build_s: float, *, place: Place = "cpu", seed: int = 0) -> IndexCost:
-    """The price of an index that was saved in ``folder``."""
+def measure(
+    index: VectorIndex, embeddings_NE: Float32, folder: Path, build_s: float, *, place: Place = "cpu", seed: int = 0
+) -> IndexCost:
+    """The price of an index that was read from ``folder``, and that holds these unit vectors, given not centred."""
     count, exact = len(index.items), is_exact(index.faiss_index)
     rows_Q, asked = held_out(count, seed), index.on(place)
-    vectors_NE = np.empty((0, len(index.mean_E)), np.float32) if exact else index.centered(index.embeddings_NE)
-    trial = Trial.of(vectors_NE, rows_Q[:0] if exact else rows_Q)
+    trial = Trial.of(CenteredRows(embeddings_NE, index.mean_E), rows_Q[:0] if exact else rows_Q)
     queries_QE = index.vectors(rows_Q)
     return IndexCost(
         space=index.about.space,
@@ -61,12 +63,16 @@ def measure(index: VectorIndex, folder: Path, build_s: float, *, place: Place = 
         agreement=trial.agreements(asked.search),
         queries=len(rows_Q),
         build_s=round(build_s, 3),
-        bytes_per_vector=round((folder / VECTORS).stat().st_size / max(count, 1), 1),
+        bytes_per_vector=round(_bytes(folder) / max(count, 1), 1),
         single_qps=_queries_a_second(asked, queries_QE, 1),
         many_qps=_queries_a_second(asked, queries_QE, MANY),
         place=place,
         threads=faiss().omp_get_max_threads(),
     )
+
+
+def _bytes(folder: Path) -> int:
+    return sum((folder / name).stat().st_size for name in (VECTORS, LISTS) if (folder / name).exists())
 
 
 def _queries_a_second(index: VectorIndex, queries_QE: Float32, together: int) -> float:

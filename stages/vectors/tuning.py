@@ -12,6 +12,7 @@ import numpy as np
 from ...data.arrays import Bool, Float32, Int64
 from .exact import Found, Propose, approximate, core, nearest, scan
 from .faiss_library import faiss
+from .on_disk import CenteredRows
 
 QUERIES = 200
 RANKS = (1, 10, 50)
@@ -30,7 +31,7 @@ class Trial:
     exact_QK: Float32  # similarities of the nearest others, best first; fewer than 50 in a small index
 
     @classmethod
-    def of(cls, vectors_NE: Float32, rows_Q: Int64) -> Trial:
+    def of(cls, vectors_NE: Float32 | CenteredRows, rows_Q: Int64) -> Trial:
         """Exact search for some rows; in float32 blocks by torch, which needs no copy of the vectors."""
         count, queries_QE = len(vectors_NE), vectors_NE[rows_Q]
         if not len(rows_Q):
@@ -87,7 +88,7 @@ def candidates(k: int, search: Mapping[str, int], count: int) -> int:
 
 
 def tune(
-    index: Any, propose: Propose, vectors_NE: Float32, trial: Trial, recall: float
+    index: Any, propose: Propose, vectors_NE: Float32 | CenteredRows, trial: Trial, recall: float
 ) -> tuple[dict[str, int], float]:
     """The cheapest parameters that reach ``recall`` at 10, or the best there are, and what they reach on the trial.
 
@@ -128,7 +129,7 @@ def smallest(low: int, high: int, reaches: Callable[[int], bool]) -> int | None:
     return value
 
 
-def is_lossy(index: Any, propose: Propose, vectors_NE: Float32, trial: Trial) -> bool:
+def is_lossy(index: Any, propose: Propose, vectors_NE: Float32 | CenteredRows, trial: Trial) -> bool:
     """Whether FAISS chooses by estimates, so that more candidates than wanted rows pay."""
     if isinstance(faiss().downcast_index(index), faiss().IndexRefine):
         return True

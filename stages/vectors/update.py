@@ -14,6 +14,7 @@ from ...data.settings import IndexSettings
 from .build import limits, tuned
 from .exact import is_exact
 from .kinds import choose
+from .on_disk import is_on_disk
 from .vector_index import Items, VectorIndex
 
 MOST_CHANGED = 0.3  # of the items; what was trained on the rest fits what is there less and less
@@ -22,7 +23,7 @@ DECISIVE = ("kind", "center")  # settings that an index has to share with its pr
 
 
 def find_previous(folder: Path, model: str, settings: IndexSettings) -> VectorIndex | None:
-    """The index of an earlier run, if it can be updated: approximate, of the same model and kind, and readable."""
+    """The index of an earlier run, if it can be updated: approximate and in memory, of the same model and kind."""
     if settings.kind == "flat":
         return None
     try:
@@ -31,7 +32,8 @@ def find_previous(folder: Path, model: str, settings: IndexSettings) -> VectorIn
         return None
     before, now = index.about.provenance.get("index_settings", {}), settings.identity()
     same = all(before.get(name) == now[name] for name in DECISIVE)
-    return index if same and not is_exact(index.faiss_index) else None
+    whole = is_exact(index.faiss_index) or is_on_disk(index.faiss_index)
+    return index if same and not whole and not settings.part_mb else None
 
 
 def updated(previous: VectorIndex, items: Items, embeddings_NE: Float32, settings: IndexSettings) -> VectorIndex | None:

@@ -2,7 +2,8 @@
 
 Files: ``vectors.faiss``; ``items.json``, the videos; ``embeddings.safetensors``: the unit vectors before centring, the
 mean that was subtracted, of clips the video and the seconds of each row, and FAISS's label of each row where they
-differ; ``index.json``, everything else; ``price.json``, what an approximate search costs and misses.
+differ; ``index.json``, everything else; ``price.json``, what an approximate search costs and misses. An index that was
+made in parts has its lists in ``vectors.ivfdata``.
 
 What a search promises: similarities are true cosines, rounded to float32, whatever the kind of index; equal ones go by
 row, of an exact index also where the k nearest end; equal vectors are as similar to the bit; ``k`` beyond the number of
@@ -29,6 +30,7 @@ from .device import Place, gpu_search, torch_search
 from .exact import Found, Propose, approximate, flat_vectors, is_exact, nearest, scan, selection
 from .faiss_library import faiss
 from .normalize import l2_normalize
+from .on_disk import LISTS, publish_lists, read_index
 from .tuning import candidates, set_search
 
 VECTORS, ITEMS, EMBEDDINGS, ABOUT = "vectors.faiss", "items.json", "embeddings.safetensors", "index.json"
@@ -230,7 +232,7 @@ class VectorIndex:
                     f"{model[:12]}: run `mofore index`"
                 )
             videos = tuple(json.loads((folder / ITEMS).read_text()))
-            index = faiss().read_index(str(folder / VECTORS))
+            index = read_index(folder / VECTORS)
             arrays = load_arrays(folder / EMBEDDINGS, SMALL)
         except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
             raise StoreError(f"the index '{folder}' cannot be read ({error}): run `mofore index --force`") from error
@@ -248,6 +250,7 @@ class VectorIndex:
         import torch  # what only searches does not wait for it
 
         folder.mkdir(parents=True, exist_ok=True)
+        publish_lists(self.faiss_index, folder)
         with published(folder / VECTORS) as temporary:
             faiss().write_index(self.faiss_index, str(temporary))
         items = self.items
@@ -285,6 +288,7 @@ def folder_name(space: str, level: str) -> str:
     return f"{space.replace(':', '-')}.{level}"
 
 
-def outputs(spaces: Sequence[str], levels: Sequence[str]) -> list[str]:
-    """Files of all indexes, relative to the index's folder."""
-    return [f"{folder_name(space, level)}/{name}" for space in spaces for level in levels for name in FILES]
+def outputs(folder: Path, spaces: Sequence[str], levels: Sequence[str]) -> list[str]:
+    """Files of all indexes in ``folder``, relative to it."""
+    names = [f"{folder_name(space, level)}/{name}" for space in spaces for level in levels for name in (*FILES, LISTS)]
+    return [name for name in names if not name.endswith(LISTS) or (folder / name).exists()]

@@ -12,7 +12,8 @@ from ..drawn_vectors import clustered, indexed
 def priced(kind: str, size: int, folder: Path) -> IndexCost:
     index = indexed(clustered(size), kind)
     index.save(folder, index.embeddings_NE)
-    return measure(VectorIndex.load(folder), folder, 1.23456)
+    index = VectorIndex.load(folder)
+    return measure(index, index.embeddings_NE, folder, 1.23456)
 
 
 def test_an_exact_index_agrees_by_definition(tmp_path: Path) -> None:
