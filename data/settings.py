@@ -306,6 +306,7 @@ class IndexSettings(Settings):
         "make an index with lists (ivf, ivfpq) in parts of so many MB of vectors, merged on disk and searched there, "
         "for what does not fit into memory; 0 = in memory",
         low=0,
+        later=True,
     )
     spaces: str = setting(
         "mofore, frames, predict",

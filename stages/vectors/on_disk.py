@@ -81,7 +81,8 @@ def merged(trained: Path, parts: Sequence[Path], data: Path) -> Any:
     Raises:
         StageError: if that process was killed.
     """
-    process = forking_context().Process(target=_merge, args=(str(trained), [*map(str, parts)], str(data)))
+    arguments = (str(trained), [*map(str, parts)], str(data))
+    process = forking_context().Process(target=_merge, args=arguments)  # type: ignore[attr-defined]
     process.start()
     process.join()
     if process.exitcode:
