@@ -20,7 +20,7 @@ def states_of(batch: bytes) -> bytes:
         batch: a folder's path, and names below it, with zero bytes between them.
     """
     folder, *names = batch.split(b"\0")
-    before, stat_of, regular = folder + b"/", os.stat, stat.S_ISREG
+    before, stat_of, kind, regular = folder + b"/", os.stat, 0o170000, stat.S_IFREG
     found: list[int] = []
     for name in names:
         try:
@@ -28,7 +28,7 @@ def states_of(batch: bytes) -> bytes:
         except OSError:
             found += (NOT_A_FILE, 0)
             continue
-        found += (state.st_size, state.st_mtime_ns) if regular(state.st_mode) else (NOT_A_FILE, 0)
+        found += (state.st_size, state.st_mtime_ns) if state.st_mode & kind == regular else (NOT_A_FILE, 0)
     return array("q", found).tobytes()
 
 
