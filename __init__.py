@@ -18,11 +18,12 @@ from ._version import __version__
 from .data.errors import MoforeError
 
 if TYPE_CHECKING:
+    from .pipeline.made import Embeddings
     from .pipeline.python_api import encode
     from .pipeline.python_api import init_run as init
     from .pipeline.python_api import open_run as open  # noqa: A004 - it opens a run
     from .pipeline.run import Outcome
-    from .pipeline.run_folder import Embeddings, Run, Status
+    from .pipeline.run_folder import Run, Status
     from .pipeline.stored_features import VideoFrames
     from .stages.search.searcher import Neighbour
 
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 _PLACES = {
-    "Embeddings": "pipeline.run_folder:Embeddings",
+    "Embeddings": "pipeline.made:Embeddings",
     "Neighbour": "stages.search.searcher:Neighbour",
     "Outcome": "pipeline.run:Outcome",
     "Run": "pipeline.run_folder:Run",

@@ -38,9 +38,10 @@ from .command_options import (
 )
 from .config import load_config
 from .export_cli import add_commands, add_transfers
+from .made import read_metrics
 from .road import OPTIONAL, ROAD
 from .run import Outcome
-from .run_folder import Run, read_metrics
+from .run_folder import Run
 from .show.metric_tables import price_table
 from .stage import Stage
 from .workspace import Workspace

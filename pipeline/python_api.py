@@ -12,8 +12,9 @@ from ..data.remote_path import location
 from . import console
 from .config import load_config, make_config
 from .grid import as_overrides
+from .made import PathLike
 from .run import Watcher
-from .run_folder import PathLike, Run
+from .run_folder import Run
 from .stored_features import VideoFrames
 from .workspace import Workspace
 

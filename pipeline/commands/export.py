@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...stages.export.table import EmbeddingTable, Row
     from ...stages.model.spaces import Space
     from ...stages.vectors.vector_index import Items
-    from ..run_folder import Run
+    from ..made import Made
 
 EMBEDDING_FORMATS = ("parquet", "npy", "projector")
 FEATURE_FORMATS = ("parquet", "npy")
@@ -91,7 +91,7 @@ def refuse_space(space: str) -> None:
 
 
 def export_embeddings(
-    run: Run, target: Target, *, space: str = "mofore", level: str = "video", center: bool = True
+    run: Made, target: Target, *, space: str = "mofore", level: str = "video", center: bool = True
 ) -> list[Path]:
     """The vectors of an index, with what they are of.
 
@@ -149,7 +149,7 @@ def write_table(table: EmbeddingTable, files: Mapping[str, Path]) -> list[Path]:
     return _outputs(files)
 
 
-def export_features(run: Run, target: Target, *, progress: Progress | None = None) -> list[Path]:
+def export_features(run: Made, target: Target, *, progress: Progress | None = None) -> list[Path]:
     """The stored feature of every frame; only a part of the store is in memory at a time.
 
     Raises:
@@ -172,7 +172,7 @@ def export_features(run: Run, target: Target, *, progress: Progress | None = Non
     return _outputs(files)
 
 
-def export_model(run: Run, target: Target, *, space: str = "mofore") -> list[Path]:
+def export_model(run: Made, target: Target, *, space: str = "mofore") -> list[Path]:
     """The networks of a space, with a card that says what goes in and out; see :mod:`mofore.stages.export.network`.
 
     Raises:
@@ -226,7 +226,7 @@ def _refuse_history(space: Space) -> None:
         )
 
 
-def _center(run: Run, space: str, model: str) -> Float32 | None:
+def _center(run: Made, space: str, model: str) -> Float32 | None:
     """What a search subtracts, if the space is indexed, and by this very model."""
     try:
         index = run.session.searcher(space, "video").index

@@ -19,7 +19,7 @@ from click.testing import Result
 
 import mofore
 from mofore.data.progress import Silent
-from mofore.pipeline import python_api, run_folder
+from mofore.pipeline import made, opened_folder, python_api, run_folder
 from mofore.stages.vectors import faiss_library
 from mofore.stages.vectors.vector_index import VectorIndex
 
@@ -74,7 +74,7 @@ def test_its_names_are_those_that_it_says() -> None:
     assert set(documented) == set(mofore.__all__) - {"__version__"}
 
 
-@pytest.mark.parametrize("module", [mofore, python_api, run_folder], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [mofore, python_api, run_folder, made], ids=lambda module: module.__name__)
 def test_examples_in_docstrings_hold(module: Any, work: Path, tmp_path: Path) -> None:
     given = {"mofore": mofore, "run": mofore.open(work), "folder": work, "videos": work / "videos"}
     given |= {"new_folder": tmp_path / "new", "video": work / "videos" / ORBIT}
@@ -183,7 +183,7 @@ def test_progress_is_shown_or_told_if_it_is_wanted(work: Path, capfd: pytest.Cap
 def test_a_run_that_is_interrupted_ends_at_a_safe_point_and_goes_on(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quiet = run_folder.Quiet()
+    quiet = opened_folder.Quiet()
     quiet.pulse()
     quiet.stop()
     with pytest.raises(KeyboardInterrupt):
@@ -192,7 +192,7 @@ def test_a_run_that_is_interrupted_ends_at_a_safe_point_and_goes_on(
         quiet.stop()
     run = mofore.open(work, set={"fit.seed": 3})
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "Quiet", lambda: quiet)
+        patch.setattr(opened_folder, "Quiet", lambda: quiet)
         with pytest.raises(KeyboardInterrupt):
             run.fit()
     assert run.fit().ran == ["fit"]

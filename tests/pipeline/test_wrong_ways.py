@@ -239,12 +239,12 @@ def test_files_that_are_not_there(mofore: Command, imported: Path, tmp_path: Pat
 def test_an_error_of_the_system_names_the_file_that_is_meant(
     mofore: Command, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mofore.pipeline import run_folder
+    from mofore.pipeline import opened_folder, run_folder
 
     def full(*_given: object, **_named: object) -> None:
         raise OSError(errno.EIO, "Input/output error", str(work / ".metrics.json.1234.tmp"))
 
-    monkeypatch.setattr(run_folder, "execute", full)
+    monkeypatch.setattr(opened_folder, "execute", full)
     failed = mofore("extract", "-w", work)
     assert failed.exit_code == 1
     said = "metrics.json': Input/output error: mend it and run the same command again; what was finished is kept"

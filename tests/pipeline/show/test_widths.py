@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mofore.pipeline import console
-from mofore.pipeline.run_folder import read_metrics
+from mofore.pipeline.made import read_metrics
 from mofore.pipeline.show.metric_tables import metric_tables
 from mofore.pipeline.show.summary import MOST_ROWS, summary_tables
 from mofore.pipeline.show.table_layout import NOTHING, TableText, cell_len
