@@ -9,6 +9,8 @@ the same.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,6 @@ from typing import Any
 from ...cache.atomic import sync
 from ...data.arrays import Float32
 from ...data.errors import StageError
-from ..machine.processes import end_with_starter, forking_context
 from .exact import core
 from .faiss_library import faiss
 from .normalize import center
@@ -75,32 +76,22 @@ def part_files(folder: Path, count: int) -> Iterator[list[Path]]:
 def merged(trained: Path, parts: Sequence[Path], data: Path) -> Any:
     """The trained, empty index of a file with the lists of all parts, which come into the file ``data``.
 
-    FAISS writes lists through a map of the file, so that a full disk kills who does it, and tells of them on the
-    standard output. So a process of its own does it; ``trained`` then holds the index, but for its lists.
-
     Raises:
-        StageError: if that process was killed.
+        StageError: if they cannot be merged.
     """
-    arguments = (str(trained), [*map(str, parts)], str(data))
-    process = forking_context().Process(target=_merge, args=arguments)  # type: ignore[attr-defined]
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise StageError(
-            f"the parts of the index could not be merged into '{data.parent}' (exit code {process.exitcode}): is the "
-            f"disk full? They take {sum(part.stat().st_size for part in parts):,} bytes there twice"
-        )
+    command = [sys.executable, "-P", merge_lists(), str(trained), str(data), *map(str, parts)]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        size = sum(part.stat().st_size for part in parts)
+        killed = f"it was killed; is the disk full? They take {size:,} bytes there twice"
+        why = (done.stderr.strip().splitlines() or [killed])[-1] if done.returncode > 0 else killed
+        raise StageError(f"the parts of the index could not be merged into '{data.parent}' ({why})")
     return _mapped(trained, data)
 
 
-def _merge(trained: str, parts: list[str], data: str) -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    end_with_starter()
-    from faiss.contrib.ondisk import merge_ondisk
-
-    index = faiss().read_index(trained)
-    merge_ondisk(index, parts, data)
-    faiss().write_index(index, trained)
+def merge_lists() -> str:
+    """The script that does it."""
+    return str(Path(__file__).with_name("merge_lists.py"))
 
 
 def publish_lists(index: Any, folder: Path) -> None:

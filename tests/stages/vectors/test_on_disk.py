@@ -1,4 +1,3 @@
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,11 +88,26 @@ def test_kinds_without_lists_are_made_in_memory(tmp_path: Path) -> None:
     assert not (tmp_path / LISTS).exists()
 
 
-def test_what_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mofore.stages.vectors.on_disk._merge", os.abort)
-    with pytest.raises(StageError, match=r"could not be merged into .* \(exit code .*\): is the disk full"):
-        made("IVF32,Flat", tmp_path, part_mb=1)
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("import os; os.abort()", r"it was killed; is the disk full\? They take [\d,]+ bytes there twice"),
+        ("raise RuntimeError('lists of another kind')", "RuntimeError: lists of another kind"),
+    ],
+)
+def test_what_breaks_off_says_why_and_leaves_nothing(
+    script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "script.py").write_text(script)
+    monkeypatch.setattr("mofore.stages.vectors.on_disk.merge_lists", lambda: str(tmp_path / "script.py"))
+    with pytest.raises(StageError, match=rf"could not be merged into .* \({message}\)"):
+        made("IVF32,Flat", tmp_path / "index", part_mb=1)
+    assert list((tmp_path / "index").iterdir()) == []
+
+
+def test_faiss_tells_nothing_on_the_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    made("IVF32,Flat", tmp_path, part_mb=1)
+    assert capfd.readouterr().out == ""
 
 
 def test_it_is_made_anew_rather_than_updated() -> None:
