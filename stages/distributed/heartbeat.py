@@ -1,7 +1,8 @@
 """Signs of life between machines: one that loses its power or its network closes no connection.
 
-gloo and NCCL would wait for it for minutes. So the first process of every node counts up a number in the store, and
-holds the others' numbers against its clock; a second thread does so, since the store itself may be what is silent.
+gloo and NCCL would wait for it for minutes. So every process counts up a number in the store. The first one holds
+those of the other machines against its clock, the others that of the first one; a second thread does so, since the
+store itself may be what is silent. Who waits for a third one is told by the first that the run is lost.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Callable, Mapping
 from torch.distributed import Store
 
 from .network import SILENT_S
+from .order import LOST, OVER
 from .process_group import abandon
 
 BEAT_S = 1.0
-PARTING_S = 5.0  # that a process which does not speak to the user has to end by itself
+ENDING_S = 5.0  # that a process which does not speak to the user has to end by itself
 
 
 class Heartbeat:
@@ -61,6 +63,9 @@ class Heartbeat:
             while not self._over.wait(BEAT_S):
                 count += 1
                 store.set(_key(self._rank), str(count))
+                if self._rank and store.check([OVER]) and store.get(OVER).decode() == LOST:
+                    self._give_up("another process")
+                    return
                 for rank in self._others:
                     if store.check([_key(rank)]) and (now := store.get(_key(rank))) != said.get(rank):
                         said[rank], self._heard[rank] = now, time.monotonic()
@@ -72,13 +77,13 @@ class Heartbeat:
             now = time.monotonic()
             for rank, name in self._others.items():
                 if now - self._heard[rank] > self._silent_s:
-                    self.lost = f"{name} has not answered for {self._silent_s:.0f} s"
-                    self._give_up()
+                    self._give_up(f"{name} has not answered for {self._silent_s:.0f} s")
                     return
 
-    def _give_up(self) -> None:
+    def _give_up(self, lost: str) -> None:
+        self.lost = self.lost or lost
         abandon()
-        if self._rank and not self._over.wait(PARTING_S):
+        if self._rank and not self._over.wait(ENDING_S):
             os._exit(1)  # it waits for a store that does not answer either, and has nothing to keep
 
 

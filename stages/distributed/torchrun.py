@@ -9,6 +9,7 @@ plan and a second look at the store there, and could find another one.
 from __future__ import annotations
 
 import ctypes
+import os
 import pickle
 import signal
 import sys
@@ -30,12 +31,13 @@ from ..machine.shared_memory import Shared, shared
 from .heartbeat import Heartbeat
 from .network import end_when_silent
 from .nodes import Node, hello, home, unused_gpus
-from .order import OVER, POLL_S, Company, Job, Order, Work, await_keys, do_order, leading, tell_place
+from .order import OVER, PARTING_S, POLL_S, Company, Job, Order, Work, await_keys, do_order, leading, tell_place
 from .parcel import send
 from .process_group import PATIENCE_S, ProcessGroup
 from .seat import Seat
 
 ORDER = "order"  # in the store: what is to be done, empty if there is nothing (more)
+GONE = "gone"  # in the store: the first process has told the user how it went
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,29 @@ def assist() -> int:
         while not store.check([ORDER]):
             time.sleep(4 * POLL_S)
         said = store.get(ORDER)
-        if not said:
-            return 0
-        watches = seat.leads and seat.node > 0
-        with Heartbeat(_connected, seat.rank, {0: "the first process"}) if watches else nullcontext():
-            return do_order(pickle.loads(bytes.fromhex(said.decode())), store, seat)
+        return _assist(pickle.loads(bytes.fromhex(said.decode())), store, seat) if said else 0
     except RuntimeError:  # of the store: torchrun or the first process is gone
         return 1
+
+
+def _assist(order: Order, store: Store, seat: Seat) -> int:
+    """Do an order, under watch if that is of several machines."""
+    if seat.nodes == 1:
+        return _last(do_order(order, store, seat), store, seat)
+    with Heartbeat(_connected, seat.rank, {0: "the first process"}) as heart:
+        try:
+            return _last(do_order(order, store, seat), store, seat)
+        finally:
+            if heart.lost:  # a thread may be waiting for the store, and would end the interpreter with a crash
+                os._exit(1)
+
+
+def _last(code: int, store: Store, seat: Seat) -> int:
+    """Let the first process have its say before torchrun ends all of its machine since this one has failed."""
+    patience = time.monotonic() + PARTING_S
+    while code and seat.node == 0 and not store.check([GONE]) and time.monotonic() < patience:
+        time.sleep(POLL_S)
+    return code
 
 
 def lead() -> None:
@@ -95,7 +113,7 @@ def dismiss() -> None:
     """As the first process of torchrun's: there is nothing (more) for the others to do."""
     with suppress(RuntimeError):  # torchrun is gone, and they with it
         store = _store()
-        for key in (OVER, ORDER):
+        for key in (OVER, ORDER, GONE):
             if not store.check([key]):
                 store.set(key, "")
 
