@@ -137,6 +137,7 @@ def run(
     team = team or Alone()
     if team.size > 1:  # all compute where the first one does, whatever their machines have
         settings = replace(settings, device=pick_device(settings.device).type)
+        table = _absolute(table)
     job = FitJob(settings, table, folder, tuple(groups))
     del table  # a team reads a copy that all of it share
     _refuse_uneven(job, team.size)
@@ -156,6 +157,15 @@ def assist(job: FitJob, process_group: ProcessGroup) -> None:
     if isinstance(job.table.features_ND, ShardRows):
         _refuse_unseen([shard.path for shard in job.table.features_ND.shards])
     _train(job, process_group, Silent())
+
+
+def _absolute(table: FrameTable) -> FrameTable:
+    """The same table for who stands elsewhere."""
+    rows = table.features_ND
+    if not isinstance(rows, ShardRows):
+        return table
+    shards = tuple(replace(shard, path=shard.path.absolute()) for shard in rows.shards)
+    return replace(table, features_ND=replace(rows, shards=shards))
 
 
 def _refuse_unseen(shards: Sequence[Path]) -> None:
