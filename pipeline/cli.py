@@ -13,6 +13,7 @@ import click
 from .._version import __version__
 from ..cache.ledger import Ledger
 from ..data.errors import MoforeError, UsageError
+from ..stages.distributed.seat import Seat
 from ..stages.import_features.options import Reading, parse_streams
 from ..stages.search.queries import Asked
 from . import console, terminal
@@ -459,12 +460,13 @@ def main() -> None:
     # that sleeps at once wakes too late for the next product where it is not (docs/performance.md).
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    if os.environ.get("LOCAL_WORLD_SIZE", "1") == "1":
+    seat = Seat.here()
+    if seat.size == 1:
         cli(prog_name="mofore")
         return
-    from ..stages.distributed import launch as team
+    from ..stages.distributed import torchrun as team
 
-    if os.environ["RANK"] != "0":
+    if seat.rank:
         sys.exit(team.assist())
     team.lead()
     try:

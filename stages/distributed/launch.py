@@ -1,49 +1,39 @@
-"""Several processes at one job: started here (``--nproc``), or by torchrun.
+"""Several processes at one job: started here (``--nproc``), or by torchrun (:mod:`.torchrun`).
 
 The first process plans, talks, writes and holds the work folder's lock; the others wait until it says what to do, do
 it beside it, and end with it. They are told by a key-value store of torch's, and read large things from memory that
-all share.
+all of a machine share.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
-import pickle
-import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import cache, partial
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 import torch
-from torch.distributed import FileStore, Store
-from torch.distributed.rendezvous import rendezvous
+from torch.distributed import FileStore
 
-from ...data.errors import ConfigError, StageError
+from ...data.errors import ConfigError
 from ...data.progress import Progress
 from ..machine.device import pick_device
-from ..machine.processes import PR_SET_PDEATHSIG, end_with_parent
-from ..machine.shared_memory import Shared, shared
-from .process_group import PATIENCE_S, ProcessGroup, ProcessLost, abandon, is_abandoned
+from ..machine.processes import end_with_parent
+from ..machine.shared_memory import shared
+from .order import Company, Job, Order, Work, do_order, leading
+from .process_group import ProcessGroup, abandon
+from .seat import Seat
+from .torchrun import Launched
 
-ORDER, READY, FAILED, OVER = "order", "ready", "failed", "over"  # keys of the store
-POLL_S = 0.05
 WATCH_S = 1.0  # from one look at the other processes to the next
-REASON_S = 2.0  # that the reason of a lost process is waited for
-PARTING_S = 20.0  # that a process which failed leaves the first one to say so, before torchrun ends it
-Job = TypeVar("Job")
-Work = Callable[[Any, ProcessGroup], object]
 
 
 class Team(Protocol):
@@ -80,16 +70,6 @@ class Alone:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What another process is to do."""
-
-    work: Work
-    job: Shared
-    device: str
-    threads: int
-
-
-@dataclass(frozen=True, slots=True)
 class Spawned:
     """``size`` processes on this machine, this one included: the others are started for the job, and end with it."""
 
@@ -105,8 +85,8 @@ class Spawned:
             processes = [_started(order, path, rank, self.size) for rank in range(1, self.size)]
             try:
                 store = FileStore(path, self.size)
-                ended = partial(_ended, processes)
-                with _leading(store, self, progress, ended) as process_group, _watching(self, processes):
+                company = Company(store, self.size, self.device, partial(_ended, processes), starts=True)
+                with leading(company, progress) as process_group, _watching(self, processes):
                     _, job = place.open()
                     yield job, process_group
             finally:
@@ -114,25 +94,6 @@ class Spawned:
                     process.kill()
                 for process in processes:
                     process.join()
-
-
-@dataclass(frozen=True, slots=True)
-class Launched:
-    """The processes that torchrun started; this is the first of them."""
-
-    size: int
-    device: torch.device
-
-    @contextmanager
-    def at_work(self, job: Job, work: Work, *, progress: Progress) -> Iterator[tuple[Job, ProcessGroup]]:
-        """Tell the others, who wait in :func:`assist`."""
-        store = _launched_store()
-        with shared((work, job)) as place:
-            order = Order(work, place, self.device.type, torch.get_num_threads())
-            store.set(ORDER, pickle.dumps(order).hex())
-            with _leading(store, self, progress, lambda: None) as process_group:
-                _, job = place.open()
-                yield job, process_group
 
 
 def pick_team(processes: int, wish: str) -> Team:
@@ -143,85 +104,20 @@ def pick_team(processes: int, wish: str) -> Team:
         wish: device, as for :func:`pick_device`; each process takes one of its own.
 
     Raises:
-        ConfigError: if there are fewer CUDA devices than processes, or torchrun started them on several machines.
+        ConfigError: if there are fewer CUDA devices here than processes.
     """
-    device = pick_device(wish)
-    size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if size > 1 and os.environ["WORLD_SIZE"] != str(size):
-        raise ConfigError(
-            f"torchrun started {os.environ['WORLD_SIZE']} processes, {size} of them here: mofore fits on one machine"
-        )
-    team: Team = Launched(size, device) if size > 1 else Spawned(processes, device) if processes > 1 else Alone()
+    device, seat = pick_device(wish), Seat.here()
+    launched = seat.size > 1
+    team: Team = Launched(seat.size, device) if launched else Spawned(processes, device) if processes > 1 else Alone()
+    here = seat.local_size if launched else team.size
     visible = torch.cuda.device_count() if device.type == "cuda" else 0
-    own = size > 1 and visible == 1  # a launcher that shows each process a GPU of its own
-    if device.type == "cuda" and team.size > visible and not own:
+    own = launched and visible == 1  # a launcher that shows each process a GPU of its own
+    if device.type == "cuda" and here > visible and not own:
         raise ConfigError(
-            f"{team.size} processes, but {visible} CUDA devices, and each needs one: start fewer "
+            f"{here} processes, but {visible} CUDA devices, and each needs one: start fewer "
             '(--nproc, fit.processes), or take fit.device = "cpu"'
         )
     return team
-
-
-def assist() -> int:
-    """Do what the first process of torchrun's says, once; returns an exit code. Everything else is that one's."""
-    end_with_parent()
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    try:
-        store = _launched_store()
-        while not store.check([ORDER]):
-            time.sleep(4 * POLL_S)
-        said = store.get(ORDER)
-        return _assist(pickle.loads(bytes.fromhex(said.decode())), store, rank, size) if said else 0
-    except RuntimeError:  # of the store: torchrun or the first process is gone
-        return 1
-
-
-def lead() -> None:
-    """As the first process of torchrun's: stop when torchrun is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def dismiss() -> None:
-    """As the first process of torchrun's: there is nothing (more) for the others to do."""
-    with suppress(RuntimeError):  # torchrun is gone, and they with it
-        store = _launched_store()
-        store.set(OVER, "")
-        if not store.check([ORDER]):
-            store.set(ORDER, "")
-
-
-@cache
-def _launched_store() -> Store:
-    store: Store = next(rendezvous("env://", timeout=timedelta(seconds=PATIENCE_S)))[0]
-    return store
-
-
-@contextmanager
-def _leading(store: Store, team: Spawned | Launched, progress: Progress, ended: Callable[[], str | None]) -> Any:
-    """Wait for the others and be the first among them; say why if one is lost.
-
-    Args:
-        store: of the team.
-        team: of this process.
-        progress: pulsed.
-        ended: names a process that has ended, if one is known to.
-    """
-    try:
-        _await_others(store, team.size, progress, ended)
-        if team.device.type == "cuda":
-            torch.cuda.set_device(0)
-        process_group = ProcessGroup.joined(store, 0, team.size, device=team.device)
-        progress.note(f"shared by {team.size} processes")
-        yield process_group
-    except (ProcessLost, RuntimeError) as lost:
-        if not isinstance(lost, ProcessLost) and not is_abandoned():
-            raise
-        raise StageError(_reason(store, ended) or str(lost)) from lost
-    finally:
-        with suppress(RuntimeError):  # the store is gone, and the others with it
-            store.set(OVER, "")
-        ProcessGroup().leave()
 
 
 @contextmanager
@@ -248,31 +144,6 @@ def _watch(processes: list[BaseProcess], over: threading.Event) -> None:
             return
 
 
-def _await_others(store: Store, size: int, progress: Progress, ended: Callable[[], str | None]) -> None:
-    """Until each has said that it is there: meeting them cannot be interrupted, this can."""
-    keys, patience = [f"{READY}/{rank}" for rank in range(1, size)], time.monotonic() + PATIENCE_S
-    while not store.check(keys):
-        progress.pulse()
-        if ended() or store.check([FAILED]) or time.monotonic() > patience:
-            raise ProcessLost(f"{size} processes were to share the fit, but not all came within {PATIENCE_S:.0f} s")
-        time.sleep(POLL_S)
-
-
-def _reason(store: Store, ended: Callable[[], str | None]) -> str | None:
-    """What a lost process said, or how it ended, which is known a moment after its connections close."""
-    patience = time.monotonic() + REASON_S
-    while (reason := _said(store) or ended()) is None and time.monotonic() < patience:
-        time.sleep(POLL_S)
-    return reason
-
-
-def _said(store: Store) -> str | None:
-    with suppress(RuntimeError):
-        if store.check([FAILED]):
-            return str(store.get(FAILED).decode())
-    return None
-
-
 def _ended(processes: list[BaseProcess]) -> str | None:
     for rank, process in enumerate(processes, 1):
         process.join(0)
@@ -295,36 +166,7 @@ def _started(order: Order, path: str, rank: int, size: int) -> BaseProcess:
 def _serve(order: Order, path: str, rank: int, size: int) -> None:
     end_with_parent()
     torch.set_num_threads(order.threads)
-    sys.exit(_assist(order, FileStore(path, size), rank, size))
-
-
-def _assist(order: Order, store: Store, rank: int, size: int) -> int:
-    """Do an order as one of the team; returns an exit code."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group it is the first process's to answer
-    device = torch.device(order.device)
-    if device.type == "cuda":
-        torch.cuda.set_device(rank % torch.cuda.device_count())
-    try:
-        work, job = order.job.open()
-        store.set(f"{READY}/{rank}", "")
-        work(job, ProcessGroup.joined(store, rank, size, device=device))
-        return 0
-    except ProcessLost:
-        return 0 if store.check([OVER]) else 1
-    except Exception as error:  # noqa: BLE001 - the edge of the process: the first one says why
-        store.set(FAILED, f"process {rank + 1} of the {size} that share the fit: {error}")
-        ProcessGroup().leave()
-        _part(store)
-        return 1
-    finally:
-        ProcessGroup().leave()
-
-
-def _part(store: Store) -> None:
-    """Leave the first process the time to end by itself."""
-    patience = time.monotonic() + PARTING_S
-    while time.monotonic() < patience and not store.check([OVER]):
-        time.sleep(POLL_S)
+    sys.exit(do_order(order, FileStore(path, size), Seat(rank, size, rank, size)))
 
 
 @contextmanager

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,11 +24,12 @@ from torch.distributed import HashStore, PrefixStore, Store
 
 from ...data.errors import StageError
 from ..machine.shared_memory import SharedMemory, mapped
+from .network import GLOO_INTERFACE, Lines, loopback
 
 PATIENCE_S = 300.0  # that the others are waited for; a look of the first one takes seconds
-LOOPBACK = ("lo", "lo0")
 Thing = TypeVar("Thing")
 _lost = threading.Event()  # a process of the team of this one has ended, and what the team computes is void
+_lines = Lines()  # to the others
 
 
 class ProcessLost(StageError):
@@ -37,25 +37,39 @@ class ProcessLost(StageError):
 
 
 @dataclass(frozen=True, slots=True)
+class Home:
+    """Where a process is: which ones share memory with it, and by which interface it reaches the others."""
+
+    leader: int = 0  # the rank of the first process of its machine
+    interface: str | None = ""  # empty: all are on one machine; None: gloo's choice
+
+
+ONE_MACHINE = Home()
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """This process's ``rank`` among ``size``."""
+    """This process's ``rank`` among ``size``; ``leader`` is the first one of those on its machine."""
 
     rank: int = 0
     size: int = 1
+    leader: int = 0
 
     @classmethod
-    def joined(cls, store: Store, rank: int, size: int, *, device: torch.device) -> ProcessGroup:
+    def joined(
+        cls, store: Store, rank: int, size: int, *, device: torch.device, home: Home = ONE_MACHINE
+    ) -> ProcessGroup:
         """Meet the others, by what all write into ``store``.
 
         Raises:
             ProcessLost: if they do not come.
         """
-        interface = next((name for _, name in socket.if_nameindex() if name in LOOPBACK), None)
-        if interface is not None:  # all are on this machine; its name may lead nowhere
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+        interface = loopback() if home.interface == "" else home.interface
+        if interface is not None:
+            os.environ.setdefault(GLOO_INTERFACE, interface)
         _count_groups_from_0()
         _lost.clear()
-        with _together():
+        with together(), nullcontext() if home == ONE_MACHINE else _lines.noted():
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
                 store=PrefixStore("ranks", store),
@@ -63,7 +77,7 @@ class ProcessGroup:
                 world_size=size,
                 timeout=timedelta(seconds=PATIENCE_S),
             )
-        return cls(rank, size)
+        return cls(rank, size, home.leader)
 
     @property
     def writes(self) -> bool:
@@ -72,6 +86,7 @@ class ProcessGroup:
 
     def leave(self) -> None:
         """Part from the others; whoever still waits for this process is told so."""
+        _lines.forget()
         if dist.is_initialized():
             with suppress(RuntimeError) if _lost.is_set() else nullcontext():  # nobody is there to part from
                 dist.destroy_process_group()
@@ -104,20 +119,24 @@ class ProcessGroup:
         if self.size == 1:
             return part_BE
         whole_RE = part_BE.new_empty(self.size * len(part_BE), *part_BE.shape[1:])
-        with _together():
+        with together():
             dist.all_gather(list(whole_RE.chunk(self.size)), part_BE.contiguous())
         return whole_RE
 
     def add_up(self, tensor: Tensor) -> None:
         """Replace ``tensor`` by its sum over all processes."""
         if self.size > 1:
-            with _together():
+            with together():
                 dist.all_reduce(tensor)
+
+    def meet(self) -> None:
+        """Wait until all have come here."""
+        self.add_up(torch.zeros(1))
 
     def copy_first(self, tensor: Tensor) -> None:
         """Replace ``tensor`` by the first process's."""
         if self.size > 1 and tensor.numel():
-            with _together():
+            with together():
                 dist.broadcast(tensor, 0)
 
     def first(self, make: Callable[[], Thing]) -> Thing:
@@ -125,19 +144,39 @@ class ProcessGroup:
         if self.size == 1:
             return make()
         told: list[Thing | None] = [make() if self.writes else None]
-        with _together():
+        with together():
             dist.broadcast_object_list(told, 0, device=torch.device("cpu"))
         thing: Thing = told[0]  # type: ignore[assignment]
         return thing
 
+    def part(self, ranks: Sequence[int]) -> dist.ProcessGroup | None:
+        """Meet in smaller company, on the processors; all have to call it. None for who is not one of ``ranks``."""
+        with together(), _lines.noted():
+            made = dist.new_group(list(ranks), timeout=timedelta(seconds=PATIENCE_S), backend="gloo")
+        return made if self.rank in ranks else None
+
+    def every(self, holds: bool) -> bool:
+        """Whether something holds for every process."""
+        if self.size == 1:
+            return holds
+        count = torch.tensor([float(holds)])
+        self.add_up(count)
+        return int(count) == self.size
+
     def common(self, *shape: int, fill: Callable[[Tensor], object]) -> Tensor:
-        """One float64 tensor in memory that all processes share; the first one fills it, and the others wait."""
-        memory = SharedMemory(8 * math.prod(shape)) if self.writes else None
-        path = self.first(lambda: memory.path if memory else "")
+        """One float64 tensor in memory that all processes of a machine share.
+
+        The first one of each machine fills it, all of them alike, and the others wait.
+        """
+        memory = SharedMemory(8 * math.prod(shape)) if self.rank == self.leader else None
+        paths = [""] * self.size
+        with together():
+            dist.all_gather_object(paths, memory.path if memory else "")
+        path = paths[self.leader]
         tensor = torch.frombuffer(mapped(path), dtype=torch.float64, count=math.prod(shape)).view(shape)
-        if self.writes:
+        if memory is not None:
             fill(tensor)
-        self.add_up(torch.zeros(1))  # all have mapped it, and it is filled
+        self.meet()  # all have mapped it, and it is filled
         if memory is not None:
             memory.close()
         return tensor
@@ -157,10 +196,13 @@ def _count_groups_from_0() -> None:
 def abandon() -> None:
     """Have this process give up whatever it waits for the others in, since one of them has ended; from any thread.
 
-    gloo notices that itself, as connections close. NCCL would wait until its time is up (:data:`PATIENCE_S`), in a call
-    that nothing interrupts. What comes of a call that is cut off is void, and so are all results from then on.
+    gloo notices that itself, as connections close, but not that a machine is silent; its own ``abort`` leaves a call
+    that waits as it is, so its connections are cut. NCCL would wait until its time is up (:data:`PATIENCE_S`), in a
+    call that nothing else interrupts. What comes of a call that is cut off is void, and so are all results from then
+    on.
     """
     _lost.set()  # before anything void comes back
+    _lines.cut()
     if dist.is_initialized() and dist.group.WORLD is not None:
         with suppress(RuntimeError):
             dist.group.WORLD.abort()
@@ -172,7 +214,7 @@ def is_abandoned() -> bool:
 
 
 @contextmanager
-def _together() -> Iterator[None]:
+def together() -> Iterator[None]:
     """Something that all processes do at once."""
     if _lost.is_set():
         raise _no_answer()

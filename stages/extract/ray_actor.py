@@ -12,25 +12,15 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from ..._version import __version__
+from ..machine.installed import installed, other_versions
 
 DECIDING = ("torch", "torchvision", "timm", "open_clip_torch", "av", "numpy", "pillow")  # packages that features go by
 HEAR_S = 0.5  # that an actor waits for something to tell
 Heard = tuple[list[bytes], int | None]  # messages, and the exit code of the process once it has ended
-
-
-def installed() -> dict[str, str]:
-    """Versions of what decides the features, here."""
-    found = {"mofore": __version__}
-    for name in DECIDING:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 class RayActor:
@@ -47,12 +37,10 @@ class RayActor:
             wanted: versions of the driver.
             there: what must be seen from here, by what it is.
         """
-        host, here = socket.gethostname(), installed()
-        other = [f"{name} {here.get(name, 'not at all')}" for name in wanted if here.get(name) != wanted[name]]
-        if other:
-            told = ", ".join(f"{name} {wanted[name]}" for name in wanted if here.get(name) != wanted[name])
+        host = socket.gethostname()
+        if (other := other_versions(installed(DECIDING), wanted)) is not None:
             return (
-                f"the node {host} has {', '.join(other)}, and the driver {told}, so features could differ: install the "
+                f"the node {host} has {other[0]}, and the driver {other[1]}, so features could differ: install the "
                 "same versions on all nodes"
             )
         unseen = [f"{what} '{path}'" for what, path in there.items() if not path.exists()]

@@ -28,9 +28,10 @@ from ...data.progress import Progress
 from ...data.types import Failure, FileState
 from ...data.wording import counted
 from ..machine.device import MOST_CPU_PARTS
+from ..machine.installed import installed
 from .many_devices import STOP, Member, Team
 from .one_device import ExtractJob
-from .ray_actor import RayActor, installed
+from .ray_actor import DECIDING, RayActor
 from .shard_writer import ExtractResult
 from .units import DEATHS, Unit, Units
 
@@ -126,7 +127,10 @@ class _Cluster(Team[_Actor]):
         super().__init__(job, ExtractResult(), max(count, 1), ledger, progress)
         self._bytes = job.inputs.bytes()
         self._units = Units(job.inputs.videos, self._count)
-        self._versions, self._there = installed(), {"the work folder": mark.parent.parent.parent, "its mark": mark}
+        self._versions, self._there = (
+            installed(DECIDING),
+            {"the work folder": mark.parent.parent.parent, "its mark": mark},
+        )
         if job.inputs.root.exists():
             self._there["the folder of the videos"] = job.inputs.root
         self._false_starts: Counter[str] = Counter()  # by node

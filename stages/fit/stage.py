@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...cache.atomic import write_json
 from ...cache.checkpoint import remove_numbered, save_checkpoint
+from ...cache.shard_rows import ShardRows
 from ...cache.store import FrameTable
 from ...data.errors import StageError
 from ...data.fit_settings import FitSettings
@@ -133,7 +134,11 @@ def run(
         StageError: if there are too few videos, the loss is no longer finite, the embeddings collapse, the team
             cannot share a batch evenly, or one of it is lost.
     """
-    job, team = FitJob(settings, table, folder, tuple(groups)), team or Alone()
+    team = team or Alone()
+    if team.size > 1:  # all compute where the first one does, whatever their machines have
+        settings = replace(settings, device=pick_device(settings.device).type)
+        table = _absolute(table)
+    job = FitJob(settings, table, folder, tuple(groups))
     del table  # a team reads a copy that all of it share
     _refuse_uneven(job, team.size)
     with team.at_work(job, assist, progress=progress) as (job, process_group):
@@ -147,8 +152,30 @@ def assist(job: FitJob, process_group: ProcessGroup) -> None:
 
     Raises:
         ProcessLost: if another process is lost.
+        StageError: if the features were left in files that this machine does not see.
     """
+    if isinstance(job.table.features_ND, ShardRows):
+        _refuse_unseen([shard.path for shard in job.table.features_ND.shards])
     _train(job, process_group, Silent())
+
+
+def _absolute(table: FrameTable) -> FrameTable:
+    """The same table for who stands elsewhere."""
+    rows = table.features_ND
+    if not isinstance(rows, ShardRows):
+        return table
+    shards = tuple(replace(shard, path=shard.path.absolute()) for shard in rows.shards)
+    return replace(table, features_ND=replace(rows, shards=shards))
+
+
+def _refuse_unseen(shards: Sequence[Path]) -> None:
+    """Say at once, and better than a read that fails, that another machine lacks the files."""
+    for path in shards:
+        if not path.exists():
+            raise StageError(
+                f"'{path}' is not there: features that stay in their files (fit.memory_gb) have to be on a disk that "
+                "all nodes share, at the same path; a larger fit.memory_gb sends them instead"
+            )
 
 
 def _train(job: FitJob, process_group: ProcessGroup, progress: Progress) -> tuple[Training, FitResult]:

@@ -337,13 +337,13 @@ def make_sampler(
     read = 2.0 * settings.steps * settings.batch_size * settings.clip_length
     repaid = settings.aggregator == "mean" and settings.dense and read > SUMS_REPAY * len(memory.frames)
     wanted = repaid and memory.prefix_MD is None
-    if wanted and process_group.first(lambda: has_room_for_sums(memory, settings.memory_gb)):
+    if wanted and process_group.every(has_room_for_sums(memory, settings.memory_gb)):
         memory = _with_prefix_sums(memory, process_group)
     return Sampler(settings, memory, trained_V, neighbours)
 
 
 def _with_prefix_sums(memory: FrameTensors, process_group: ProcessGroup) -> FrameTensors:
-    """On a processor the sums are there once for all processes; each GPU has memory of its own."""
+    """On a processor the sums are there once for all processes of a machine; each GPU has memory of its own."""
     if process_group.size == 1 or memory.device.type != "cpu":
         return memory.with_prefix_sums()
     return replace(memory, prefix_MD=process_group.common(*memory.prefix_shape, fill=memory.sum_into))

@@ -75,6 +75,11 @@ class Shared:
     path: str  # of the memory
     bounds: tuple[tuple[int, int], ...]  # (begin, end) of its pickle, then of each of its arrays, in bytes
 
+    @property
+    def size(self) -> int:
+        """Bytes of the memory."""
+        return max(self.bounds[-1][1], 1)
+
     def open(self) -> Any:
         """The thing, its arrays being the common memory itself."""
         view = mapped(self.path)

@@ -159,8 +159,8 @@ def test_an_interrupt_keeps_what_is_finished_and_a_run_without_a_cluster_goes_on
 
 @pytest.mark.usefixtures("cluster")
 def test_a_node_with_other_versions_or_another_disk_is_refused(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = ray_cluster.installed()
-    monkeypatch.setattr(ray_cluster, "installed", lambda: {**real, "torch": "1.0"})
+    real = ray_cluster.installed(ray_cluster.DECIDING)
+    monkeypatch.setattr(ray_cluster, "installed", lambda _: {**real, "torch": "1.0"})
     with pytest.raises(
         StageError, match=rf"has torch {re.escape(real['torch'])}, and the driver torch 1.0, so features could differ"
     ):
