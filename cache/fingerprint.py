@@ -12,6 +12,7 @@ from typing import Any
 from ..data.images import folder_of, is_frame_folder, longest_series, read_image, stat_of_folder
 from ..data.remote import object_state
 from ..data.remote_path import RemotePath
+from ..data.storage import refuse_lost
 from ..data.types import FileState
 
 CHUNK_BYTES = 4 << 20
@@ -95,11 +96,15 @@ def current_state(path: Path, recorded: FileState, hasher: Callable[[Path], str]
 
     Returns:
         None if the file is gone or cannot be read. Compare ``sha256`` to know whether it changed.
+
+    Raises:
+        OSError: if its storage is lost.
     """
     try:
         size, mtime_ns = stat_of(path)
         if recorded.looks_like(size, mtime_ns):
             return recorded
         return FileState(size, mtime_ns, hasher(path))
-    except OSError:
+    except OSError as error:
+        refuse_lost(error, path)
         return None

@@ -130,8 +130,9 @@ class Ledger:
         self._append([{"kind": "drop", "store": store, "name": name} for name in names])
 
     def add_failure(self, store: str, failure: Failure) -> None:
-        """A video could not be read."""
-        self._append([_failure_line(store, failure)])
+        """A video could not be read. One that was out of reach is left as it was: to be done."""
+        if not failure.passing:
+            self._append([_failure_line(store, failure)])
 
     def add_files(self, states: dict[str, FileState]) -> None:
         """The content of files was read and digested; keys are video ids or ``file:PATH``."""

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..data.arrays import Float16, Float64
+from ..data.storage import refuse_lost
 from .atomic import sync, write_json
 
 READ_BYTES = 8 << 20
@@ -63,7 +64,8 @@ class PartialVideo:
         try:
             commit = Commit(**json.loads(self._commit_path.read_text()))
             size = self._rows_path.stat().st_size
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError) as error:
+            refuse_lost(error, self._commit_path)
             return None
         if commit.video_id != self.video_id or size < commit.frames * commit.row.itemsize:
             return None

@@ -21,6 +21,7 @@ from .folder_sides import folder_of_id, folder_sides
 from .images import IMAGE_SUFFIXES, frame_series, is_folder, stat_of_frames
 from .remote import objects_below
 from .remote_path import RemotePath
+from .storage import refuse_lost
 from .suffixes import VIDEO_SUFFIXES
 from .types import Division, Video
 from .wording import few, told
@@ -386,7 +387,8 @@ def _video_files(folder: _Folder) -> list[Found]:
         if suffix in VIDEO_SUFFIXES or suffix.lower() in VIDEO_SUFFIXES:
             try:
                 state = entry.stat()
-            except OSError:  # a dangling link, or a file that went away meanwhile
+            except OSError as error:  # a dangling link, or a file that went away meanwhile
+                refuse_lost(error, Path(entry.path))
                 continue
             if regular(state.st_mode) and (suffix.lower() != ".ogg" or not _is_sound(entry)):
                 found.append((prefix + name, state.st_size, state.st_mtime_ns, ""))
@@ -398,7 +400,8 @@ def _is_sound(entry: os.DirEntry[str]) -> bool:
     try:
         with open(entry.path, "rb") as file:  # noqa: PTH123 - an entry has its path as a string
             head = file.read(OGG_HEAD)
-    except OSError:
+    except OSError as error:
+        refuse_lost(error, Path(entry.path))
         return False  # extraction will say why
     return not any(codec in head for codec in OGG_VIDEO)
 
