@@ -22,6 +22,7 @@ import numpy as np
 
 from ...cache.atomic import published, write_json
 from ...cache.checkpoint import load_arrays, read_rows, save_checkpoint
+from ...cache.hold import make_folder
 from ...data.arrays import Bool, Float32, Float64, Int64
 from ...data.errors import StaleError, StoreError
 from ...data.storage import naming, refuse_lost
@@ -249,7 +250,7 @@ class VectorIndex:
         """Publish the folder's files."""
         import torch  # what only searches does not wait for it
 
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with published(folder / VECTORS) as temporary, naming(temporary):
             faiss().write_index(self.faiss_index, str(temporary))
         items = self.items

@@ -2,7 +2,7 @@
 
 python -m mofore.tests.trials.lost_disk VIDEOS WORK --rounds 30      (on Linux, with a C compiler)
 
-Calls of the system on files of the disk fail as those on lost network storage do (`lost_disk.c`, by LD_PRELOAD): the disk
+Calls on files of the disk fail as those on lost network storage do (`lost_disk.c`, by LD_PRELOAD): the disk
 of the work folder, that of the videos, or both; with EIO or ESTALE; from a random moment on. Then the disk is back, the
 same command is run again, and everything must be what an undisturbed run made of it, bit for bit.
 """
