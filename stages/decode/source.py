@@ -15,7 +15,7 @@ import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
-from ...cache.fingerprint import file_state, stat_of
+from ...cache.fingerprint import settled_state, stat_of
 from ...data.arrays import UInt8
 from ...data.damage import Damage
 from ...data.decode import decode, expected_frames
@@ -113,7 +113,7 @@ def read_video(
     """
     source, reading = FileState(video.size, video.mtime_ns, ""), reading.of(video)
     try:
-        source = file_state(path, tick=tick)
+        source = settled_state(path, tick=tick)
         skipped = resume.frames if resume is not None and resume.sha256 == source.sha256 else 0
         promised = expected_frames(path, reading.sampling, image_fps=reading.image_fps)
         yield Started(source, skipped, -(-promised // reading.row_frames))

@@ -10,27 +10,22 @@ same command is run again, and everything must be what an undisturbed run made o
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import random
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .work import Trial, differing
+from .road import Setting, compare, prepare
+from .work import Trial
 
 SOURCE = Path(__file__).with_suffix(".c")
 ERRNOS = {"EIO": 5, "ESTALE": 116}
-OUTPUTS = {
-    "fit": ("fit/*/model.safetensors", "fit/*/log.jsonl", "fit/*/validation.jsonl"),
-    "index": ("index/*/*/*/*.faiss", "index/*/*/*/items.json", "index/*/*/*/embeddings.safetensors"),
-}
 PATIENCE_S = 240.0
 
 
@@ -104,48 +99,6 @@ class Disk:
         return process.returncode, err
 
 
-def outputs(trial: Trial, stage: str) -> dict[str, str]:
-    """Digests of what a stage made, by path."""
-    paths = [path for pattern in OUTPUTS[stage] for path in trial.root.glob(pattern)]
-    return {str(path.relative_to(trial.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-
-
-@dataclass
-class Setting:
-    """What the rounds share: the videos, and what an undisturbed run made of them up to each stage."""
-
-    work: Path
-    videos: Path
-    whole: Trial
-    run_s: dict[str, float] = field(default_factory=dict)
-
-    def begin(self, stage: str, number: int) -> tuple[Trial, Path]:
-        """A work folder with all that comes before ``stage``, and the videos."""
-        root = self.work / f"{stage}{number}"
-        shutil.rmtree(root, ignore_errors=True)
-        shutil.copytree(self.work / f"before-{stage}", root, copy_function=shutil.copy2)
-        return Trial(root), self.videos
-
-
-def prepare(videos: Path, work: Path, options: tuple[str, ...]) -> Setting:
-    """Run the whole road once, undisturbed, and keep what was there before each stage."""
-    shutil.rmtree(work, ignore_errors=True)
-    copied = Path(shutil.copytree(videos, work / "videos", copy_function=shutil.copy2))
-    whole = Trial(work / "whole")
-    setting = Setting(work, copied, whole)
-    code, _, err = whole.run("init", str(copied), "--no-estimate", *options)
-    if code:
-        raise SystemExit(err)
-    for stage in ("extract", "fit", "index"):
-        shutil.copytree(whole.root, work / f"before-{stage}", copy_function=shutil.copy2)
-        begin = time.monotonic()
-        code, _, err = whole.run(stage)
-        if code:
-            raise SystemExit(err)
-        setting.run_s[stage] = time.monotonic() - begin
-    return setting
-
-
 def disturb(setting: Setting, disk: Disk, stages: Sequence[str], *, rounds: int, seed: int) -> dict[str, Report]:
     """``rounds`` times for each stage: the disk goes at a random moment; then the same command goes on."""
     draw = random.Random(seed)
@@ -183,9 +136,7 @@ def _round(setting: Setting, disk: Disk, draw: random.Random, report: Report, st
         report.messages[f"afterwards exit {code}: {err.strip()[-230:]}"] += 1
     report.lost += broken + ('"failure"' in (trial.root / "ledger.jsonl").read_text())
     report.left_files += len(trial.leftovers())
-    report.wrong += len(differing(trial.features(), setting.whole.features()))
-    if stage != "extract":
-        report.wrong += outputs(trial, stage) != outputs(setting.whole, stage)
+    report.wrong += compare(setting, trial, stage)
     shutil.rmtree(trial.root)
 
 
@@ -200,10 +151,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="random:test_efficientnet")
     parser.add_argument("--set", dest="settings", action="append", default=[])
     given = parser.parse_args()
-    fast = ("extract.shard_seconds=0.2", "fit.checkpoint_seconds=0.3", "fit.preset=plain", "fit.clip_length=4")
-    settings = [*fast, "fit.gap_max=4", "index.views=3", *given.settings]
-    options = ("--backbone", given.backbone, *(part for text in settings for part in ("--set", text)))
-    setting = prepare(given.videos, given.work, options)
+    setting = prepare(given.videos, given.work, given.backbone, given.settings)
     with tempfile.TemporaryDirectory() as folder:
         disk = Disk(compiled(Path(folder)), Path(folder) / "away")
         reports = disturb(setting, disk, given.stages, rounds=given.rounds, seed=given.seed)

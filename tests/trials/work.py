@@ -28,7 +28,10 @@ class Trial:
 
     def start(self, command: str, *options: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
         """`PREFIX mofore COMMAND -w ROOT`, not waited for."""
-        line = [*prefix, sys.executable, "-m", "mofore", command, "-w", str(self.root), *options]
+        return self.start_line([*prefix, sys.executable, "-m", "mofore", command, "-w", str(self.root), *options])
+
+    def start_line(self, line: Sequence[str]) -> subprocess.Popen[str]:
+        """A command that is counted as this trial's, not waited for."""
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(line, env={**os.environ, MARK: self.mark}, **pipes)
 
