@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ..data.storage import naming
 from .hold import make_folder, refuse_lost_folder
 
 
@@ -28,8 +29,9 @@ def published(path: Path) -> Iterator[Path]:
     make_folder(path.parent)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
-        yield temporary
-        sync(temporary)
+        with naming(path):
+            yield temporary
+            sync(temporary)
         refuse_lost_folder(path)
         temporary.replace(path)
         sync(path.parent)
@@ -96,11 +98,12 @@ def sync(path: Path) -> None:
             with path.open("r+b") as file:
                 os.fsync(file.fileno())
         return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with naming(path):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def make_room(path: Path, size: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from ..data.images import folder_of, is_frame_folder, longest_series, read_image, stat_of_folder
 from ..data.remote import object_state
 from ..data.remote_path import RemotePath
-from ..data.storage import refuse_lost
+from ..data.storage import naming, refuse_lost
 from ..data.types import FileState
 
 CHUNK_BYTES = 4 << 20
@@ -40,7 +40,7 @@ def file_sha256(path: Path, *, tick: Callable[[], None] = lambda: None) -> str:
         OSError: if it cannot be read.
     """
     total = hashlib.sha256()
-    with path.open("rb") as handle:
+    with naming(path), path.open("rb") as handle:
         while chunk := handle.read(CHUNK_BYTES):
             total.update(chunk)
             tick()

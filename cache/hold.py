@@ -8,6 +8,7 @@ and whatever is written below its folder looks first whether the file at the pat
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -18,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..data.errors import StageError
+from ..data.storage import naming
 from .positioned import read_at, write_at
 
 BEAT_S = 5.0  # between two changes of the mark
@@ -203,13 +205,14 @@ def _read(path: Path, identity: int | None = None) -> str:
     Raises:
         FileNotFoundError: if there is none, or it is not the one of that identity.
     """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        if identity is not None and os.fstat(handle).st_ino != identity:
-            raise FileNotFoundError(str(path))
-        return read_at(handle, TEXT_BYTES, 0).decode(errors="replace")
-    finally:
-        os.close(handle)
+    with naming(path):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            if identity is not None and os.fstat(handle).st_ino != identity:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+            return read_at(handle, TEXT_BYTES, 0).decode(errors="replace")
+        finally:
+            os.close(handle)
 
 
 def _present_path(handle: int) -> str:

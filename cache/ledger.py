@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..data.errors import StageError, StoreError
+from ..data.storage import naming
 from ..data.types import Failure, FileState
 from .atomic import write_bytes
 from .hold import refuse_lost_folder
@@ -222,25 +223,35 @@ class Ledger:
         if not records:
             return
         refuse_lost_folder(self.path)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
-        try:
-            self._refuse_foreign(os.fstat(handle).st_size)
-            end = _cut_torn_tail(handle)
-            records = [_header(), *records] if end == 0 else records
+        with naming(self.path):
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
             try:
-                _write_all(handle, b"".join(map(_encode, records)), end)
-                os.fsync(handle)
+                self._refuse_foreign(os.fstat(handle).st_size)
+                records = self._written(handle, records)
             finally:
-                self.size = os.fstat(handle).st_size
-        finally:
-            os.close(handle)
+                os.close(handle)
         for record in records:
             self._apply(record)
         self.lines += len(records)
 
+    def _written(self, handle: int, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Write lines to the open journal, and return them, with what had to be said first."""
+        try:
+            end = _cut_torn_tail(handle)
+            records = [_header(), *records] if end == 0 else records
+            _write_all(handle, b"".join(map(_encode, records)), end)
+            os.fsync(handle)
+        finally:
+            with suppress(OSError):
+                self.size = os.fstat(handle).st_size
+        return records
+
     def _refuse_foreign(self, size: int) -> None:
-        """Nobody may write here beside the holder of the lock, and one who cannot see it still would."""
-        if self.size not in (None, size):
+        """Nobody may write here beside the holder of the lock, and one who cannot see it still would.
+
+        Of parts each has its own journal; lines there that cannot be read are passed over.
+        """
+        if self.size not in (None, size) and self.path.parent.name != PARTS:
             raise StageError(
                 f"'{self.path}' was changed by another process while this run was at work, for the locks of its disk "
                 "do not reach all machines: this one stops. Wait for the other, then run the same command: what both "
@@ -280,7 +291,8 @@ class Ledger:
 def _text_of(path: Path) -> bytes:
     """What a journal says; nothing if it is not there. A disk that is lost must not look like that."""
     try:
-        return path.read_bytes()
+        with naming(path):
+            return path.read_bytes()
     except FileNotFoundError:
         return b""
 

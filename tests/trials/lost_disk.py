@@ -3,14 +3,14 @@
 python -m mofore.tests.trials.lost_disk VIDEOS WORK --rounds 30      (on Linux, with a C compiler)
 
 Calls on files of the disk fail as those on lost network storage do (`lost_disk.c`, by LD_PRELOAD): the disk
-of the work folder, that of the videos, or both; with EIO or ESTALE; from a random moment on. Then the disk is back, the
-same command is run again, and everything must be what an undisturbed run made of it, bit for bit.
+of the work folder, that of the videos, or both; with EIO or ESTALE; from a random call of each process on, for some
+calls or for good. Then the disk is back, the same command is run again, and everything must be what an undisturbed run
+made of it, bit for bit.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
 import subprocess
@@ -20,12 +20,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .road import Setting, compare, prepare
 from .work import Trial
 
 SOURCE = Path(__file__).with_suffix(".c")
 ERRNOS = {"EIO": 5, "ESTALE": 116}
+KINDS = ("all", "read", "write")
+LENGTHS = (1, 3, 30, 0)  # calls of each process that fail; 0 for all from there on
 PATIENCE_S = 240.0
 
 
@@ -63,77 +66,79 @@ def with_lost_disk(library: Path, folders: Sequence[Path], *, number: int = 5, *
 
 @dataclass
 class Disk:
-    """What is away while ``switch`` is there."""
+    """What goes away at a call of the system."""
 
     library: Path
-    switch: Path
+    tally: Path
 
     def run(
-        self, trial: Trial, command: str, folders: Sequence[Path], *, number: int, calls: str, at_s: float, for_s: float
+        self, trial: Trial, command: str, folders: Sequence[Path], *, patience_s: float = PATIENCE_S, **how: Any
     ) -> tuple[int | None, str]:
-        """`mofore COMMAND`, the disk away from ``at_s`` on for ``for_s``: exit code, stderr; no code if it hung."""
-        self.switch.unlink(missing_ok=True)
-        told = with_lost_disk(self.library, folders, number=number, switch=self.switch, calls=calls)
-        before = {name: os.environ.get(name) for name in told}
-        os.environ.update(told)
+        """`mofore COMMAND` with `how` as in :func:`with_lost_disk`: exit code, stderr; no code if it hung."""
+        process = trial.start(command, env=with_lost_disk(self.library, folders, **how))
         try:
-            process = trial.start(command)
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
-        try:
-            process.wait(at_s)
-        except subprocess.TimeoutExpired:
-            self.switch.touch()
-            try:
-                process.wait(for_s)
-            except subprocess.TimeoutExpired:
-                self.switch.unlink()
-        try:
-            _, err = process.communicate(timeout=PATIENCE_S)
+            _, err = process.communicate(timeout=patience_s)
         except subprocess.TimeoutExpired:
             process.kill()
             return None, process.communicate()[1]
-        finally:
-            self.switch.unlink(missing_ok=True)
         return process.returncode, err
+
+    def calls(self, trial: Trial, command: str, folders: Sequence[Path], kind: str) -> int:
+        """Calls of a kind on files of the folders that the main process of an undisturbed run makes."""
+        self.tally.unlink(missing_ok=True)
+        code, err = self.run(trial, command, folders, first=10**12, calls=kind, tally=self.tally)
+        if code:
+            raise SystemExit(err)
+        return max(map(int, self.tally.read_text().split()))
 
 
 def disturb(setting: Setting, disk: Disk, stages: Sequence[str], *, rounds: int, seed: int) -> dict[str, Report]:
-    """``rounds`` times for each stage: the disk goes at a random moment; then the same command goes on."""
+    """``rounds`` times for each stage: the disk goes at a random call; then the same command goes on."""
     draw = random.Random(seed)
     reports = {stage: Report() for stage in stages}
+    made = dict[tuple[str, str, str], int]()  # calls, by stage, disk and kind
     for number in range(rounds):
         for stage in stages:
-            _round(setting, disk, draw, reports[stage], stage, number)
+            _round(setting, disk, draw, reports[stage], made, stage, number)
             print(stage, reports[stage], file=sys.stderr, flush=True)
     return reports
 
 
-def _round(setting: Setting, disk: Disk, draw: random.Random, report: Report, stage: str, number: int) -> None:
-    trial, videos = setting.begin(stage, number)
+def _round(
+    setting: Setting,
+    disk: Disk,
+    draw: random.Random,
+    report: Report,
+    made: dict[tuple[str, str, str], int],
+    stage: str,
+    number: int,
+) -> None:
     which = draw.choice(["work", "videos", "both"]) if stage == "extract" else "work"
+    kind, name, count = draw.choice(KINDS), draw.choice(sorted(ERRNOS)), draw.choice(LENGTHS)
+    trial, videos = setting.begin(stage, number)
     folders = {"work": [trial.root], "videos": [videos], "both": [trial.root, videos]}[which]
-    name = draw.choice(sorted(ERRNOS))
-    run_s = setting.run_s[stage]
-    at_s, for_s = draw.uniform(0.2, 1.0) * run_s, draw.choice([0.05, 0.5, 2.0, PATIENCE_S])
-    calls = draw.choice(["all", "all", "read", "write"])
-    code, err = disk.run(trial, stage, folders, number=ERRNOS[name], calls=calls, at_s=at_s, for_s=for_s)
+    key = (stage, which, kind)
+    if key not in made:
+        made[key] = disk.calls(trial, stage, folders, kind)
+        trial, videos = setting.begin(stage, number)
+    first = draw.randint(1, made[key])
+    code, err = disk.run(trial, stage, folders, number=ERRNOS[name], calls=kind, first=first, count=count)
     report.rounds += 1
     report.finished += code == 0
     report.hung += code is None
     report.strange_codes += code not in (0, 1, 2, None)
     report.tracebacks += "Traceback" in err
     report.left_processes += len(trial.processes())
-    said = " ".join(err.strip().splitlines()[-3:])
-    report.messages[f"{which} {calls} {name} exit {code}: {said.replace(str(setting.work), '')[-230:]}"] += 1
+    said = " ".join(err.strip().splitlines()[-3:]).replace(str(setting.work), "")
+    how = f"{which} {kind} {name} from {first} of {made[key]} for {count or 'good'}"
+    report.messages[f"{how}: exit {code}: {said[-230:] if code else ''}"] += 1
     broken = len(list(trial.root.rglob("*.damaged")))
     code, _, err = trial.run(stage)
     done = code == 0 and trial.status()["stages"][stage]["action"] == "skip"
     report.unfinished += not done
     report.tracebacks += "Traceback" in err
     if not done:
-        report.messages[f"afterwards exit {code}: {err.strip()[-230:]}"] += 1
+        report.messages[f"after {how}: exit {code}: {err.strip()[-230:]}"] += 1
     report.lost += broken + ('"failure"' in (trial.root / "ledger.jsonl").read_text())
     report.left_files += len(trial.leftovers())
     report.wrong += compare(setting, trial, stage)
