@@ -11,23 +11,33 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from ..data.storage import naming
+from .hold import make_folder, refuse_lost_folder
 
 
 @contextmanager
 def published(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to; at the end of the block it takes the place of ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary path to write to; at the end of the block it takes the place of ``path``.
+
+    Raises:
+        StageError: if it is in a folder that this run had to itself, and has no longer.
+    """
+    make_folder(path.parent)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
-        yield temporary
-        sync(temporary)
+        with naming(path):
+            yield temporary
+            sync(temporary)
+        refuse_lost_folder(path)
         temporary.replace(path)
         sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is lost; the next run removes what is left
+            temporary.unlink(missing_ok=True)
 
 
 def meant_by(path: Path) -> Path:
@@ -47,8 +57,11 @@ def create(path: Path, content: bytes) -> bool:
 
     Returns:
         Whether it was this one. The file is whole either way.
+
+    Raises:
+        StageError: if it is in a folder that this run had to itself, and has no longer.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.parent / f".{path.name}.{os.getpid()}{secrets.randbelow(10**9):09d}.tmp"
     try:
         temporary.write_bytes(content)
@@ -64,7 +77,8 @@ def create(path: Path, content: bytes) -> bool:
         sync(path.parent)
         return True
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -84,11 +98,12 @@ def sync(path: Path) -> None:
             with path.open("r+b") as file:
                 os.fsync(file.fileno())
         return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with naming(path):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def make_room(path: Path, size: int) -> None:

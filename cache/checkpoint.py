@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..data.errors import StoreError
+from ..data.storage import refuse_lost
 from .atomic import write_bytes
 from .positioned import read_at
 from .tensor_header import header_end, read_header, span_of
@@ -45,6 +46,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         return load_file(path), meta
     except (OSError, SafetensorError) as error:
+        refuse_lost(error, path)
         raise StoreError(f"the checkpoint '{path}' cannot be read ({error}): run `mofore fit --force`") from error
 
 
@@ -65,6 +67,7 @@ def read_rows(path: Path, name: str, rows: Int64) -> Float32:
             pieces = [read_at(handle.fileno(), 4 * width, start + 4 * width * row) for row in rows.tolist()]
         return np.frombuffer(b"".join(pieces), "<f4").reshape(len(rows), width)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        refuse_lost(error, path)
         raise StoreError(f"the rows of '{path}' cannot be read ({error}): see `mofore verify`") from error
 
 
@@ -82,6 +85,7 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, Any]:
             held = set(file.keys())
             return {name: file.get_tensor(name) for name in names if name in held}
     except (OSError, ValueError, SafetensorError) as error:
+        refuse_lost(error, path)
         raise StoreError(f"'{path}' cannot be read ({error}): run `mofore index --force`") from error
 
 
@@ -132,5 +136,6 @@ def read_meta(path: Path) -> dict[str, Any]:
         header, _ = read_header(path)
         meta: dict[str, Any] = json.loads(header["__metadata__"][_META])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        refuse_lost(error, path)
         raise StoreError(f"the checkpoint '{path}' is damaged ({error!r}): run `mofore fit --force`") from error
     return meta

@@ -15,6 +15,7 @@ from typing import Any
 from ..data.catalog import Catalog, described
 from ..data.errors import StoreError
 from ..data.settings import DataSettings
+from ..data.storage import refuse_lost
 from ..data.types import FileState, Video
 from .atomic import write_json
 from .fingerprint import digest
@@ -94,6 +95,7 @@ def read_import(folder: Path) -> ImportRecord | None:
         content["options"] = tuple(content.get("options", ()))
         return ImportRecord(**content)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        refuse_lost(error, path)
         raise StoreError(
             f"'{path}' is damaged ({error}): run `mofore import` again, with the same features and --name"
         ) from error

@@ -18,10 +18,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..data.errors import StoreError
+from ..data.errors import StageError, StoreError
+from ..data.storage import naming
 from ..data.types import Failure, FileState
 from .atomic import write_bytes
-from .positioned import read_at
+from .hold import refuse_lost_folder
+from .positioned import BINARY, read_at
 
 VERSION = 2  # 2 knows how to forget a stage; version 1 is read, and continued as version 2
 READABLE = (1, 2)
@@ -82,6 +84,8 @@ class Ledger:
     lines: int = 0
     version: int = VERSION
     parts: int = 0
+    # bytes of the journal as it was last seen here, None as long as it was not looked at
+    size: int | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -91,7 +95,8 @@ class Ledger:
             StoreError: if a line other than the last is damaged, or another version wrote the journal.
         """
         ledger = cls(path)
-        text = path.read_bytes() if path.exists() else b""
+        text = _text_of(path)
+        ledger.size = len(text)
         lines = text.split(b"\n")
         for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is torn or empty
             try:
@@ -107,6 +112,10 @@ class Ledger:
             ledger._hear(journal)
             ledger.parts += 1
         return ledger
+
+    def turn_to(self, path: Path) -> None:
+        """Say what follows in another journal."""
+        self.path, self.size = path, None
 
     def take_up_parts(self) -> None:
         """Say here what the journals of parts say, and remove all that parts left but their shards.
@@ -130,8 +139,9 @@ class Ledger:
         self._append([{"kind": "drop", "store": store, "name": name} for name in names])
 
     def add_failure(self, store: str, failure: Failure) -> None:
-        """A video could not be read."""
-        self._append([_failure_line(store, failure)])
+        """A video could not be read. One that was out of reach is left as it was: to be done."""
+        if not failure.passing:
+            self._append([_failure_line(store, failure)])
 
     def add_files(self, states: dict[str, FileState]) -> None:
         """The content of files was read and digested; keys are video ids or ``file:PATH``."""
@@ -174,7 +184,7 @@ class Ledger:
         live = list(self._live())
         if self.lines > 2 * len(live) + 100:
             write_bytes(self.path, b"".join(_encode(record) for record in live))
-            self.lines, self.version = len(live), VERSION
+            self.lines, self.version, self.size = len(live), VERSION, self.path.stat().st_size
 
     def _live(self) -> Iterator[dict[str, Any]]:
         yield _header()
@@ -196,7 +206,7 @@ class Ledger:
         for themselves, and what failed is tried again.
         """
         heard = []
-        for line in (journal.read_bytes() if journal.exists() else b"").split(b"\n")[:-1]:
+        for line in _text_of(journal).split(b"\n")[:-1]:
             with suppress(ValueError, KeyError, TypeError):
                 record = json.loads(line)
                 if record["kind"] in OF_PARTS:
@@ -205,18 +215,48 @@ class Ledger:
         return heard
 
     def _append(self, records: list[dict[str, Any]]) -> None:
-        """Append, fsync, and only then believe it. A torn tail is cut off first."""
+        """Append, fsync, and only then believe it. A torn tail is cut off first.
+
+        Raises:
+            StageError: if another process has written to the journal, or it is gone with its folder.
+        """
         if not records:
             return
-        with self.path.open("r+b" if self.path.exists() else "w+b") as handle:
-            records = [_header(), *records] if _cut_torn_tail(handle.fileno()) == 0 else records
-            handle.seek(0, os.SEEK_END)
-            handle.write(b"".join(map(_encode, records)))
-            handle.flush()
-            os.fsync(handle.fileno())
+        refuse_lost_folder(self.path)
+        with naming(self.path):
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
+            try:
+                self._refuse_foreign(os.fstat(handle).st_size)
+                records = self._written(handle, records)
+            finally:
+                os.close(handle)
         for record in records:
             self._apply(record)
         self.lines += len(records)
+
+    def _written(self, handle: int, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Write lines to the open journal, and return them, with what had to be said first."""
+        try:
+            end = _cut_torn_tail(handle)
+            records = [_header(), *records] if end == 0 else records
+            _write_all(handle, b"".join(map(_encode, records)), end)
+            os.fsync(handle)
+        finally:
+            with suppress(OSError):
+                self.size = os.fstat(handle).st_size
+        return records
+
+    def _refuse_foreign(self, size: int) -> None:
+        """Nobody may write here beside the holder of the lock, and one who cannot see it still would.
+
+        Of parts each has its own journal; lines there that cannot be read are passed over.
+        """
+        if self.size not in (None, size) and self.path.parent.name != PARTS:
+            raise StageError(
+                f"'{self.path}' was changed by another process while this run was at work, for the locks of its disk "
+                "do not reach all machines: this one stops. Wait for the other, then run the same command: what both "
+                "had finished is kept"
+            )
 
     def _apply(self, record: dict[str, Any]) -> None:
         match record["kind"]:
@@ -246,6 +286,23 @@ class Ledger:
                 self.stages.get(record["stage"], {}).pop(record["fingerprint"], None)
             case other:
                 raise ValueError(f"a line of unknown kind {other!r}")
+
+
+def _text_of(path: Path) -> bytes:
+    """What a journal says; nothing if it is not there. A disk that is lost must not look like that."""
+    try:
+        with naming(path):
+            return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _write_all(handle: int, content: bytes, at: int) -> None:
+    """Write at a place: a call may take a part of it."""
+    os.lseek(handle, at, os.SEEK_SET)
+    left = memoryview(content)
+    while left:
+        left = left[os.write(handle, left) :]
 
 
 def _encode(record: dict[str, Any]) -> bytes:

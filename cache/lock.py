@@ -1,4 +1,7 @@
-"""One run per work folder at a time, or several parts of one. The kernel frees a lock when its process ends."""
+"""One run per work folder at a time, or several parts of one. The kernel frees a lock when its process ends.
+
+Where locks do not reach other machines, the mark that each leaves in its lock file (:mod:`.hold`) tells of it.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ..data.errors import ReadOnlyError, WorkspaceError
+from .hold import Hold, held, living
 from .positioned import read_at, write_at
 
+NAME = ".mofore.lock"  # of the file in a work folder
 FAR = 1 << 30  # the byte that Windows locks: others may read the text before it
 SEATS = 1 << 16  # bytes from there on: one for each that shares a lock, all of them for who holds it alone
 LOOK_S = 0.05  # a look takes microseconds
@@ -88,10 +93,22 @@ def _held(path: Path, seat: int | None, busy: str) -> Iterator[None]:
                 f"the disk of '{path.parent}' has no locks ({error.strerror}), so that two runs could write at once: "
                 "mount it with them (Lustre: -o flock), or take a work folder on another disk with -w"
             ) from error
-        what = "" if seat is None else "parts of an extraction, the last of them "
-        os.ftruncate(handle, 0)
-        write_at(handle, f"{what}process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield
+        if who := living(path):
+            raise WorkspaceError(
+                f"{busy} ({who}), which the locks of its disk did not tell: wait for it, or stop it first"
+            )
+        hold = Hold(path, handle, alone=seat is None)
+        try:
+            if seat is None:
+                hold.begin()
+            else:
+                os.ftruncate(handle, 0)
+                who = f"process {os.getpid()} on {socket.gethostname()}"
+                write_at(handle, f"parts of an extraction, the last of them {who}\n".encode(), 0)
+            with held(hold):
+                yield
+        finally:
+            hold.end()
     finally:
         os.close(handle)
 

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .hold import make_folder, refuse_lost_folder
+
 
 class MetricsLog:
     """Append rows to a jsonl file. Every row has a "step", counted from 1."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        make_folder(path.parent)
         self._handle = path.open("a+b")
 
     def keep_steps(self, last: int) -> None:
@@ -27,7 +30,12 @@ class MetricsLog:
         self._handle.truncate(end)
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append rows, visible to a reader at once."""
+        """Append rows, visible to a reader at once.
+
+        Raises:
+            StageError: if the file is in a folder that this run had to itself, and has no longer.
+        """
+        refuse_lost_folder(self._path)
         self._handle.write(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
         self._handle.flush()
 

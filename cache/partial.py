@@ -20,7 +20,10 @@ from typing import Any
 import numpy as np
 
 from ..data.arrays import Float16, Float64
+from ..data.errors import StageError
+from ..data.storage import refuse_lost
 from .atomic import sync, write_json
+from .hold import make_folder
 
 READ_BYTES = 8 << 20
 SPILL_BYTES = 32 << 20  # features of an unfinished video that may be in memory
@@ -63,22 +66,25 @@ class PartialVideo:
         try:
             commit = Commit(**json.loads(self._commit_path.read_text()))
             size = self._rows_path.stat().st_size
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError) as error:
+            refuse_lost(error, self._commit_path)
             return None
         if commit.video_id != self.video_id or size < commit.frames * commit.row.itemsize:
             return None
-        return commit if self._digest_of(commit).hexdigest() == commit.digest else None
+        found = self._digest_of(commit.frames * commit.row.itemsize)
+        return commit if found.hexdigest() == commit.digest else None
 
     def go_on(self, commit: Commit) -> None:
         """Take the committed rows; what was written after the commit is cut off."""
         os.truncate(self._rows_path, commit.frames * commit.row.itemsize)
-        self.frames, self._width, self._hash = commit.frames, commit.width, self._digest_of(commit)
+        self.frames, self._width = commit.frames, commit.width
+        self._hash = self._digest_of(commit.frames * commit.row.itemsize)
         self._windows = commit.windows
 
     def begin(self) -> None:
         """Start with no rows, whatever is there."""
         self.discard()
-        self._rows_path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._rows_path.parent)
         self._rows_path.touch()
 
     def append(self, features_TD: Float16, times_s_T: Float64, ends_s_T: Float64 | None = None) -> None:
@@ -109,7 +115,16 @@ class PartialVideo:
         write_json(self._commit_path, commit)
 
     def rows(self) -> tuple[Float16, Float64, Float64 | None]:
-        """Features (T, D), times (T,) and of windows ends (T,), as views of the file: nothing is loaded."""
+        """Features (T, D), times (T,) and of windows ends (T,), as views of the file: nothing is loaded.
+
+        Raises:
+            StageError: if the file is not what was appended, since another run has written to it.
+        """
+        if self._digest_of(self.frames * _row(self._width, self._windows).itemsize).digest() != self._hash.digest():
+            raise StageError(
+                f"the features of '{self.video_id}' in '{self._rows_path}' are not what this run wrote: another run is "
+                "at work in the folder. Wait for it, then run the same command"
+            )
         rows = np.memmap(self._rows_path, _row(self._width, self._windows), "r", shape=(self.frames,))
         return rows["feature"], rows["time_s"], rows["end_s"] if self._windows else None
 
@@ -119,8 +134,9 @@ class PartialVideo:
         self._rows_path.unlink(missing_ok=True)
         self.frames, self._hash = 0, hashlib.sha256()
 
-    def _digest_of(self, commit: Commit) -> hashlib._Hash:
-        left, total = commit.frames * commit.row.itemsize, hashlib.sha256()
+    def _digest_of(self, size: int) -> hashlib._Hash:
+        """Of the first ``size`` bytes of the rows."""
+        left, total = size, hashlib.sha256()
         with self._rows_path.open("rb") as handle:
             while left and (chunk := handle.read(min(left, READ_BYTES))):
                 total.update(chunk)

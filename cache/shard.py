@@ -39,6 +39,7 @@ from ..data.arrays import Float16, Float64, Int64
 from ..data.blocks import blocks
 from ..data.errors import StoreError
 from ..data.frame_times import repaired
+from ..data.storage import is_lost, naming, refuse_lost
 from ..data.types import FileState
 from .atomic import make_room
 from .ledger import StoredVideo
@@ -115,7 +116,7 @@ def write_shard(
     described = json.dumps(provenance, sort_keys=True)
     row_bytes = 2 * width + (8 if first.ends_s_T is None else 24)
     make_room(path, int(offsets[-1]) * row_bytes + ROOM_PER_VIDEO * len(records) + len(described) + ROOM)
-    with h5py.File(path, "w") as file:
+    with naming(path), h5py.File(path, "w") as file:
         times = file.create_dataset("times_s", (int(offsets[-1]),), "<f8")
         features = file.create_dataset("features", (len(times), width), "<f2")
         if first.ends_s_T is not None:
@@ -159,8 +160,10 @@ def refuse_deadly(path: Path) -> None:
 
     Raises:
         StoreError: if it is damaged.
+        OSError: if its storage is lost.
     """
     complaint = probe(path, _TABLES)
+    refuse_lost(RuntimeError(complaint), path)
     if complaint:
         raise StoreError(f"'{path}' is damaged: {complaint}")
 
@@ -228,6 +231,8 @@ def damage_of(file: h5py.File, frames: slice, stored: StoredVideo, expected: Seq
     try:
         sound = _read_video(file, frames, stored).digest() == stored.digest
     except _DAMAGE as error:
+        if is_lost(error):
+            raise
         return f"it cannot be read: {error}"
     return "" if sound else "its features or times don't match their digest"
 
@@ -243,7 +248,12 @@ def provenance_of(file: h5py.File) -> dict[str, Any]:
 
 @contextmanager
 def open_shard(path: Path) -> Iterator[h5py.File]:
-    """Open a shard for reading; anything that HDF5 or its layout complains of is a damaged shard."""
+    """Open a shard for reading; anything that HDF5 or its layout complains of is a damaged shard.
+
+    Raises:
+        StoreError: if it is damaged.
+        OSError: if its storage is lost, here or within the block.
+    """
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
@@ -251,4 +261,5 @@ def open_shard(path: Path) -> Iterator[h5py.File]:
             _check_tables(file)
             yield file
     except _DAMAGE as error:
+        refuse_lost(error, path)
         raise StoreError(f"'{path}' is damaged: {error}") from error

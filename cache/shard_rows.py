@@ -23,6 +23,7 @@ import numpy as np
 
 from ..data.arrays import Bool, Float16, Int64
 from ..data.errors import StoreError
+from ..data.storage import refuse_lost
 from .positioned import BINARY, read_into
 
 HOLE_BYTES = 16 << 10  # rows no further apart are read together, with what is between
@@ -85,6 +86,7 @@ class ShardFeatures:
             finally:
                 os.close(number)
         except OSError as error:
+            refuse_lost(error, self.path)
             raise StoreError(f"'{self.path}' can no longer be read ({error}): see `mofore verify`") from error
 
 

@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 
 from .arrays import UInt8
 from .damage import Damage
-from .errors import VideoError
+from .errors import OutOfReachError, VideoError
 from .frame_times import DECODE_TIMES_ALONE, REORDERED, Clock, ShownOrder, from_decode_times, rising
 from .image_files import exif_orientation, read_apart
 from .images import folder_of, frame_names, is_frame_folder, read_image
@@ -33,8 +33,10 @@ from .pictures import Orientations, rgb
 from .remote import RemoteFile, broken_read, open_object
 from .remote_path import RemotePath
 from .sampling import EVERY_FRAME, Sampling
+from .storage import is_out_of_reach
 from .truncation import refuse_truncated
 from .types import NO_VIDEO
+from .watched_file import WatchedFile, begin_watch, failed_read
 
 IMAGE_FPS = 25.0
 WORTH_SEEKING_S = 10.0  # a key frame may be as far back
@@ -65,6 +67,7 @@ def decode(
     Raises:
         VideoError: if the file is no video, has no video stream (cover art is none), is truncated, or breaks
             off with an error; if an image is missing or cannot be read.
+        OutOfReachError: if its storage failed, or it is not there any more.
     """
     if is_frame_folder(path):
         return _image_frames(path, sampling, image_fps)
@@ -107,7 +110,7 @@ def picture(path: Path) -> UInt8:
     try:
         return rgb(_image(path.name, read_image(path.parent, path.name)))
     except OSError as error:
-        raise VideoError(f"cannot be opened: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
 
 
 def key_picture(path: Path, near_s: float) -> UInt8:
@@ -118,6 +121,7 @@ def key_picture(path: Path, near_s: float) -> UInt8:
     Raises:
         VideoError: if none can be decoded.
     """
+    begin_watch(path)
     try:
         with _opened(path) as (container, stream):
             stream.codec_context.skip_frame = "NONKEY"
@@ -164,6 +168,7 @@ class _Watch:
 def _frames(watch: _Watch, seek_s: float) -> Iterator[tuple[VideoFrame, float]]:
     """All frames; or the first one, and then those from a key frame on that is no later than ``seek_s`` after it."""
     path, frames = watch.path, 0
+    begin_watch(path)
     try:
         _refuse_truncated(path, watch.damage)
         for found in _entered(watch, seek_s):
@@ -251,7 +256,7 @@ def believable_rate(stream: VideoStream) -> float | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    with av.open(_source(path), "r", metadata_errors="replace") as container:
+    with _source(path) as source, av.open(source, "r", metadata_errors="replace") as container:
         yield container, _video_stream(container)
 
 
@@ -261,7 +266,7 @@ def _image_frames(path: Path, sampling: Sampling, image_fps: float) -> Iterator[
         for name, time_s in sampling.select((name, index / image_fps) for index, name in enumerate(names)):
             yield _image(name, read_image(folder, name)), time_s
     except OSError as error:
-        raise VideoError(f"cannot be opened: {error.strerror or error}") from error
+        raise _unreadable(folder_of(path), error) from error
 
 
 def _image(name: str, content: bytes) -> VideoFrame:
@@ -303,23 +308,29 @@ def _video_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-def _source(path: Path) -> str | RemoteFile:
-    """The path as FFmpeg needs it: what precedes a colon in a relative one would be taken for a protocol."""
-    return open_object(path, silent=True) if isinstance(path, RemotePath) else str(path.absolute())
+def _source(path: Path) -> WatchedFile | RemoteFile:
+    """What FFmpeg reads; both have a name, by which it tells some formats."""
+    return open_object(path, silent=True) if isinstance(path, RemotePath) else WatchedFile(path)
 
 
 def _refuse_broken(path: Path) -> None:
     """Refuse to go on with what FFmpeg makes of a read that failed, which it may take for the end of the file."""
-    if isinstance(path, RemotePath) and (error := broken_read(path)) is not None:
+    if (error := _broken(path)) is not None:
         raise error
+
+
+def _broken(path: Path) -> OSError | None:
+    return broken_read(path) if isinstance(path, RemotePath) else failed_read(path)
 
 
 def _unreadable(path: Path, error: OSError | FFmpegError, frames: int = 0) -> VideoError:
     """What is wrong with a video, of which so many frames came."""
-    broken = broken_read(path) if isinstance(path, RemotePath) else None
+    broken = _broken(path)
     if broken is None and isinstance(error, FFmpegError):
         return VideoError(f"{f'damaged after {frames} frames' if frames else 'not a readable video'}: {_reason(error)}")
-    return VideoError(f"cannot be opened: {(broken or error).strerror or error}")
+    cause = broken or error
+    kind = OutOfReachError if is_out_of_reach(path, cause) else VideoError
+    return kind(f"cannot be {'read' if broken else 'opened'}: {cause.strerror or cause}")
 
 
 def _reason(error: FFmpegError) -> str:

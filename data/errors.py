@@ -15,6 +15,7 @@
     │   └── TooManyFailures      more videos failed than `extract.max_failure_rate` allows
     ├── StoreError               a file of the work folder is damaged                (exit code 1)
     └── VideoError               one video could not be read; collected, never fatal (exit code 3)
+        └── OutOfReachError      its storage failed, or it went away: nothing is known of it
 """
 
 from __future__ import annotations
@@ -76,3 +77,7 @@ class VideoError(MoforeError):
     """One video could not be read. Collected and reported; it never stops the others."""
 
     exit_code = 3
+
+
+class OutOfReachError(VideoError):
+    """The storage of a video failed, or it is not there any more, which says nothing of the video itself."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import VideoError
+from .storage import refuse_lost
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>[0-9]+)(?P<suffix>\.[A-Za-z]+)", re.DOTALL)
@@ -128,7 +129,8 @@ def stat_of_frames(folder: str, names: Iterable[str], changed_ns: int) -> tuple[
     for name in names:
         try:
             state = os.stat(f"{folder}/{name}")  # noqa: PTH116 - a stat for each frame of a data set
-        except OSError:
+        except OSError as error:
+            refuse_lost(error, Path(folder, name))
             continue
         size += state.st_size
         changed_ns = max(changed_ns, state.st_mtime_ns)
@@ -188,5 +190,6 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
     """Whether the entry is a folder or a link to one; a link that loops onto itself is none."""
     try:
         return entry.is_dir()
-    except OSError:
+    except OSError as error:
+        refuse_lost(error, Path(entry.path))
         return False

@@ -226,4 +226,6 @@ def reaching(path: RemotePath) -> Iterator[None]:
     except Exception as error:  # botocore's, aiohttp's and google's are no OSError
         known = error.strerror if isinstance(error, OSError) else ""
         said = known or " ".join(str(error).split()) or type(error).__name__
-        raise OSError(errno.EIO, without_secrets(said), str(path)) from error
+        # What may not be read now may not be read later either; all else may be out of reach for a while.
+        number = errno.EACCES if isinstance(error, PermissionError) else errno.EIO
+        raise OSError(number, without_secrets(said), str(path)) from error

@@ -18,6 +18,7 @@ from .errors import CatalogError
 from .exclusions import Exclusions
 from .remote_path import RemotePath, is_url
 from .settings import DataSettings
+from .storage import refuse_lost
 from .text_files import read_text
 from .types import Video
 from .walk import Walk, walk
@@ -153,7 +154,8 @@ def _listed(path: Path, exclusions: Exclusions) -> Catalog:
             continue
         try:
             state = file.stat()
-        except OSError:
+        except OSError as error:
+            refuse_lost(error, file)
             missing.append(line)
             continue
         if file.is_dir():

@@ -115,6 +115,8 @@ class Failure:
     video_id: str
     source: FileState
     reason: str
+    # whether it says nothing of the video: its storage failed, or it went away. Such a failure is not recorded.
+    passing: bool = False
 
     @property
     def is_no_video(self) -> bool:

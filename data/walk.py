@@ -21,6 +21,8 @@ from .file_states import FileStates
 from .images import frame_series, is_folder, stat_of_frames
 from .remote import objects_below
 from .remote_path import RemotePath
+from .stat_files import NOT_A_FILE
+from .storage import refuse_lost
 from .suffixes import VIDEO_SUFFIXES
 
 TABLES = frozenset([".csv", ".tsv", ".json", ".jsonl"])
@@ -107,6 +109,8 @@ def _walked(root: Path, *, with_images: bool, pattern: str) -> Walk:
                 of_images.extend(_image_video(folder, names, pattern))
         sizes, mtimes_ns = states.told()
     if sizes and min(sizes) < 0:  # dangling links, and files that went away meanwhile
+        for place in [place for place, size in enumerate(sizes) if size < 0]:
+            sizes[place], mtimes_ns[place] = _looked_at_again(root / ids[place])
         there = [size >= 0 for size in sizes]
         ids, sizes, mtimes_ns = (
             [*compress(ids, there)],
@@ -115,6 +119,20 @@ def _walked(root: Path, *, with_images: bool, pattern: str) -> Walk:
         )
     inner = sorted(_innermost(of_images, ids))
     return Walk(ids, sizes, mtimes_ns, inner, sorted(links), _digest(ids, sizes, mtimes_ns, inner))
+
+
+def _looked_at_again(path: Path) -> tuple[int, int]:
+    """Size and time of a file that was found by its name, and not by its state; a size of -1 where there is none.
+
+    Raises:
+        OSError: if its storage is lost, which must not look as if it had gone.
+    """
+    try:
+        state = path.stat()
+    except OSError as error:
+        refuse_lost(error, path)
+        return NOT_A_FILE, 0
+    return (state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else (NOT_A_FILE, 0)
 
 
 def _listed(root: RemotePath) -> Walk:
@@ -228,7 +246,8 @@ def _is_sound(path: str) -> bool:
             return False  # which its state will say
         with open(path, "rb") as file:  # noqa: PTH123 - strings all the way
             head = file.read(OGG_HEAD)
-    except OSError:
+    except OSError as error:
+        refuse_lost(error, Path(path))
         return False  # extraction will say why
     return not any(codec in head for codec in OGG_VIDEO)
 

@@ -49,7 +49,7 @@ def extract_part(
         raise UsageError(f"part {part}: the features of '{workspace.root}' were imported, there is nothing to extract")
     with _beside_others(workspace, part), stoppable(watcher):
         ledger = Ledger.open(workspace.ledger)
-        ledger.path = workspace.part_journal(part)
+        ledger.turn_to(workspace.part_journal(part))
         snapshot = observe(workspace, config, ledger)
         _agree_on_device(snapshot)
         ledger.add_files(snapshot.touched)

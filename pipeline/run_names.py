@@ -10,6 +10,7 @@ from ..cache.atomic import write_json
 from ..cache.fingerprint import KEY_LENGTH
 from ..data.errors import StoreError, UsageError
 from ..data.record import Record, read, record
+from ..data.storage import refuse_lost
 from .workspace import Workspace
 
 SCHEMA = 1
@@ -75,6 +76,7 @@ def read_names(workspace: Workspace) -> dict[str, NamedRun]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        refuse_lost(error, workspace.names)
         raise _damaged(workspace, str(error)) from error
     if found.schema != SCHEMA:
         raise _damaged(workspace, f"schema {found.schema}, this mofore reads {SCHEMA}")

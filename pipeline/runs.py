@@ -174,11 +174,17 @@ def _only(text: str, found: Sequence[Listed], among: Sequence[Listed]) -> Listed
 def _present(workspace: Workspace) -> Listed:
     """The run that a work folder shows, or its latest one."""
     runs = runs_of(workspace)
-    chosen = next((run for run in runs if run.shown), runs[-1])
+    chosen = next((run for run in runs if run.shown), None) or _latest(workspace, runs)
     if not chosen.key:
         why = chosen.damage or f"nothing is measured there yet: run `{workspace.told('run')}`"
         raise StaleError(f"'{workspace.root}' has no run ({why})")
     return chosen
+
+
+def _latest(workspace: Workspace, runs: Sequence[Listed]) -> Listed:
+    """The run that was measured last, as the ledger has it: clocks that were set back would name another one."""
+    last = None if any(run.damage and not run.key for run in runs) else Ledger.open(workspace.ledger).latest("evaluate")
+    return next((run for run in runs if last and run.key == last.fingerprint[:KEY_LENGTH]), runs[-1])
 
 
 def _measured(workspace: Workspace, record: StageRecord, called: dict[str, str], shown: str | None) -> Listed:

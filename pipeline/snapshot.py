@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..cache.checkpoint import latest_step
-from ..cache.fingerprint import current_state, digest, file_state
+from ..cache.fingerprint import current_state, digest, settled_state
 from ..cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
 from ..data.catalog import Catalog
 from ..data.errors import BackboneError, CatalogError, StoreError
@@ -213,7 +213,7 @@ def _file_digest(path: Path, ledger: Ledger, touched: dict[str, FileState]) -> s
     key = f"file:{path}"
     known = ledger.files.get(key)
     try:
-        state = (current_state(path, known) if known else None) or file_state(path)
+        state = (current_state(path, known) if known else None) or settled_state(path)
     except OSError as error:
         raise BackboneError(f"extract.weights = '{path}' cannot be read: {error.strerror}") from error
     if state != known:
@@ -286,7 +286,7 @@ def _content(snapshot: Snapshot, video: Video, sources: list[FileState]) -> str 
     ):  # of an object, size and version are all that there is
         return None
     try:
-        snapshot.touched[video.id] = file_state(snapshot.catalog.path(video))
+        snapshot.touched[video.id] = settled_state(snapshot.catalog.path(video))
     except OSError:
         return None  # extraction will say why
     return snapshot.touched[video.id].sha256

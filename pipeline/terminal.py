@@ -135,9 +135,13 @@ def open_log(path: Path, command: str) -> None:
     """Keep what is said from now on in a file too; where it cannot be written, nowhere."""
     from logging.handlers import RotatingFileHandler
 
+    class Handler(RotatingFileHandler):
+        def handleError(self, record: logging.LogRecord) -> None:
+            """Where the log cannot be written to any more, nothing is said of it: the run says what matters."""
+
     close_log()
     with suppress(OSError):
-        handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+        handler = Handler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-5s %(message)s", "%Y-%m-%d %H:%M:%S"))
         _log.addHandler(handler)
         _log.setLevel(logging.INFO)
@@ -149,7 +153,8 @@ def close_log() -> None:
     """Nothing is logged any more."""
     for handler in [*_log.handlers]:
         _log.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # what it still had to write is lost with its disk
+            handler.close()
 
 
 def to_log(message: str, severity: int = logging.INFO) -> None:

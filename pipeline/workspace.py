@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cache.ledger import PARTS
+from ..cache.lock import NAME as LOCK
 from ..cache.lock import holder
 from ..data.errors import WorkspaceError
 from ..data.part import Part
@@ -61,7 +62,7 @@ class Workspace:
     @property
     def lock(self) -> Path:
         """Held by the one run that writes."""
-        return self.root / ".mofore.lock"
+        return self.root / LOCK
 
     @property
     def parts(self) -> Path:

@@ -15,14 +15,15 @@ import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
-from ...cache.fingerprint import file_state, stat_of
+from ...cache.fingerprint import settled_state, stat_of
 from ...data.arrays import UInt8
 from ...data.damage import Damage
 from ...data.decode import decode, expected_frames
-from ...data.errors import VideoError
+from ...data.errors import OutOfReachError, VideoError
 from ...data.pictures import rgb
 from ...data.planes import PlaneLayout, copy_planes, plane_layout
 from ...data.sampling import EVERY_FRAME, Sampling, Within
+from ...data.storage import is_lost, is_out_of_reach
 from ...data.types import Failure, FileState, Video
 from .preprocess import Preprocess
 
@@ -112,7 +113,7 @@ def read_video(
     """
     source, reading = FileState(video.size, video.mtime_ns, ""), reading.of(video)
     try:
-        source = file_state(path, tick=tick)
+        source = settled_state(path, tick=tick)
         skipped = resume.frames if resume is not None and resume.sha256 == source.sha256 else 0
         promised = expected_frames(path, reading.sampling, image_fps=reading.image_fps)
         yield Started(source, skipped, -(-promised // reading.row_frames))
@@ -126,21 +127,39 @@ def read_video(
             raise FileChanged("the file changed while it was read: run again")
     except FileChanged:
         raise
+    except OutOfReachError as error:
+        yield failure_of(path, video, source, error)
     except VideoError as error:
-        if not _is_still(path, source):
-            raise FileChanged(f"the file changed while it was read ({error}): run again") from error
-        yield failure_of(video, source, error)
+        yield _failure_or_change(path, video, source, error)
     except (OSError, MemoryError) as error:
-        yield failure_of(video, source, error)
+        yield failure_of(path, video, source, error)
     else:
         yield Finished(str(pieces.damage) if pieces.damage.found else "")
 
 
-def failure_of(video: Video, source: FileState, error: VideoError | OSError | MemoryError) -> Failure:
-    """What is recorded of a video that could not be read."""
+def _failure_or_change(path: Path, video: Video, source: FileState, error: VideoError) -> Failure:
+    """What a video that could not be read comes to.
+
+    Raises:
+        FileChanged: if its file changed meanwhile.
+    """
+    try:
+        still = _is_still(path, source)
+    except OSError as lost:
+        return failure_of(path, video, source, lost)
+    if not still:
+        raise FileChanged(f"the file changed while it was read ({error}): run again") from error
+    return failure_of(path, video, source, error)
+
+
+def failure_of(path: Path, video: Video, source: FileState, error: VideoError | OSError | MemoryError) -> Failure:
+    """What is told of a video that could not be read, and recorded unless its storage is to blame."""
     match error:
         case OSError():
-            return Failure(video.id, source, f"cannot be read: {error.strerror or error}")
+            passing = is_out_of_reach(path, error)
+            return Failure(video.id, source, f"cannot be read: {error.strerror or error}", passing)
+        case OutOfReachError():
+            return Failure(video.id, source, str(error), passing=True)
         case MemoryError():
             return Failure(video.id, source, "reading it takes more memory than a worker may use")
         case _:
@@ -148,10 +167,16 @@ def failure_of(video: Video, source: FileState, error: VideoError | OSError | Me
 
 
 def _is_still(path: Path, source: FileState) -> bool:
-    """Whether the file looks as it did; one that is gone is not the same."""
+    """Whether the file looks as it did; one that is gone is not the same.
+
+    Raises:
+        OSError: if its storage is lost.
+    """
     try:
         size, mtime_ns = stat_of(path)
-    except OSError:
+    except OSError as error:
+        if is_lost(error):  # nothing is known of it
+            raise
         return False
     return not source.sha256 or source.looks_like(size, mtime_ns)
 

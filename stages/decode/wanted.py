@@ -61,6 +61,6 @@ def read_wanted(
         if came < len(video.positions):
             raise VideoError(f"frame {video.positions[came]} of its features is not in the file any more")
     except (VideoError, OSError, MemoryError) as error:
-        yield failure_of(video, source, error)
+        yield failure_of(path, video, source, error)
     else:
         yield Finished()

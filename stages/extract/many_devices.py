@@ -18,7 +18,9 @@ from multiprocessing.process import BaseProcess
 from pickle import UnpicklingError
 from typing import Any, Generic, TypeVar
 
+from ...cache.hold import beside
 from ...cache.ledger import Ledger, ShardRecord
+from ...cache.lock import NAME as LOCK
 from ...data.errors import MoforeError, StageError
 from ...data.progress import Progress, Silent
 from ...data.types import Failure, Video
@@ -297,6 +299,8 @@ def work_at(link: connection.Connection, place: Place | None, job: ExtractJob, p
     try:
         place = place or Place(pick_device(job.settings.device, "extract.device"))
         place.occupy()
-        link.send(extract_on(place.device, job, recorder=told, progress=told, share=share))
+        with beside(job.store.folder.parent.parent / LOCK):
+            result = extract_on(place.device, job, recorder=told, progress=told, share=share)
+        link.send(result)
     except (MoforeError, OSError, KeyboardInterrupt) as error:
         link.send(error)

@@ -346,10 +346,19 @@ class _Extraction:
             self._show(1)
 
     def _fail(self, failure: Failure) -> None:
+        if failure.passing:
+            self._keep(failure.video_id)
         self._forget(failure.video_id)
         self._meter.finished(failure.source.size)
         self._writer.fail(failure)
         self._show(1)
+
+    def _keep(self, video_id: str) -> None:
+        """Make safe what there is of a long video that went out of reach: the next run goes on from there."""
+        key = self._tries.pop(video_id, None)
+        if key is not None:
+            self._cutters.pop(key, None)
+            self._pending.pop(key).secure(self._settings.shard_seconds)
 
     def _forget(self, video_id: str) -> None:
         """Drop the frames of an earlier try; rows of the batch that are its own are passed over later."""

@@ -21,6 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ...cache.hold import make_folder
 from ...cache.ledger import Ledger, ShardRecord
 from ...cache.store import FeatureStore
 from ...data.errors import MoforeError, StageError, StoreError
@@ -95,7 +96,7 @@ def extract_on_cluster(job: ExtractJob, *, ledger: Ledger, progress: Progress) -
         MoforeError: what an actor raises; the others are stopped first.
     """
     mark = job.store.folder / f".cluster-{secrets.token_hex(6)}.tmp"  # goes with the leftovers of a run that is killed
-    mark.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(mark.parent)
     mark.touch()
     cluster = _Cluster(_absolute(job), mark.absolute(), ledger, progress)
     try:

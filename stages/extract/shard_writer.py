@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from ...data.wording import counted
 from ..decode.source import Started
 
 TOLERATED_FAILURES = 10  # before `extract.max_failure_rate` is looked at
+LOST_IN_A_ROW = 8  # videos out of reach one after another: the disk is lost, and so would be all that follow
 
 
 @dataclass(slots=True)
@@ -169,6 +170,7 @@ class ShardWriter:
         self._whole: list[PendingVideo] = []
         self._bytes = 0
         self._since = time.monotonic()
+        self._lost = 0  # videos in a row that were out of reach
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="publish")
         self._publishing: Future[ShardRecord] | None = None
         self._being_published: list[PendingVideo] = []
@@ -179,6 +181,7 @@ class ShardWriter:
         self._ready.append(video)
         self._whole.append(pending)
         self._bytes += video.features_TD.nbytes
+        self._lost = 0
         self.result.done.add(video.id)
         self.result.frames += len(video.features_TD)
 
@@ -187,10 +190,14 @@ class ShardWriter:
 
         Raises:
             TooManyFailures: if that was one too many.
+            StageError: if so many in a row were out of reach that their disk must be lost.
         """
         self._recorder.add_failure(self._store.key, failure)
         self.result.failures.append(failure)
-        failures = [each for each in self.result.failures if not each.is_no_video]
+        self._lost = self._lost + 1 if failure.passing else 0
+        if self._lost >= LOST_IN_A_ROW:
+            raise StageError(out_of_reach(self.result.failures[-LOST_IN_A_ROW:], " in a row"))
+        failures = [each for each in self.result.failures if not (each.is_no_video or each.passing)]
         tried, limit = self.result.videos + len(failures), self._settings.max_failure_rate
         tolerated = TOLERATED_FAILURES if limit > 0 else 0
         if len(failures) > max(tolerated, limit * tried):
@@ -244,6 +251,15 @@ def drop_shards(store: FeatureStore, ledger: Ledger, names: tuple[str, ...]) -> 
     """Delete shards that others replace."""
     ledger.drop_shards(store.key, names)
     store.delete(names)
+
+
+def out_of_reach(failures: Sequence[Failure], how: str = "") -> str:
+    """What to do about videos whose storage failed."""
+    return (
+        f"{counted(len(failures), 'video')}{how} {'were' if len(failures) > 1 else 'was'} out of reach, which says "
+        "nothing of them: bring their disk or folder back (data.root says where it is), and run the same command "
+        f"again, which goes on with them; what was extracted is kept\n{failure_table(list(failures))}"
+    )
 
 
 def damage_note(damaged: dict[str, str], most: int = 8) -> str:

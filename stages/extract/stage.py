@@ -24,7 +24,7 @@ from ..machine.device import pick_device, pick_places
 from .many_devices import extract_in_parts
 from .one_device import ExtractInputs, ExtractJob, extract_on
 from .segment_ends import overrun_note
-from .shard_writer import ExtractResult, damage_note, drop_shards, failure_table, merge_small_shards
+from .shard_writer import ExtractResult, damage_note, drop_shards, failure_table, merge_small_shards, out_of_reach
 
 __all__ = ["ExtractInputs", "ExtractResult", "run", "settle"]
 
@@ -53,10 +53,12 @@ def run(
     Raises:
         BackboneError: if the backbone or its weights cannot be used.
         TooManyFailures: if more videos fail than ``extract.max_failure_rate`` allows.
-        StageError: if none of the videos could be read, unless other machines read others.
+        StageError: if none of the videos could be read, unless other machines read others; if some were out of reach.
     """
     with under_way(progress, "extract", len(inputs.videos), "videos"):
         result = _extract(ExtractJob(settings, inputs, store, read), ledger, progress)
+    if lost := [failure for failure in result.failures if failure.passing]:
+        raise StageError(out_of_reach(lost))
     if result.failures and not inputs.shared and not ledger.shards.get(store.key):
         raise StageError(f"none of {len(inputs.videos):,} videos could be read\n{failure_table(result.failures)}")
     if result.damaged:

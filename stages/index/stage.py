@@ -18,6 +18,7 @@ import torch
 
 from ...cache.atomic import remove_leftovers, write_json
 from ...cache.fingerprint import digest
+from ...cache.hold import make_folder
 from ...cache.store import FrameTable
 from ...data.arrays import Float32
 from ...data.errors import MoforeError, StageError
@@ -164,7 +165,7 @@ def _publish(
     """Update or build an index, write its files, and what it costs when it is read from them."""
     begin = time.perf_counter()
     own = folder / level.folder
-    own.mkdir(parents=True, exist_ok=True)
+    make_folder(own)
     remove_leftovers(own)
     with lists_file(own) as data:
         index = _updated(level, rows, settings, inputs) or _built(level, rows, mean_E, settings, inputs, data)

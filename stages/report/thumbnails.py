@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 
 from ...cache.atomic import write_bytes, write_json
 from ...cache.fingerprint import digest
+from ...cache.hold import make_folder
 from ...data.arrays import Int64
 from ...data.decode import IMAGE_FPS
 from ...data.errors import VideoError
@@ -149,7 +150,7 @@ def _taken(sheet: _Sheet | None, previous: Path | None, folder: Path) -> _Sheet 
     if sheet is None or previous is None or sheet.missing or not (previous / sheet.file).is_file():
         return None
     if previous != folder:
-        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / FOLDER)
         shutil.copyfile(previous / sheet.file, folder / sheet.file)
     return sheet
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.atomic import sync
+from ...cache.hold import refuse_lost_folder
 from ...data.arrays import Float32
 from ...data.errors import StageError
 from .exact import core
@@ -101,6 +102,7 @@ def publish_lists(index: Any, folder: Path) -> None:
         target.unlink(missing_ok=True)
     elif Path(lists.filename) != target:
         sync(Path(lists.filename))
+        refuse_lost_folder(target)
         Path(lists.filename).replace(target)
         sync(folder)
         lists.filename = str(target)

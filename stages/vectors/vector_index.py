@@ -23,8 +23,10 @@ import numpy as np
 
 from ...cache.atomic import published, write_json
 from ...cache.checkpoint import load_arrays, read_rows, save_checkpoint
+from ...cache.hold import make_folder
 from ...data.arrays import Bool, Float32, Float64, Int64
 from ...data.errors import StaleError, StoreError
+from ...data.storage import naming, refuse_lost
 from .build import append, forget
 from .device import Place, gpu_search, torch_search
 from .exact import Found, Propose, approximate, flat_vectors, is_exact, nearest, scan, selection
@@ -235,6 +237,7 @@ class VectorIndex:
             index = read_index(folder / VECTORS)
             arrays = load_arrays(folder / EMBEDDINGS, SMALL)
         except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+            refuse_lost(error, folder)
             raise StoreError(f"the index '{folder}' cannot be read ({error}): run `mofore index --force`") from error
         items = Items(videos, arrays["video_N"], arrays.get("start_s_N"), arrays.get("end_s_N"))
         label_N = arrays.get("label_N")
@@ -249,9 +252,9 @@ class VectorIndex:
         """Publish the folder's files."""
         import torch  # what only searches does not wait for it
 
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         publish_lists(self.faiss_index, folder)
-        with published(folder / VECTORS) as temporary:
+        with published(folder / VECTORS) as temporary, naming(temporary):
             faiss().write_index(self.faiss_index, str(temporary))
         items = self.items
         optional = {"start_s_N": items.start_s_N, "end_s_N": items.end_s_N, "label_N": self.label_N}

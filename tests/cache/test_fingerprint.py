@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mofore.cache.fingerprint import current_state, digest, file_state, stage_fingerprint, stat_of
+from mofore.cache.fingerprint import current_state, digest, file_state, settled_state, stage_fingerprint, stat_of
 from mofore.data.catalog import scan
 
 
@@ -116,3 +116,31 @@ def test_an_image_that_cannot_be_hashed_is_named(frames: Path) -> None:
     (frames / "12.jpg").symlink_to(frames / "nowhere.jpg")
     with pytest.raises(OSError, match=r"image '12\.jpg': No such file"):
         file_state(frames)
+
+
+@pytest.mark.parametrize(
+    ("changed_ns", "now_s", "waited_s"),
+    [
+        (50 * 10**9 + 1, 50.0, 0.02),  # in this very tick
+        (50 * 10**9 + 15 * 10**6, 50.025, 0.01),
+        (50 * 10**9, 50.5, 1.5),  # whole seconds are all that its disk knows
+        (50 * 10**9 + 1, 50.1, 0.0),
+        (5000 * 10**9 + 1, 50.0, 0.0),  # from the future: a change gives it another time
+    ],
+)
+def test_a_young_file_is_read_once_its_tick_is_over(
+    tmp_path: Path, changed_ns: int, now_s: float, waited_s: float
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"first")
+    os.utime(path, ns=(changed_ns, changed_ns))
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        path.write_bytes(b"other")  # of the same size, in the same tick
+        os.utime(path, ns=(changed_ns, changed_ns))
+
+    state = settled_state(path, clock=lambda: now_s + sum(waited), sleep=sleep)
+    assert sum(waited) == pytest.approx(waited_s, abs=1e-4)
+    assert state.sha256 == file_state(path).sha256

@@ -1,10 +1,11 @@
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
 from mofore.cache.ledger import PARTS, Ledger, ShardRecord, StageRecord, StoredVideo
-from mofore.data.errors import StoreError
+from mofore.data.errors import StageError, StoreError
 from mofore.data.types import Failure, FileState
 
 STATE = FileState(3, 4, "ab")
@@ -179,3 +180,35 @@ def test_lines_of_parts_that_cannot_be_read_are_passed_over(tmp_path: Path) -> N
     assert set(again.shards["enc"]) == {"a.h5", "b.h5"}
     again.take_up_parts()
     assert set(Ledger.open(tmp_path / "ledger.jsonl").shards["enc"]) == {"a.h5", "b.h5"}
+
+
+def test_lines_of_another_process_stop_who_did_not_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    Ledger.open(path).add_shard(shard("a.h5", "1"))
+    first, second = Ledger.open(path), Ledger.open(path)
+    first.add_shard(shard("b.h5", "2"))
+    with pytest.raises(StageError, match="was changed by another process"):
+        second.add_shard(shard("c.h5", "3"))
+    first.add_shard(shard("d.h5", "4"))
+    assert set(Ledger.open(path).shards["enc"]) == {"a.h5", "b.h5", "d.h5"}
+
+
+def test_a_journal_on_a_lost_disk_is_not_taken_for_a_missing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ledger.open(tmp_path / "ledger.jsonl").add_shard(shard("a.h5", "1"))
+
+    def lost(path: Path) -> bytes:
+        raise OSError(errno.ESTALE, "Stale file handle", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", lost)
+    monkeypatch.setattr(Path, "exists", lambda _path: False)  # as newer Pythons answer
+    with pytest.raises(OSError, match="Stale file handle"):
+        Ledger.open(tmp_path / "ledger.jsonl")
+
+
+def test_a_video_that_was_out_of_reach_is_not_recorded(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.jsonl")
+    ledger.add_failure("enc", Failure("a.avi", STATE, "cannot be read: Input/output error", passing=True))
+    assert not ledger.failures
+    assert not ledger.path.exists()

@@ -239,7 +239,7 @@ def test_read_that_fails_is_no_end_of_the_video(
             monkeypatch.setattr(Counted, "breaks_after", fetches)
             counted.fetched.clear()
             remote._here.__dict__.clear()
-            with pytest.raises(VideoError, match="cannot be opened: the line is cut"):
+            with pytest.raises(VideoError, match="cannot be read: the line is cut"):
                 list(decode(place, damage=damage))
     assert "Traceback" not in capfd.readouterr().err  # which PyAV prints of reads that go on raising
     monkeypatch.setattr(Counted, "breaks_after", 10**9)

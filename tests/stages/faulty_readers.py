@@ -14,9 +14,9 @@ from mofore.stages.decode.source import Event, Frames, Reading, Resume, read_vid
 def misbehaving(
     path: Path, video: Video, reading: Reading, resume: Resume | None = None, **options: Any
 ) -> Iterator[Event]:
-    """``crash``, ``hang``, ``raise``, ``breaks`` and ``touch`` do so after some frames, ``once`` at the first try.
+    """``crash``, ``hang``, ``raise``, ``breaks``, ``lost`` and ``touch`` do so after some frames.
 
-    ``late`` means after 20 pieces of 5 frames, and when there was time to take them.
+    ``once`` means at the first try, ``late`` after 20 pieces of 5 frames, and when there was time to take them.
     """
     small = Reading(reading.preprocess, reading.sampling, reading.image_fps, piece_frames=5)
     pieces = 0
@@ -27,6 +27,10 @@ def misbehaving(
             continue
         if "late" in path.name:
             time.sleep(1.0)
+        if "lost" in path.name:
+            state = FileState(video.size, video.mtime_ns, "")
+            yield Failure(video.id, state, "cannot be read: Input/output error", passing=True)
+            return
         if "breaks" in path.name:
             yield Failure(video.id, FileState(video.size, video.mtime_ns, ""), "damaged: made up")
             return

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -26,11 +27,16 @@ class Trial:
     root: Path
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def start(self, command: str, *options: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+    def start(
+        self, command: str, *options: str, prefix: Sequence[str] = (), env: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[str]:
         """`PREFIX mofore COMMAND -w ROOT`, not waited for."""
-        line = [*prefix, sys.executable, "-m", "mofore", command, "-w", str(self.root), *options]
+        return self.start_line([*prefix, sys.executable, "-m", "mofore", command, "-w", str(self.root), *options], env)
+
+    def start_line(self, line: Sequence[str], env: Mapping[str, str] = MappingProxyType({})) -> subprocess.Popen[str]:
+        """A command that is counted as this trial's, not waited for."""
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(line, env={**os.environ, MARK: self.mark}, **pipes)
+        return subprocess.Popen(line, env={**os.environ, **env, MARK: self.mark}, **pipes)
 
     def run(self, command: str, *options: str) -> tuple[int, str, str]:
         """`mofore COMMAND -w ROOT`; exit code, stdout, stderr."""

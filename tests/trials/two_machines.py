@@ -1,0 +1,125 @@
+"""Two runs at work in one folder whose locks do not reach the other's machine; then a third one, and compare.
+
+python -m mofore.tests.trials.two_machines VIDEOS WORK --rounds 20
+
+The machines are two processes that believe in hosts of their own and whose locks are always granted. The second one
+begins at a random moment of the first; now and then one of them is killed. One may say that the other is there; the
+next run must bring everything to its end, bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .road import STAGES, Setting, compare, prepare
+from .work import Trial
+
+PATIENCE_S = 240.0
+ELSEWHERE = """
+import fcntl, socket, sys
+fcntl.flock = lambda *_: None
+socket.gethostname = lambda: sys.argv[1]
+from mofore.pipeline.cli import main
+sys.argv[1:] = sys.argv[2:]
+main()
+"""
+
+
+@dataclass
+class Report:
+    """What two runs at once showed: how they ended, and what must all be zero."""
+
+    rounds: int = 0
+    both_finished: int = 0
+    noticed: int = 0  # rounds in which one said that another run is there
+    killed: int = 0
+    wrong: int = 0
+    lost: int = 0
+    unfinished: int = 0
+    tracebacks: int = 0
+    strange_codes: int = 0
+    left_processes: int = 0
+    left_files: int = 0
+    messages: Counter[str] = field(default_factory=Counter)
+
+
+def start(trial: Trial, command: str, host: str) -> subprocess.Popen[str]:
+    """`mofore COMMAND` on a machine of that name."""
+    return trial.start_line([sys.executable, "-c", ELSEWHERE, host, command, "-w", str(trial.root)])
+
+
+def disturb(setting: Setting, *, rounds: int, seed: int) -> dict[str, Report]:
+    """``rounds`` times for each stage, the second one beginning at a random moment of the first."""
+    draw = random.Random(seed)
+    reports = {stage: Report() for stage in STAGES}
+    for number in range(rounds):
+        for stage in STAGES:
+            _round(setting, draw, reports[stage], stage, number)
+            print(stage, reports[stage], file=sys.stderr, flush=True)
+    return reports
+
+
+def _round(setting: Setting, draw: random.Random, report: Report, stage: str, number: int) -> None:
+    trial, _ = setting.begin(stage, number)
+    delay = draw.choice([0.0, draw.uniform(0.0, 1.0)]) * setting.run_s[stage]
+    first = start(trial, stage, "machine1")
+    _wait(first, delay)
+    second = start(trial, stage, "machine2")
+    if number % 4 == 3:
+        _wait(second, draw.uniform(0.5, 1.5) * setting.run_s[stage])
+        killed = draw.choice([first, second])
+        report.killed += killed.poll() is None
+        killed.kill()
+    said = [process.communicate(timeout=PATIENCE_S)[1] for process in (first, second)]
+    codes = [process.returncode for process in (first, second)]
+    report.rounds += 1
+    report.both_finished += codes == [0, 0]
+    report.noticed += any("another run" in err or "another process" in err for err in said)
+    report.tracebacks += sum("Traceback" in err for err in said)
+    report.strange_codes += sum(code not in (0, 1, 2, -9) for code in codes)
+    report.left_processes += len(trial.processes())
+    for code, err in zip(codes, said, strict=True):
+        if code:
+            report.messages[f"exit {code}: {' '.join(err.strip().splitlines()[-2:])[-200:]}"] += 1
+    code, _, err = trial.run(stage)
+    report.tracebacks += "Traceback" in err
+    done = code == 0 and trial.status()["stages"][stage]["action"] == "skip"
+    report.unfinished += not done
+    if not done:
+        report.messages[f"afterwards exit {code}: {err.strip()[-230:]}"] += 1
+    report.lost += len(list(trial.root.rglob("*.damaged"))) + ('"failure"' in (trial.root / "ledger.jsonl").read_text())
+    report.left_files += len(trial.leftovers())
+    report.wrong += compare(setting, trial, stage)
+    shutil.rmtree(trial.root)
+
+
+def _wait(process: subprocess.Popen[str], seconds: float) -> None:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
+def main() -> None:
+    """Run the trial and print the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("videos", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--backbone", default="random:test_efficientnet")
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    given = parser.parse_args()
+    setting = prepare(given.videos, given.work, given.backbone, given.settings)
+    for stage, report in disturb(setting, rounds=given.rounds, seed=given.seed).items():
+        print(f"{stage}: {report}")
+
+
+if __name__ == "__main__":
+    main()
