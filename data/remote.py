@@ -13,10 +13,10 @@ import io
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import CatalogError
 from .remote_path import RemotePath, without_secrets
@@ -28,9 +28,14 @@ if TYPE_CHECKING:
 PACKAGES = {"s3": "mofore[remote]", "s3a": "mofore[remote]", "gs": "mofore[gs]", "gcs": "mofore[gs]"}
 BLOCK_BYTES = 4 << 20  # of a request
 FORGET_S = 10.0  # a store that was just out of reach is not asked again by the same command: it tries for seconds
+PAUSES_S = (0.5, 2.0, 8.0)  # before a read that failed is tried again, beside what the store's own client tries
 BLOCKS = 32  # of one object that a thread keeps in memory
+Read = TypeVar("Read")
+LASTING = (errno.ENOENT, errno.EACCES, errno.EBUSY)  # EBUSY: fsspec's for an object that was replaced
 # What tells one content of an object from another, the best first.
 VERSIONS = ("ETag", "md5Hash", "etag", "generation", "LastModified", "mtime", "last_modified", "updated", "created")
+
+WRITTEN = ("LastModified", "last_modified", "updated", "mtime", "created", "timeCreated")
 
 
 def object_state(path: RemotePath) -> FileState:
@@ -136,12 +141,14 @@ class _Blocks:
         if self.error is not None:
             raise self.error
         try:
-            with reaching(self.path):
-                self._file.seek(at)
-                return bytes(self._file.read(count))
+            return ask_patiently(self.path, lambda: self._bytes(at, count))
         except OSError as error:
             self.error = error
             raise
+
+    def _bytes(self, at: int, count: int) -> bytes:
+        self._file.seek(at)
+        return bytes(self._file.read(count))
 
 
 _out_of_reach: dict[RemotePath, tuple[float, OSError]] = {}  # by place: when, and why
@@ -210,6 +217,18 @@ def _state(info: Mapping[str, Any]) -> FileState:
     return FileState(int(info["size"] or 0), number, version)
 
 
+def written_at(info: Mapping[str, Any]) -> float | None:
+    """When an object was written, in seconds since the epoch, by an entry of a listing; None where that is not told."""
+    said = next((info[name] for name in WRITTEN if info.get(name)), None)
+    try:
+        when = datetime.fromisoformat(said) if isinstance(said, str) else said
+    except ValueError:
+        return None
+    if isinstance(when, datetime):
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return float(when) if isinstance(when, int | float) else None
+
+
 @contextmanager
 def reaching(path: RemotePath) -> Iterator[None]:
     """A block that reads or writes at ``path``: errors of a store as an OSError, since every kind of store has others.
@@ -226,4 +245,23 @@ def reaching(path: RemotePath) -> Iterator[None]:
     except Exception as error:  # botocore's, aiohttp's and google's are no OSError
         known = error.strerror if isinstance(error, OSError) else ""
         said = known or " ".join(str(error).split()) or type(error).__name__
-        raise OSError(errno.EIO, without_secrets(said), str(path)) from error
+        number = error.errno if isinstance(error, OSError) and error.errno in LASTING else errno.EIO
+        number = errno.EACCES if isinstance(error, PermissionError) else number
+        raise OSError(number, without_secrets(said), str(path)) from error
+
+
+def ask_patiently(path: RemotePath, ask: Callable[[], Read]) -> Read:
+    """What ``ask`` gives, a read at ``path``; asked again after some seconds where the store or the line fails.
+
+    Raises:
+        OSError: if it goes on failing, or at once for what waiting does not mend.
+    """
+    for pause_s in (*PAUSES_S, None):
+        try:
+            with reaching(path):
+                return ask()
+        except OSError as error:
+            if pause_s is None or error.errno != errno.EIO:
+                raise
+            time.sleep(pause_s)
+    raise AssertionError("the last attempt returns or raises")

@@ -292,6 +292,8 @@ def show_findings(findings: Findings, repair: str) -> None:
     """`mofore verify`; ``repair`` is the command that makes anew what is lost."""
     outputs = counted(findings.outputs, "output")
     read = f"{counted(findings.shards, 'shard')} with {counted(findings.videos, 'sound video')}, {outputs}"
+    if findings.away:
+        read += f"; {counted(findings.away, 'shard')} in {findings.place} alone, of which nothing was read"
     for damage in findings.damage:
         write(f"damaged  {printable(damage.path)}: {printable(damage.complaint)}")
         if damage.videos:
