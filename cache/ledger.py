@@ -130,8 +130,11 @@ class Ledger:
         self._append([{"kind": "drop", "store": store, "name": name} for name in names])
 
     def add_failure(self, store: str, failure: Failure) -> None:
-        """A video could not be read."""
-        self._append([_failure_line(store, failure)])
+        """A video could not be read; of one that may be next time nothing is written, so that it is tried again."""
+        if failure.passing:
+            self.failures.setdefault(store, {})[failure.video_id] = failure
+        else:
+            self._append([_failure_line(store, failure)])
 
     def add_files(self, states: dict[str, FileState]) -> None:
         """The content of files was read and digested; keys are video ids or ``file:PATH``."""
@@ -181,7 +184,7 @@ class Ledger:
         for shards in self.shards.values():
             yield from map(_shard_line, shards.values())
         for store, failures in self.failures.items():
-            yield from (_failure_line(store, failure) for failure in failures.values())
+            yield from (_failure_line(store, failure) for failure in failures.values() if not failure.passing)
         yield from (_file_line(key, state) for key, state in self.files.items())
         for records in self.stages.values():
             yield from map(_stage_line, records.values())

@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 
 from .arrays import UInt8
 from .damage import Damage
-from .errors import VideoError
+from .errors import UnreachedError, VideoError
 from .frame_times import DECODE_TIMES_ALONE, REORDERED, Clock, ShownOrder, from_decode_times, rising
 from .image_files import exif_orientation, read_apart
 from .images import folder_of, frame_names, is_frame_folder, read_image
@@ -319,7 +319,8 @@ def _unreadable(path: Path, error: OSError | FFmpegError, frames: int = 0) -> Vi
     broken = broken_read(path) if isinstance(path, RemotePath) else None
     if broken is None and isinstance(error, FFmpegError):
         return VideoError(f"{f'damaged after {frames} frames' if frames else 'not a readable video'}: {_reason(error)}")
-    return VideoError(f"cannot be opened: {(broken or error).strerror or error}")
+    kind = UnreachedError if isinstance(path, RemotePath) else VideoError
+    return kind(f"cannot be opened: {(broken or error).strerror or error}")
 
 
 def _reason(error: FFmpegError) -> str:

@@ -15,6 +15,7 @@
     │   └── TooManyFailures      more videos failed than `extract.max_failure_rate` allows
     ├── StoreError               a file of the work folder is damaged                (exit code 1)
     └── VideoError               one video could not be read; collected, never fatal (exit code 3)
+        └── UnreachedError       by no fault of its own: the store that it is in fails
 """
 
 from __future__ import annotations
@@ -76,3 +77,7 @@ class VideoError(MoforeError):
     """One video could not be read. Collected and reported; it never stops the others."""
 
     exit_code = 3
+
+
+class UnreachedError(VideoError):
+    """The store that a video is in failed, or the line: nothing is known of the video."""

@@ -110,11 +110,16 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A video that could not be read: which, in which state of its file, and why."""
+    """A video that could not be read: which, in which state of its file, and why.
+
+    ``passing`` says that nothing is wrong with the video as far as is known: it is not written down, so that the next
+    run tries again.
+    """
 
     video_id: str
     source: FileState
     reason: str
+    passing: bool = False
 
     @property
     def is_no_video(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ...cache.ledger import PARTS, Ledger
@@ -36,7 +37,8 @@ def push_folder(workspace: Workspace, url: str | None, progress: Progress, *, re
         if any(workspace.parts.glob("*.jsonl")):
             raise UsageError(f"parts of an extraction wait in '{PARTS}': `{workspace.told('extract')}` takes them up")
         names = {*finished_files(workspace.root), *shards_away(workspace)}
-        copied = _tried(lambda: push(workspace.root, names, place, progress, replace=replace), place)
+        with reached(place):
+            copied = push(workspace.root, names, place, progress, replace=replace)
     return f"pushed {_told(copied)}, to {place}"
 
 
@@ -60,10 +62,8 @@ def pull_folder(
     place = _place(root, url, "pull")
     bound = Known.of(root).cache_bytes if cache is None else read_bound(cache)
     root.mkdir(parents=True, exist_ok=True)
-    with exclusive(Workspace(root).lock):
-        copied = _tried(
-            lambda: pull(root, place, (*FILES, *FOLDERS), progress, replace=replace, cache_bytes=bound), place
-        )
+    with exclusive(Workspace(root).lock), reached(place):
+        copied = pull(root, place, (*FILES, *FOLDERS), progress, replace=replace, cache_bytes=bound)
     return f"pulled {_told(copied)}, from {place}{_kept(root)}"
 
 
@@ -110,9 +110,15 @@ def _place(root: Path, url: str | None, command: str) -> RemotePath:
     return RemotePath.parse(text)
 
 
-def _tried(copy: Callable[[], Copied], place: RemotePath) -> Copied:
+@contextmanager
+def reached(place: RemotePath) -> Iterator[None]:
+    """A block that needs a store of objects.
+
+    Raises:
+        StageError: if that cannot be reached, or refuses.
+    """
     try:
-        return copy()
+        yield
     except OSError as error:
         if error.filename is None or not str(error.filename).startswith(f"{place.protocol}://"):
             raise

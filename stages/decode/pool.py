@@ -343,7 +343,7 @@ class DecodePool:
                 yield VideoFailed(key, content)
             case FileChanged():
                 lane.attempts.popleft()
-                yield from self._again(attempt, str(content))
+                yield from self._again(attempt, str(content), passing=True)
 
     def _replace(self, lane: _Lane, reason: str | None) -> Iterator[PoolEvent]:
         """Put a fresh worker in the place of one that is dead, and try its video again."""
@@ -365,13 +365,13 @@ class DecodePool:
         elif attempts:  # it says nothing of the video
             self._waiting.appendleft((attempts[0].job.video, attempts[0].number))
 
-    def _again(self, attempt: _Attempt, reason: str) -> Iterator[PoolEvent]:
+    def _again(self, attempt: _Attempt, reason: str, *, passing: bool = False) -> Iterator[PoolEvent]:
         video = attempt.job.video
         if attempt.number < TRIES:
             self._waiting.append((video, attempt.number + 1))
             return
         source = attempt.source or FileState(video.size, video.mtime_ns, "")
-        yield VideoFailed(attempt.job.key, Failure(video.id, source, reason))
+        yield VideoFailed(attempt.job.key, Failure(video.id, source, reason, passing))
 
     def _give_back(self) -> bool:
         """Give workers back what is no longer held; whether some still is."""

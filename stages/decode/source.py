@@ -19,9 +19,10 @@ from ...cache.fingerprint import file_state, stat_of
 from ...data.arrays import UInt8
 from ...data.damage import Damage
 from ...data.decode import decode, expected_frames
-from ...data.errors import VideoError
+from ...data.errors import UnreachedError, VideoError
 from ...data.pictures import rgb
 from ...data.planes import PlaneLayout, copy_planes, plane_layout
+from ...data.remote_path import is_url
 from ...data.sampling import EVERY_FRAME, Sampling, Within
 from ...data.types import Failure, FileState, Video
 from .preprocess import Preprocess
@@ -127,7 +128,7 @@ def read_video(
     except FileChanged:
         raise
     except VideoError as error:
-        if not _is_still(path, source):
+        if not isinstance(error, UnreachedError) and not _is_still(path, source):
             raise FileChanged(f"the file changed while it was read ({error}): run again") from error
         yield failure_of(video, source, error)
     except (OSError, MemoryError) as error:
@@ -140,11 +141,12 @@ def failure_of(video: Video, source: FileState, error: VideoError | OSError | Me
     """What is recorded of a video that could not be read."""
     match error:
         case OSError():
-            return Failure(video.id, source, f"cannot be read: {error.strerror or error}")
+            remote = is_url(str(error.filename))
+            return Failure(video.id, source, f"cannot be read: {error.strerror or error}", passing=remote)
         case MemoryError():
             return Failure(video.id, source, "reading it takes more memory than a worker may use")
         case _:
-            return Failure(video.id, source, str(error))
+            return Failure(video.id, source, str(error), passing=isinstance(error, UnreachedError))
 
 
 def _is_still(path: Path, source: FileState) -> bool:
