@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import CatalogError
@@ -69,7 +70,8 @@ def objects_below(path: RemotePath) -> Iterator[tuple[str, FileState]]:
         _out_of_reach[path] = time.monotonic(), error
         raise
     before = f"{path.key}/"
-    for name, info in found.items():
+    for name in list(found):
+        info = found.pop(name)  # a million take a gigabyte, which whoever takes them may need
         if info["type"] == "file" and (key := name.lstrip("/")).startswith(before):
             yield key.removeprefix(before), _state(info)
 
@@ -108,13 +110,45 @@ def filesystem(path: RemotePath) -> Any:
 
     protocol = path.protocol
     try:
-        return fsspec.filesystem(protocol, use_listings_cache=False)
+        return fsspec.filesystem(protocol, use_listings_cache=False, **_options(protocol))
     except ImportError as error:
         package = PACKAGES.get(protocol)
         way = f"pip install '{package}'" if package else str(error)
         raise CatalogError(f"'{path}' cannot be read here, since a package is missing: {way}") from error
     except ValueError as error:
         raise CatalogError(f"'{path}': fsspec knows no {protocol}://; s3://, gs:// and abfs:// are some") from error
+
+
+def _options(protocol: str) -> dict[str, Any]:
+    """Of S3, a session that reads times as they are written there: of a long listing, botocore's parser takes most.
+
+    With settings of fsspec's own, which name a profile perhaps, s3fs makes the session.
+    """
+    import fsspec.config
+
+    if protocol not in ("s3", "s3a") or fsspec.config.conf.get("s3"):
+        return {}
+    return {"session": _session(os.getpid())}
+
+
+@cache
+def _session(_process: int) -> Any:
+    from aiobotocore.session import AioSession
+
+    session = AioSession()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+    return session
+
+
+def _timestamp(value: Any) -> datetime:
+    from botocore.utils import parse_timestamp
+
+    try:
+        when = datetime.fromisoformat(value)
+    except (TypeError, ValueError):  # a number, or as in headers
+        found: datetime = parse_timestamp(value)
+        return found
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 class _Blocks:
