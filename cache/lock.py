@@ -6,11 +6,13 @@ Where locks do not reach other machines, the mark that each leaves in its lock f
 from __future__ import annotations
 
 import errno
+import math
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ NAME = ".mofore.lock"  # of the file in a work folder
 FAR = 1 << 30  # the byte that Windows locks: others may read the text before it
 SEATS = 1 << 16  # bytes from there on: one for each that shares a lock, all of them for who holds it alone
 LOOK_S = 0.05  # a look takes microseconds
+AWAIT_S = 0.02  # between two attempts of who waits
 UNLOCKABLE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -52,6 +55,29 @@ def shared(path: Path, seat: int) -> Iterator[None]:
     """
     with _held(path, seat % SEATS, f"another run is at work in '{path.parent}'"):
         yield
+
+
+@contextmanager
+def awaited(path: Path, *, alone: bool, patience_s: float = math.inf) -> Iterator[None]:
+    """Hold the lock file ``path``, which is made where it is not, alone or beside others; wait until that can be.
+
+    Raises:
+        TimeoutError: if it cannot within ``patience_s``, seconds.
+        OSError: if the disk has no locks, or cannot be written to.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        give_up = time.monotonic() + patience_s
+        while True:
+            with suppress(BlockingIOError):
+                _take(handle, None if alone else secrets.randbelow(SEATS))
+                break
+            if time.monotonic() >= give_up:
+                raise TimeoutError(errno.ETIMEDOUT, "it is in use", str(path))
+            time.sleep(AWAIT_S)
+        yield
+    finally:
+        os.close(handle)
 
 
 def holder(path: Path) -> str:

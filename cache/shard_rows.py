@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +25,7 @@ from ..data.arrays import Bool, Float16, Int64
 from ..data.errors import StoreError
 from ..data.storage import refuse_lost
 from .positioned import BINARY, read_into
+from .remote_shards import RemoteShard
 
 HOLE_BYTES = 16 << 10  # rows no further apart are read together, with what is between
 STRETCH_BYTES = 4 << 20  # read in one call at most; rounded down to whole rows
@@ -40,10 +41,15 @@ class ShardFeatures:
     width: int  # D
     size: int  # of the whole file
     mtime_ns: int  # when it was written; by both it is known that the file is still the same
+    remote: RemoteShard | None = None  # where it is fetched from whenever it is not here; None where it always is
 
     @classmethod
-    def of(cls, file: h5py.File) -> ShardFeatures:
+    def of(cls, file: h5py.File, remote: RemoteShard | None = None) -> ShardFeatures:
         """Look up the features of an open shard.
+
+        Args:
+            file: the shard.
+            remote: itself, if it is a copy of one in a bucket.
 
         Raises:
             StoreError: if they are not one uncompressed table of float16.
@@ -61,12 +67,21 @@ class ShardFeatures:
             )
         if start + 2 * rows * width > state.st_size:
             raise StoreError(f"'{path}' is damaged: it ends before its features do: see `mofore verify`")
-        return cls(path, start, rows, width, state.st_size, state.st_mtime_ns)
+        return cls(path, start, rows, width, state.st_size, state.st_mtime_ns, remote)
 
     @property
     def row_bytes(self) -> int:
         """Bytes from one row to the next: ``width`` numbers of float16."""
         return 2 * self.width
+
+    def is_here(self) -> bool:
+        """Whether it can be read without fetching it."""
+        return self.remote is None or self.path.exists()
+
+    def _file(self) -> AbstractContextManager[Path]:
+        if self.remote is None or (self.path != self.remote.path and self.path.exists()):
+            return nullcontext(self.path)
+        return self.remote.here()
 
     @contextmanager
     def opened(self) -> Iterator[int]:
@@ -74,20 +89,22 @@ class ShardFeatures:
 
         Raises:
             StoreError: if the file is gone, is another one, or cannot be read (inside the block, too).
+            StageError: if it has to be fetched, and cannot be.
         """
-        try:
-            number = os.open(self.path, os.O_RDONLY | BINARY)
+        with self._file() as path:
             try:
-                state = os.fstat(number)
-                if (state.st_size, state.st_mtime_ns) != (self.size, self.mtime_ns):
-                    raise StoreError(f"'{self.path}' was changed while it was in use: see `mofore verify`")
-                _advise(number, 0, 0, "POSIX_FADV_RANDOM")
-                yield number
-            finally:
-                os.close(number)
-        except OSError as error:
-            refuse_lost(error, self.path)
-            raise StoreError(f"'{self.path}' can no longer be read ({error}): see `mofore verify`") from error
+                number = os.open(path, os.O_RDONLY | BINARY)
+                try:
+                    state = os.fstat(number)
+                    if (state.st_size, state.st_mtime_ns) != (self.size, self.mtime_ns):
+                        raise StoreError(f"'{self.path}' was changed while it was in use: see `mofore verify`")
+                    _advise(number, 0, 0, "POSIX_FADV_RANDOM")
+                    yield number
+                finally:
+                    os.close(number)
+            except OSError as error:
+                refuse_lost(error, self.path)
+                raise StoreError(f"'{self.path}' can no longer be read ({error}): see `mofore verify`") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,8 @@ class ShardRows:
         out_RD = np.empty((len(rows_R), self.shards[0].width), np.dtype("<f2"))
         stretches = self._stretches(place_R[order_R], order_R)
         for shard, parts in stretches:
+            if not shard.is_here():
+                continue
             with shard.opened() as number:
                 for part in parts:
                     part.announce(shard, number)

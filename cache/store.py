@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from ..data.errors import StoreError
 from ..data.frame_times import is_rising, repaired
 from .atomic import create, json_bytes, published, remove_leftovers, write_json
 from .ledger import ShardRecord, StoredVideo
+from .remote_shards import RemoteShard, RemoteShards
 from .shard import (
     VideoFeatures,
     damage_of,
@@ -62,6 +65,29 @@ class FeatureStore:
     def shard_files(self) -> list[Path]:
         """The published shards, sorted by name."""
         return sorted(self.folder.glob("*.h5"))
+
+    @cached_property
+    def remote(self) -> Mapping[str, RemoteShard]:
+        """Shards that are in a bucket, and here only while there is room, by file name; see :mod:`.remote_shards`."""
+        return RemoteShards(self.folder.parents[1]).of_store(self.key) if len(self.folder.parents) > 1 else {}
+
+    def away(self, name: str) -> RemoteShard | None:
+        """The shard of that file name, if it is one of these and not in this folder."""
+        return None if (self.folder / name).exists() else self.remote.get(name)
+
+    @contextmanager
+    def here(self, name: str) -> Iterator[Path]:
+        """A shard's file, for the time of the block; fetched, if it is in a bucket.
+
+        Raises:
+            StageError: if it cannot be fetched.
+        """
+        away = self.away(name)
+        if away is None:
+            yield self.folder / name
+            return
+        with away.here() as path:
+            yield path
 
     def encoder(self) -> dict[str, Any] | None:
         """What the first run pinned of the encoder (its precision above all), or None before it."""
@@ -195,13 +221,15 @@ class FeatureStore:
     def merge(self, records: Iterable[ShardRecord], provenance: dict[str, Any]) -> list[Merge]:
         """Merge small shards, two or more into one, leaving out all but one copy of a video's features.
 
-        The merged shard is published before the parts are deleted, so a kill in between costs disk, not data.
+        The merged shard is published before the parts are deleted, so a kill in between costs disk, not data. Those
+        that are in a bucket alone stay as they are.
         The caller deletes the parts (:meth:`delete`) once the ledger knows the merged shard.
 
         Raises:
             StoreError: if a part is damaged: merged, it would get digests of the damaged features.
         """
-        batches = _merge_batches(sorted(records, key=lambda record: record.name))
+        here = [record for record in records if self.away(record.name) is None]
+        batches = _merge_batches(sorted(here, key=lambda record: record.name))
         return [self._merge_batch(batch, provenance) for batch in batches]
 
     def delete(self, names: Iterable[str]) -> None:
@@ -250,7 +278,7 @@ class FeatureStore:
         times_s_N = np.empty(int(offsets[-1]), np.float64)
         ends = _Ends(len(times_s_N))
         for name, items in self._by_shard(wanted).items():
-            with open_shard(self.folder / name) as file:
+            with self.here(name) as path, open_shard(path) as file:
                 if features_ND is None:
                     features_ND = np.empty((len(times_s_N), file["features"].shape[1]), np.float16)
                 for begin, end, source in read_times(file, items, offsets, times_s_N):
@@ -272,12 +300,12 @@ class FeatureStore:
         shards: list[ShardFeatures] = []
         passed = 0  # rows of the shards before
         for name, items in self._by_shard(wanted).items():
-            with open_shard(self.folder / name) as file:
+            with self.here(name) as path, open_shard(path) as file:
                 sources = []
                 for begin, end, source in read_times(file, items, offsets, times_s_N):
                     sources.append(source)
                     ends.read(file, source, begin, end)
-                shards.append(ShardFeatures.of(file))
+                shards.append(ShardFeatures.of(file, self.remote.get(name)))
             place_V[[item for item, _ in items]] = [passed + source.start for source in sources]
             passed += shards[-1].rows
         rows = ShardRows(tuple(shards), offsets, place_V)
@@ -285,7 +313,7 @@ class FeatureStore:
 
     def width(self, name: str) -> int:
         """D of a shard."""
-        with open_shard(self.folder / name) as file:
+        with self.here(name) as path, open_shard(path) as file:
             return int(file["features"].shape[1])
 
     def _by_shard(self, wanted: Sequence[tuple[str, int, StoredVideo]]) -> dict[str, list[tuple[int, int]]]:

@@ -13,10 +13,11 @@ import io
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import CatalogError
 from .remote_path import RemotePath, without_secrets
@@ -28,9 +29,14 @@ if TYPE_CHECKING:
 PACKAGES = {"s3": "mofore[remote]", "s3a": "mofore[remote]", "gs": "mofore[gs]", "gcs": "mofore[gs]"}
 BLOCK_BYTES = 4 << 20  # of a request
 FORGET_S = 10.0  # a store that was just out of reach is not asked again by the same command: it tries for seconds
+PAUSES_S = (0.5, 2.0, 8.0)  # before a read that failed is tried again, beside what the store's own client tries
 BLOCKS = 32  # of one object that a thread keeps in memory
+Read = TypeVar("Read")
+LASTING = (errno.ENOENT, errno.EACCES, errno.EBUSY)  # EBUSY: fsspec's for an object that was replaced
 # What tells one content of an object from another, the best first.
 VERSIONS = ("ETag", "md5Hash", "etag", "generation", "LastModified", "mtime", "last_modified", "updated", "created")
+
+WRITTEN = ("LastModified", "last_modified", "updated", "mtime", "created", "timeCreated")
 
 
 def object_state(path: RemotePath) -> FileState:
@@ -64,7 +70,8 @@ def objects_below(path: RemotePath) -> Iterator[tuple[str, FileState]]:
         _out_of_reach[path] = time.monotonic(), error
         raise
     before = f"{path.key}/"
-    for name, info in found.items():
+    for name in list(found):
+        info = found.pop(name)  # a million take a gigabyte, which whoever takes them may need
         if info["type"] == "file" and (key := name.lstrip("/")).startswith(before):
             yield key.removeprefix(before), _state(info)
 
@@ -103,13 +110,45 @@ def filesystem(path: RemotePath) -> Any:
 
     protocol = path.protocol
     try:
-        return fsspec.filesystem(protocol, use_listings_cache=False)
+        return fsspec.filesystem(protocol, use_listings_cache=False, **_options(protocol))
     except ImportError as error:
         package = PACKAGES.get(protocol)
         way = f"pip install '{package}'" if package else str(error)
         raise CatalogError(f"'{path}' cannot be read here, since a package is missing: {way}") from error
     except ValueError as error:
         raise CatalogError(f"'{path}': fsspec knows no {protocol}://; s3://, gs:// and abfs:// are some") from error
+
+
+def _options(protocol: str) -> dict[str, Any]:
+    """Of S3, a session that reads times as they are written there: of a long listing, botocore's parser takes most.
+
+    With settings of fsspec's own, which name a profile perhaps, s3fs makes the session.
+    """
+    import fsspec.config
+
+    if protocol not in ("s3", "s3a") or fsspec.config.conf.get("s3"):
+        return {}
+    return {"session": _session(os.getpid())}
+
+
+@cache
+def _session(_process: int) -> Any:
+    from aiobotocore.session import AioSession
+
+    session = AioSession()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+    return session
+
+
+def _timestamp(value: Any) -> datetime:
+    from botocore.utils import parse_timestamp
+
+    try:
+        when = datetime.fromisoformat(value)
+    except (TypeError, ValueError):  # a number, or as in headers
+        found: datetime = parse_timestamp(value)
+        return found
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 class _Blocks:
@@ -136,12 +175,14 @@ class _Blocks:
         if self.error is not None:
             raise self.error
         try:
-            with reaching(self.path):
-                self._file.seek(at)
-                return bytes(self._file.read(count))
+            return ask_patiently(self.path, lambda: self._bytes(at, count))
         except OSError as error:
             self.error = error
             raise
+
+    def _bytes(self, at: int, count: int) -> bytes:
+        self._file.seek(at)
+        return bytes(self._file.read(count))
 
 
 _out_of_reach: dict[RemotePath, tuple[float, OSError]] = {}  # by place: when, and why
@@ -210,6 +251,18 @@ def _state(info: Mapping[str, Any]) -> FileState:
     return FileState(int(info["size"] or 0), number, version)
 
 
+def written_at(info: Mapping[str, Any]) -> float | None:
+    """When an object was written, in seconds since the epoch, by an entry of a listing; None where that is not told."""
+    said = next((info[name] for name in WRITTEN if info.get(name)), None)
+    try:
+        when = datetime.fromisoformat(said) if isinstance(said, str) else said
+    except ValueError:
+        return None
+    if isinstance(when, datetime):
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return float(when) if isinstance(when, int | float) else None
+
+
 @contextmanager
 def reaching(path: RemotePath) -> Iterator[None]:
     """A block that reads or writes at ``path``: errors of a store as an OSError, since every kind of store has others.
@@ -227,5 +280,23 @@ def reaching(path: RemotePath) -> Iterator[None]:
         known = error.strerror if isinstance(error, OSError) else ""
         said = known or " ".join(str(error).split()) or type(error).__name__
         # What may not be read now may not be read later either; all else may be out of reach for a while.
-        number = errno.EACCES if isinstance(error, PermissionError) else errno.EIO
+        number = error.errno if isinstance(error, OSError) and error.errno in LASTING else errno.EIO
+        number = errno.EACCES if isinstance(error, PermissionError) else number
         raise OSError(number, without_secrets(said), str(path)) from error
+
+
+def ask_patiently(path: RemotePath, ask: Callable[[], Read]) -> Read:
+    """What ``ask`` gives, a read at ``path``; asked again after some seconds where the store or the line fails.
+
+    Raises:
+        OSError: if it goes on failing, or at once for what waiting does not mend.
+    """
+    for pause_s in (*PAUSES_S, None):
+        try:
+            with reaching(path):
+                return ask()
+        except OSError as error:
+            if pause_s is None or error.errno != errno.EIO:
+                raise
+            time.sleep(pause_s)
+    raise AssertionError("the last attempt returns or raises")

@@ -372,6 +372,11 @@ def verify(as_json: bool, workdir: Path) -> None:
         raise click.exceptions.Exit(MoforeError.exit_code)
 
 
+REMOTE = (
+    "Instead: objects in the bucket that no manifest names, written more than DAYS (7) ago; fewer if nobody pushes."
+)
+
+
 @cli.command()
 @click.option("--delete", is_flag=True, help="Delete what is listed.")
 @click.option(
@@ -383,15 +388,29 @@ def verify(as_json: bool, workdir: Path) -> None:
     help="Further settings whose outputs stay.",
 )
 @click.option("--missing-videos", is_flag=True, help="Delete although most of the stored videos are gone.")
+@click.option(
+    "--remote", "days", is_flag=False, flag_value=7.0, type=click.FloatRange(0), metavar="[DAYS]", help=REMOTE
+)
 @JSON
 @of_workdir
 def gc(
-    delete: bool, keep: tuple[Path, ...], missing_videos: bool, as_json: bool, workdir: Path, overrides: tuple[str, ...]
+    delete: bool,
+    keep: tuple[Path, ...],
+    missing_videos: bool,
+    days: float | None,
+    as_json: bool,
+    workdir: Path,
+    overrides: tuple[str, ...],
 ) -> None:
     """List what the present settings do not refer to, with its size; --delete removes it."""
     from .commands.gc import clean, survey
 
     opened = _open(workdir, overrides)
+    if days is not None:
+        from .commands.gc_remote import clean_bucket
+
+        click.echo(clean_bucket(opened.workspace, days, console.Console(), delete=delete, as_json=as_json))
+        return
     workspace, configs = opened.workspace, (opened.config, *map(load_config, keep))
     if delete:
         listing = clean(workspace, configs, console.of_run(workspace), missing_videos=missing_videos)

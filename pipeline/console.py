@@ -142,7 +142,9 @@ def show_failures(failures: Sequence[Failure], workspace: Workspace | None = Non
         say(several if len(videos) > 1 else alone, always=True)
     if len(ordered) > most:
         say(f"  and {sum(len(videos) for _, videos in ordered[most:]):,} more", always=True)
-    if workspace is not None:
+    if passing := sum(failure.passing for failure in failures):
+        say(f"{passing:,} of them by no fault of theirs: the next run tries again", always=True)
+    if workspace is not None and any(not failure.passing for failure in failures):
         say(f"all of them: {workspace.told('status')}; to try them again: {workspace.told('extract --retry-failed')}")
 
 
@@ -292,6 +294,8 @@ def show_findings(findings: Findings, repair: str) -> None:
     """`mofore verify`; ``repair`` is the command that makes anew what is lost."""
     outputs = counted(findings.outputs, "output")
     read = f"{counted(findings.shards, 'shard')} with {counted(findings.videos, 'sound video')}, {outputs}"
+    if findings.away:
+        read += f"; {counted(findings.away, 'shard')} in {findings.place} alone, of which nothing was read"
     for damage in findings.damage:
         write(f"damaged  {printable(damage.path)}: {printable(damage.complaint)}")
         if damage.videos:

@@ -97,12 +97,18 @@ def add_transfers(cli: click.Group) -> None:
     @cli.command()
     @click.argument("url", required=False)
     @click.option("--force", "replace", is_flag=True, help="Replace files that have changed here.")
+    @click.option(
+        "--cache",
+        metavar="SIZE",
+        help="Leave shards in the bucket, fetch each once it is read, and keep at most SIZE of them here (20GB); all: "
+        "fetch them now. [default: as last time, at first all]",
+    )
     @options(WORKDIR, verbosity)
-    def pull(url: str | None, replace: bool, workdir: Path) -> None:
+    def pull(url: str | None, replace: bool, cache: str | None, workdir: Path) -> None:
         """Fetch what was pushed to URL into a work folder, new or not; goes on where it was interrupted."""
         from .commands.transfer import pull_folder
 
-        console.say(pull_folder(workdir, url, console.Console(), replace=replace))
+        console.say(pull_folder(workdir, url, console.Console(), replace=replace, cache=cache))
 
 
 def _add_exports(cli: click.Group, of_workdir: Callable[..., Any], opens: Opens) -> None:

@@ -7,7 +7,7 @@ work folder that is up to date no video and no shard is opened: sizes and times 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ..cache.checkpoint import latest_step
 from ..cache.fingerprint import current_state, digest, settled_state
 from ..cache.ledger import Ledger, ShardRecord, StageRecord, StoredVideo
+from ..cache.remote_shards import RemoteShard, RemoteShards
 from ..data.catalog import Catalog
 from ..data.errors import BackboneError, CatalogError, StoreError
 from ..data.remote_path import RemotePath
@@ -56,7 +57,8 @@ class Snapshot:
 
     ``shards`` are sound; ``found`` are those of them that the ledger does not know in their present state;
     ``damaged`` says of shard files what is wrong; ``backwards`` names the videos of shard files whose times do not
-    rise; ``touched`` are files whose content had to be read.
+    rise; ``touched`` are files whose content had to be read. Of ``shards``, those ``away`` are in a bucket, and
+    here only while there is room (:mod:`mofore.cache.remote_shards`).
     """
 
     workspace: Workspace
@@ -69,6 +71,7 @@ class Snapshot:
     weights_digest: str = ""
     shards: dict[str, ShardRecord] = field(default_factory=dict)
     found: list[ShardRecord] = field(default_factory=list)
+    away: dict[str, RemoteShard] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     damaged: dict[str, str] = field(default_factory=dict)
     backwards: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -235,7 +238,24 @@ def _look_at_shards(snapshot: Snapshot) -> None:
             snapshot.shards[path.name] = record if record.rising else _look_at_times(snapshot, path, record)
         except StoreError as error:
             snapshot.damaged[path.name] = str(error)
-    snapshot.lost = sorted(known.keys() - {path.name for path in present})
+    _look_away(snapshot, known, {path.name for path in present})
+    snapshot.lost = sorted(known.keys() - {path.name for path in present} - snapshot.shards.keys())
+
+
+def _look_away(snapshot: Snapshot, known: Mapping[str, ShardRecord], present: set[str]) -> None:
+    """Shards in a bucket that the ledger knows; others were merged into another here, or deleted, since the pull.
+
+    None of them is fetched, but those that another file has taken the place of, which nothing is known of.
+    """
+    for name, shard in RemoteShards(snapshot.workspace.root).of_store(snapshot.store_key).items():
+        record = known.get(name)
+        if record is None or name in present:
+            continue
+        if (record.size, record.mtime_ns) != (shard.state.size, shard.state.mtime_ns):
+            with shard.here() as path:
+                record = snapshot.open_store().inspect(path)
+            snapshot.found.append(record)
+        snapshot.shards[name], snapshot.away[name] = record, shard
 
 
 def _look_at_times(snapshot: Snapshot, path: Path, record: ShardRecord) -> ShardRecord:

@@ -20,6 +20,7 @@ from .. import _version
 from ..cache.atomic import write_bytes
 from ..cache.fingerprint import digest
 from ..cache.ledger import Ledger, StageRecord
+from ..cache.remote_memory import MEMORY
 from ..data.backbone import parse_backbone
 from ..data.errors import MoforeError
 from ..data.roots import Walks, walk_over
@@ -113,7 +114,8 @@ def leave_word(seen: Look, snapshot: Snapshot, plan: Plan) -> None:
     # Whoever changed something since it was planned must not find it taken for what was planned.
     expected = {path: [state.size, state.mtime_ns] for record in records for path, state in record.outputs.items()}
     folder = workspace.relative(workspace.store(snapshot.store_key))
-    expected |= {f"{folder}/{name}": [shard.size, shard.mtime_ns] for name, shard in snapshot.shards.items()}
+    here = {name: shard for name, shard in snapshot.shards.items() if name not in snapshot.away}
+    expected |= {f"{folder}/{name}": [shard.size, shard.mtime_ns] for name, shard in here.items()}
     shards = {path for path in states if path.startswith(f"{folder}/") and path.endswith(".h5")}
     if any(states.get(path) != state for path, state in expected.items()) or not shards <= expected.keys():
         return
@@ -142,7 +144,7 @@ def _made(snapshot: Snapshot, records: Iterable[StageRecord]) -> list[str]:
     stores = [f"{workspace.relative(workspace.store(key))}/encoder.json" for key in _keys(snapshot)]
     own = workspace.relative(workspace.store(snapshot.store_key))
     folders = [*(f"{stage.name}/*" for stage in road.OPTIONAL), "sweep/*"]
-    memory = [workspace.relative(workspace.metrics), "videos.json"]
+    memory = [workspace.relative(workspace.metrics), "videos.json", MEMORY]
     return [workspace.relative(workspace.ledger), own, *stores, *outputs, *folders, *memory]
 
 
@@ -156,7 +158,8 @@ def _is_plain(snapshot: Snapshot) -> bool:
     begun = [key for key in _keys(snapshot) if (snapshot.workspace.store(key) / "encoder.json").exists()]
     decided = snapshot.config.extract.device != "auto" or begun == [snapshot.store_key]
     mending = snapshot.found or snapshot.lost or snapshot.damaged or snapshot.backwards or snapshot.touched
-    return decided and not mending and not snapshot.catalog.unseen
+    tried_again = any(failure.passing for failure in snapshot.failed.values())
+    return decided and not mending and not tried_again and not snapshot.catalog.unseen
 
 
 def _record(ledger: Ledger, plan: StagePlan) -> StageRecord | None:

@@ -200,6 +200,8 @@ def superseded_rows(worlds: Sequence[Snapshot]) -> Iterator[Item]:
     used = {(place.shard, place.row) for snapshot in worlds for place in snapshot.stored.values()}
     pending = {todo.video.id for snapshot in worlds for todo in snapshot.todo}
     for name, record in worlds[0].shards.items():
+        if name in worlds[0].away:  # no room of this disk
+            continue
         stays = [(name, row) in used or video.id in pending for row, video in enumerate(record.videos)]
         keep = tuple(row for row, kept in enumerate(stays) if kept)
         gone = [video for video, kept in zip(record.videos, stays, strict=True) if not kept]

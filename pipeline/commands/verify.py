@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 from ...cache.fingerprint import file_sha256
 from ...cache.imported import NAME as IMPORTED
 from ...cache.imported import read_import
-from ...cache.ledger import UNTRUSTED, Ledger, StageRecord
+from ...cache.ledger import UNTRUSTED, Ledger, ShardRecord, StageRecord
 from ...cache.lock import exclusive
+from ...cache.remote_shards import RemoteShard
 from ...data.errors import ReadOnlyError, StoreError
 from ...data.progress import Progress, under_way
 from ..workspace import Workspace
@@ -50,6 +51,8 @@ class Findings:
     shards: int = 0
     videos: int = 0
     outputs: int = 0
+    away: int = 0  # shards that are in a bucket alone, of which nothing was read
+    place: str = ""  # that bucket
     read_only: bool = False  # whether the folder cannot be written to, so that nothing was put aside
     damage: list[Damage] = field(default_factory=list)
 
@@ -117,12 +120,30 @@ def _check_store(check: _Check, folder: Path) -> None:
         encoders.update(_check_shard(check, store, path))
         check.progress.advance(1, damaged=len(check.findings.damage))
     known = check.ledger.shards.get(store.key, {})
-    for name in sorted(known.keys() - {path.name for path in store.shard_files()}):
+    absent = sorted(known.keys() - {path.name for path in store.shard_files()})
+    for name in absent:
+        if name in store.remote:
+            _check_copy(check, store.remote[name], known[name])
+    for name in (name for name in absent if name not in store.remote):
         check.add(folder / name, "the shard is gone", tuple(video.id for video in known[name].videos))
         if check.writes:
             check.ledger.drop_shards(store.key, [name])
     _check_encoder(check, store, encoders)
     _check_import(check, folder, encoders)
+
+
+def _check_copy(check: _Check, shard: RemoteShard, record: ShardRecord) -> None:
+    """Hold the copy of a shard in a bucket against its digest; one that is damaged goes, and is fetched again."""
+    check.progress.pulse()
+    sound = shard.is_sound()
+    if sound:
+        check.findings.shards += 1
+        check.findings.videos += len(record.videos)
+    elif sound is None:
+        check.findings.away += 1
+        check.findings.place = str(shard.place)
+    else:
+        check.add(shard.path, "it is not what was pushed; it is fetched again once it is read", (), len(record.videos))
 
 
 def _check_shard(check: _Check, store: FeatureStore, path: Path) -> Iterator[str]:

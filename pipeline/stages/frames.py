@@ -18,7 +18,7 @@ def load(work: Work, ids: list[str], settings: FitSettings, *, keep: bool = Fals
         work: of the stage.
         ids: of the videos.
         settings: what memory there is for them (``fit.memory_gb``), and on which device.
-        keep: for stages of the same run that read the same.
+        keep: for stages of the same run that read the same, and go through the frames in their order.
     """
     from ...stages.frames.loading import load_frames
 
@@ -28,7 +28,7 @@ def load(work: Work, ids: list[str], settings: FitSettings, *, keep: bool = Fals
         kept: FrameTable = work.shared["frames"]
         return kept
     places = [snapshot.stored[video_id] for video_id in ids]
-    table = load_frames(snapshot.open_store(), places, settings, progress=work.progress)
+    table = load_frames(snapshot.open_store(), places, settings, progress=work.progress, in_order=keep)
     if keep:
         work.shared.update({"frames": table, "frames of": asked})
     return table

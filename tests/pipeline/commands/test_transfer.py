@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from mofore.cache import remote_copy
+from mofore.cache import remote_copy, remote_memory
 from mofore.cache.remote_copy import MANIFEST
+from mofore.data import remote
 from mofore.data.errors import StageError, StoreError, UsageError
 from mofore.data.progress import Silent
 from mofore.pipeline.commands.transfer import finished_files, pull_folder, push_folder
@@ -31,6 +32,11 @@ def store() -> Iterator[Any]:
     yield fsspec.filesystem("memory")
     MemoryFileSystem.store.clear()
     MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "PAUSES_S", (0.0,))
 
 
 @pytest.fixture
@@ -201,7 +207,7 @@ def test_places_are_needed_and_carry_no_keys(folder: Path, store: Any) -> None:
 def test_damaged_memory_costs_reading_alone(folder: Path, tmp_path: Path, store: Any) -> None:
     push(folder)
     shutil.copytree(folder, tmp_path / "copy")
-    (folder / remote_copy.MEMORY).write_bytes(b"{")
+    (folder / remote_memory.MEMORY).write_bytes(b"{")
     with pytest.raises(UsageError, match="push to a place of its own"):
         push(folder)
     assert pull(folder).startswith("pulled 0 of 6 files")
