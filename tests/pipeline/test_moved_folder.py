@@ -7,7 +7,7 @@ import pytest
 
 import mofore
 from mofore.data.errors import StageError
-from mofore.pipeline.run_folder import Quiet
+from mofore.pipeline.opened_folder import Quiet
 
 STAGES = ("extract", "fit", "evaluate", "index")
 MADE = ("fit/*/model.safetensors", "fit/*/log.jsonl", "index/*/*/*.faiss")
