@@ -1,8 +1,8 @@
 """A file that HDF5 writes without ever being told that it cannot: what went wrong is raised beside it.
 
 Where a write fails, HDF5 crashes, or prints a trace, once it closes what it could not write (HDF5 2.0, h5py 3.16): a
-lost or a full disk is enough. So it writes into an object of Python, which keeps the first error, and takes the rest for
-written.
+lost or a full disk is enough. So it writes into an object of Python, which keeps the first error, and takes the rest
+for written.
 """
 
 from __future__ import annotations
