@@ -39,11 +39,12 @@ from ..data.arrays import Float16, Float64, Int64
 from ..data.blocks import blocks
 from ..data.errors import StoreError
 from ..data.frame_times import repaired
-from ..data.storage import is_lost, naming, refuse_lost
+from ..data.storage import is_lost, refuse_lost
 from ..data.types import FileState
 from .atomic import make_room
 from .ledger import StoredVideo
 from .probe import probe
+from .shard_file import new_shard
 
 FORMAT, VERSION = "mofore.features", 1
 ROOM, ROOM_PER_VIDEO = 64 << 10, 1 << 10  # bytes of a shard beside its features and times, generously
@@ -105,8 +106,7 @@ def write_shard(
     """Write a shard; ``videos`` are taken one at a time, and are those of ``records``.
 
     Raises:
-        OSError: if there is no room for it. That is found out before HDF5 begins, for it may crash when it
-            closes a file that it could not write.
+        OSError: if there is no room for it, which is found out before anything is written, or it cannot be written.
     """
     offsets = row_offsets([record.frames for record in records])
     text = h5py.string_dtype("utf-8")
@@ -116,7 +116,7 @@ def write_shard(
     described = json.dumps(provenance, sort_keys=True)
     row_bytes = 2 * width + (8 if first.ends_s_T is None else 24)
     make_room(path, int(offsets[-1]) * row_bytes + ROOM_PER_VIDEO * len(records) + len(described) + ROOM)
-    with naming(path), h5py.File(path, "w") as file:
+    with new_shard(path) as (file, raw):
         times = file.create_dataset("times_s", (int(offsets[-1]),), "<f8")
         features = file.create_dataset("features", (len(times), width), "<f2")
         if first.ends_s_T is not None:
@@ -129,6 +129,7 @@ def write_shard(
                 if video.ends_s_T is not None:
                     ends_s_R, there = video.ends_s_T[rows], slice(start + rows.start, start + rows.stop)
                     file["end_s"][there], file["middle_s"][there] = ends_s_R, (video.times_s_T[rows] + ends_s_R) / 2
+                raw.refuse()
         file["offsets"] = offsets
         # A file name need not be UTF-8; its odd bytes travel as they are.
         names = [record.id.encode("utf-8", "surrogateescape") for record in records]
