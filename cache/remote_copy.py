@@ -10,6 +10,7 @@ nor sent again, and neither side overwrites what it has not seen.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -267,9 +268,15 @@ def _arrived(path: Path, state: FileState, at: RemotePath) -> bool:
     info = ask_patiently(at, lambda: filesystem(at).info(at.key))
     if info["size"] != state.size:
         return False
-    if str(info.get("ETag", "")).strip('"') in _etags(path):
+    etags = _etags(path)
+    if str(info.get("ETag", "")).strip('"') in etags or info.get("md5Hash") == _base64(etags[0]):
         return True
     return ask_patiently(at, lambda: _content_digest(at)) == state.sha256
+
+
+def _base64(digest: str) -> str:
+    """As Google says it."""
+    return base64.b64encode(bytes.fromhex(digest)).decode()
 
 
 def _content_digest(at: RemotePath) -> str:

@@ -9,11 +9,16 @@ from typing import Any
 
 @dataclass
 class S3Server:
-    """Attributes: ``url``; ``asked``, method, path and range of every request; ``broken``, keys that give errors."""
+    """Attributes: ``url``; ``asked``, method, path and range of every request; ``broken``, keys that
+    give errors; ``moody``, as said.
+    """
 
     url: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    moody: int = 0  # of so many requests one fails: by 503, by 500 and by a line that is cut in turns; 0: none
+    _cut: Any = None
+    moods: list[str] = field(default_factory=list)  # how they have failed
 
     def environment(self) -> dict[str, str]:
         """What tells S3's tools of it."""
@@ -38,9 +43,25 @@ class S3Server:
             if method == "GET" and any(path.endswith(key) for key in self.broken):
                 start("500 Internal Server Error", [("Content-Length", "0")])
                 return [b""]
+            if self.moody and len(self.asked) % self.moody == 0:
+                return self._fail(environ, start)
             return whole(environ, start)
 
+        def cut(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            content = b"".join(whole(environ, start))
+            yield content[: len(content) // 2]
+            raise ConnectionAbortedError("the line is cut, as the test wants it")
+
+        self._cut = cut
         return watched
+
+    def _fail(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        mood = ("503 Slow Down", "500 Internal Server Error", "cut")[len(self.moods) % 3]
+        self.moods.append(mood)
+        if mood == "cut" and environ["REQUEST_METHOD"] == "GET":
+            return self._cut(environ, start)
+        start("503 Slow Down" if mood == "cut" else mood, [("Content-Length", "0")])
+        return [b""]
 
 
 def serve(server: S3Server) -> Callable[[], None]:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,14 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def bucket(s3: S3Server, drawn: Path, request: pytest.FixtureRequest) -> str:
+def bucket(s3: S3Server, drawn: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """A bucket with the motion set, in which no test meets another's."""
     name = request.node.name.replace("_", "-")[:60].strip("-")
     put(s3, f"{drawn}/", f"{name}/set/")
     s3.asked.clear()
     s3.broken.clear()
-    return name
+    yield name
+    s3.moody = 0
 
 
 def put(s3: S3Server, source: object, place: str) -> None:
@@ -133,3 +135,37 @@ def test_pushed_folder_is_verified_by_the_servers_digests(s3: S3Server, work: Pa
     s3.broken.add("mofore.json")
     told = run(s3, "pull", "s3://runs/mine", "-w", tmp_path / "third")
     assert (told.returncode, "the same command goes on" in told.stderr) == (1, True)
+
+
+def test_server_that_fails_now_and_then_hinders_nothing(s3: S3Server, bucket: str, tmp_path: Path) -> None:
+    there, other = tmp_path / "there", tmp_path / "other"
+    assert run(s3, "init", f"s3://{bucket}/set", "-w", there, *BACKBONE, *TINY).returncode == 0
+    s3.moody = 4
+    for command in (("extract", "-w", there), ("push", f"s3://{bucket}/runs", "-w", there)):
+        told = run(s3, *command)
+        assert told.returncode == 0, told.stderr
+    assert len(digests(there)) == 20
+    told = run(s3, "pull", f"s3://{bucket}/runs", "-w", other)
+    assert told.returncode == 0, told.stderr
+    assert digests(other) == digests(there)
+    assert {"503 Slow Down", "500 Internal Server Error", "cut"} <= set(s3.moods)
+
+
+def test_two_processes_read_shards_from_the_bucket_at_once(s3: S3Server, bucket: str, tmp_path: Path) -> None:
+    there, other = tmp_path / "there", tmp_path / "other"
+    assert run(s3, "init", f"s3://{bucket}/set", "-w", there, *BACKBONE, *TINY).returncode == 0
+    assert run(s3, "extract", "-w", there).returncode == 0
+    assert run(s3, "push", f"s3://{bucket}/runs", "-w", there).returncode == 0
+    assert run(s3, "pull", f"s3://{bucket}/runs", "-w", other, "--cache", "10MB").returncode == 0
+    assert not list(other.rglob("*.h5"))
+    s3.asked.clear()
+    with ThreadPoolExecutor(2) as executor:
+        told = list(
+            executor.map(lambda name: run(s3, "export", "features", tmp_path / name, "-w", other), ("a.npy", "b.npy"))
+        )
+    assert [each.returncode for each in told] == [0, 0], told[0].stderr + told[1].stderr
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    shards = [key for key in s3.objects_read() if "/objects/" in key]
+    assert len(shards) == 1  # fetched by one, and waited for by the other
+    told = [run(s3, "gc", "--remote", days, "--delete", "-w", other) for days in ("7", "0")]
+    assert [each.stdout.splitlines()[0][:17] for each in told] == ["deleted 0 objects"] * 2
