@@ -125,3 +125,15 @@ def remove_leftovers(folder: Path) -> None:
     """Delete temporary files that a killed run left in ``folder``. Call it only while holding the lock."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
+
+
+def remove_leftovers_below(folder: Path, depth: int) -> None:
+    """The same in a folder and in those below it, down to ``depth`` further ones; nothing is done where it is not."""
+    if not folder.is_dir():
+        return
+    remove_leftovers(folder)
+    if depth:
+        with os.scandir(folder) as entries:
+            below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for path in below:
+            remove_leftovers_below(Path(path), depth - 1)

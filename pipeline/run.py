@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Protocol
 
-from ..cache.atomic import remove_leftovers, write_json
+from ..cache.atomic import remove_leftovers, remove_leftovers_below, write_json
 from ..cache.fingerprint import file_state
 from ..cache.known_videos import remember_videos
 from ..cache.ledger import Ledger, StageRecord
@@ -34,6 +34,7 @@ from .stages.finetune import refuse_imported, refuse_in_use
 from .up_to_date import UpToDate, leave_word, look, recall
 from .workspace import Workspace
 
+MADE_IN = ("features", "fit", "evaluate", "index", "finetune", "report")  # folders of what runs make
 OF_FAISS = ("evaluate", "index")  # stages that need it
 
 
@@ -86,6 +87,8 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         seen = look(workspace, config)
         if (known := _nothing_to_do(recall(workspace, seen), request, watcher)) is not None:
             return known
+        for name in MADE_IN:
+            remove_leftovers_below(workspace.root / name, 2)
         ledger = Ledger.open(workspace.ledger)
         ledger.take_up_parts()
         if "extract" not in request.stages:  # what they extracted is there, and merging it can wait

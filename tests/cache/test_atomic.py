@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from mofore.cache.atomic import create, meant_by, published, remove_leftovers, write_bytes, write_json
+from mofore.cache.atomic import (
+    create,
+    meant_by,
+    published,
+    remove_leftovers,
+    remove_leftovers_below,
+    write_bytes,
+    write_json,
+)
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -63,3 +71,15 @@ def test_a_temporary_name_tells_which_file_is_meant(tmp_path: Path) -> None:
         assert meant_by(temporary) == target
         temporary.write_bytes(b"")
     assert meant_by(target) == target
+
+
+def test_leftovers_go_from_folders_below_too(tmp_path: Path) -> None:
+    kept = [tmp_path / "a" / "b" / "whole", tmp_path / "a" / "b" / "c" / ".deep.1.tmp", tmp_path / "a" / ".hidden"]
+    gone = [tmp_path / "a" / ".x.1.tmp", tmp_path / "a" / "b" / ".shard.h5.77.tmp"]
+    kept[1].parent.mkdir(parents=True)
+    for path in (*kept, *gone):
+        path.touch()
+    remove_leftovers_below(tmp_path / "a", 1)
+    assert [path.exists() for path in kept] == [True] * 3
+    assert not any(path.exists() for path in gone)
+    remove_leftovers_below(tmp_path / "nowhere", 1)

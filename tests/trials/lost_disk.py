@@ -142,7 +142,9 @@ def _round(
     if not done:
         report.messages[f"after {how}: exit {code}: {err.strip()[-230:]}"] += 1
     report.lost += broken + ('"failure"' in (trial.root / "ledger.jsonl").read_text())
-    report.left_files += len(trial.leftovers())
+    report.left_files += len(left := trial.leftovers())
+    if left:
+        report.messages[f"after {how}: left {left}"] += 1
     report.wrong += compare(setting, trial, stage)
     shutil.rmtree(trial.root)
 
