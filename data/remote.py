@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PACKAGES = {"s3": "mofore[remote]", "s3a": "mofore[remote]", "gs": "mofore[gs]", "gcs": "mofore[gs]"}
 BLOCK_BYTES = 4 << 20  # of a request
 FORGET_S = 10.0  # a store that was just out of reach is not asked again by the same command: it tries for seconds
-PAUSES_S = (0.5, 2.0, 8.0)  # before a read that failed is tried again, beside what the store's own client tries
+PAUSES_S = (0.5, 4.0)  # before a read that failed is tried again, beside what the store's own client tries
 BLOCKS = 32  # of one object that a thread keeps in memory
 Read = TypeVar("Read")
 LASTING = (errno.ENOENT, errno.EACCES, errno.EBUSY)  # EBUSY: fsspec's for an object that was replaced
@@ -122,11 +122,11 @@ def filesystem(path: RemotePath) -> Any:
 def _options(protocol: str) -> dict[str, Any]:
     """Of S3, a session that reads times as they are written there: of a long listing, botocore's parser takes most.
 
-    With settings of fsspec's own, which name a profile perhaps, s3fs makes the session.
+    Where settings of fsspec's own name a profile, s3fs makes the session.
     """
     import fsspec.config
 
-    if protocol not in ("s3", "s3a") or fsspec.config.conf.get("s3"):
+    if protocol not in ("s3", "s3a") or "profile" in fsspec.config.conf.get("s3", {}):
         return {}
     return {"session": _session(os.getpid())}
 
