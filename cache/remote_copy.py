@@ -88,8 +88,6 @@ def push(folder: Path, names: Iterable[str], place: RemotePath, progress: Progre
     if (arrived := read_manifest(place)) is None or arrived.content != content:
         raise StoreError(f"'{place / MANIFEST}' is not what was sent: somebody else pushes there too; push again")
     Known(str(place), arrived.digest, files, known.cache_bytes).write(folder)
-    if known.cache_bytes is not None:
-        _bound(folder, files, known.cache_bytes)
     return Copied(sent, sent_bytes, len(files))
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PACKAGES = {"s3": "mofore[remote]", "s3a": "mofore[remote]", "gs": "mofore[gs]", "gcs": "mofore[gs]"}
 BLOCK_BYTES = 4 << 20  # of a request
 FORGET_S = 10.0  # a store that was just out of reach is not asked again by the same command: it tries for seconds
-PAUSES_S = (0.5, 2.0, 8.0)  # before a read that failed is tried again, beside what the store's own client tries
+PAUSES_S = (0.5, 4.0)  # before a read that failed is tried again, beside what the store's own client tries
 BLOCKS = 32  # of one object that a thread keeps in memory
 Read = TypeVar("Read")
 LASTING = (errno.ENOENT, errno.EACCES, errno.EBUSY)  # EBUSY: fsspec's for an object that was replaced

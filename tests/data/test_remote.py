@@ -29,6 +29,11 @@ from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 from fsspec.spec import AbstractBufferedFile  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "PAUSES_S", ())
+
+
 class CountedFile(AbstractBufferedFile):
     def _fetch_range(self, start: int, end: int) -> bytes:
         end = min(end, self.size)

@@ -183,6 +183,20 @@ def test_fit_that_would_fetch_at_every_step_says_what_it_needs(bounded: Path, mo
     assert "fit.memory_gb=0.1" in str(told.value)
 
 
+def test_evaluation_and_index_go_through_more_than_memory_and_bound_hold(
+    pushed: Path, bounded: Path, size: int, mofore: Command
+) -> None:
+    for folder in (pushed, bounded):
+        assert mofore("fit", "-w", folder, *TINY, "--set", "fit.steps=12").exit_code == 0
+        shutil.rmtree(folder / "index")
+        given = (*TINY, "--set", "fit.steps=12", "--set", "fit.memory_gb=1e-5", "--set", "evaluate.pairs=50")
+        told = mofore("index", "-w", folder, *given)
+        assert told.exit_code == 0, told.stderr
+    assert here(bounded) <= 2 * size
+    found = [next(folder.glob("index/*/mofore.video/vectors.faiss")).read_bytes() for folder in (pushed, bounded)]
+    assert found[0] == found[1]
+
+
 def test_shards_made_here_are_never_deleted_for_room_and_pushed_with_the_others(
     pushed: Path, bounded: Path, tmp_path: Path, mofore: Command, drawn: Path
 ) -> None:
