@@ -25,10 +25,10 @@ from .work import Trial
 PATIENCE_S = 240.0
 ELSEWHERE = """
 import fcntl, socket, sys
+host = sys.argv.pop(1)
 fcntl.flock = lambda *_: None
-socket.gethostname = lambda: sys.argv[1]
+socket.gethostname = lambda: host
 from mofore.pipeline.cli import main
-sys.argv[1:] = sys.argv[2:]
 main()
 """
 
