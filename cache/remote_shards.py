@@ -108,6 +108,8 @@ class RemoteShard:
         try:
             fetch(self.at, self.path, self.state)
         except FileNotFoundError as error:
+            if error.filename != str(self.at):  # it is not the object that is missing
+                raise
             raise StageError(
                 f"'{self.at}' ({self.key}/{self.name}) is no longer in the bucket: has another machine pushed there "
                 "since? `mofore pull` brings what is there now; else the next `mofore push` of a folder that has it"
