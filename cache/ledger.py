@@ -191,7 +191,7 @@ class Ledger:
         for shards in self.shards.values():
             yield from map(_shard_line, shards.values())
         for store, failures in self.failures.items():
-            yield from (_failure_line(store, failure) for failure in failures.values() if not failure.passing)
+            yield from (_failure_line(store, failure) for failure in failures.values())
         yield from (_file_line(key, state) for key, state in self.files.items())
         for records in self.stages.values():
             yield from map(_stage_line, records.values())

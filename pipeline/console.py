@@ -142,9 +142,7 @@ def show_failures(failures: Sequence[Failure], workspace: Workspace | None = Non
         say(several if len(videos) > 1 else alone, always=True)
     if len(ordered) > most:
         say(f"  and {sum(len(videos) for _, videos in ordered[most:]):,} more", always=True)
-    if passing := sum(failure.passing for failure in failures):
-        say(f"{passing:,} of them by no fault of theirs: the next run tries again", always=True)
-    if workspace is not None and any(not failure.passing for failure in failures):
+    if workspace is not None:
         say(f"all of them: {workspace.told('status')}; to try them again: {workspace.told('extract --retry-failed')}")
 
 

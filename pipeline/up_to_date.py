@@ -158,8 +158,7 @@ def _is_plain(snapshot: Snapshot) -> bool:
     begun = [key for key in _keys(snapshot) if (snapshot.workspace.store(key) / "encoder.json").exists()]
     decided = snapshot.config.extract.device != "auto" or begun == [snapshot.store_key]
     mending = snapshot.found or snapshot.lost or snapshot.damaged or snapshot.backwards or snapshot.touched
-    tried_again = any(failure.passing for failure in snapshot.failed.values())
-    return decided and not mending and not tried_again and not snapshot.catalog.unseen
+    return decided and not mending and not snapshot.catalog.unseen
 
 
 def _record(ledger: Ledger, plan: StagePlan) -> StageRecord | None:

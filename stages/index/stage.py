@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...cache.atomic import remove_leftovers, write_json
+from ...cache.atomic import write_json
 from ...cache.fingerprint import digest
 from ...cache.hold import make_folder
 from ...cache.store import FrameTable
@@ -166,7 +166,6 @@ def _publish(
     begin = time.perf_counter()
     own = folder / level.folder
     make_folder(own)
-    remove_leftovers(own)
     with lists_file(own) as data:
         index = _updated(level, rows, settings, inputs) or _built(level, rows, mean_E, settings, inputs, data)
         seconds = time.perf_counter() - begin
