@@ -45,8 +45,7 @@ def object_state(path: RemotePath) -> FileState:
     Raises:
         OSError: if there is no such object, or the store cannot be reached.
     """
-    with reaching(path):
-        state = _state(filesystem(path).info(path.key))
+    state = ask_patiently(path, lambda: _state(filesystem(path).info(path.key)))
     blocks = _held(path)
     if blocks is not None and blocks.state != state:
         _here.blocks = None
@@ -89,8 +88,7 @@ def open_object(path: RemotePath, *, silent: bool = False) -> RemoteFile:
     """
     blocks = _held(path)
     if blocks is None or blocks.error is not None:
-        with reaching(path):
-            blocks = _here.blocks = _Blocks(path)
+        blocks = _here.blocks = ask_patiently(path, lambda: _Blocks(path))
     return RemoteFile(blocks, silent=silent)
 
 
