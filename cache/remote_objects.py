@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,14 @@ def temporary(path: Path, size: int) -> Path:
     return path.with_name(f".{path.name}.{size}.tmp")
 
 
-def fetch(at: RemotePath, path: Path, state: FileState, *, tick: Callable[[], None] = lambda: None) -> None:
+def fetch(
+    at: RemotePath,
+    path: Path,
+    state: FileState,
+    *,
+    tick: Callable[[], None] = lambda: None,
+    arriving: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
     """Fetch an object, which takes its name once its digest is known to be right.
 
     Args:
@@ -31,6 +39,7 @@ def fetch(at: RemotePath, path: Path, state: FileState, *, tick: Callable[[], No
         path: what it is to be called; one at a time may fetch it.
         state: its size, the time of change that it is given, and its digest.
         tick: called after every piece.
+        arriving: a block in which it takes its name.
 
     Raises:
         StoreError: if it is not what was pushed.
@@ -43,11 +52,12 @@ def fetch(at: RemotePath, path: Path, state: FileState, *, tick: Callable[[], No
     if file_sha256(part) != state.sha256:
         part.unlink()
         if resumed:  # what was there may have been of another object
-            return fetch(at, path, state, tick=tick)
+            return fetch(at, path, state, tick=tick, arriving=arriving)
         raise StoreError(f"'{at}' is not what was pushed as '{path.name}': push it again with --force")
     os.utime(part, ns=(state.mtime_ns, state.mtime_ns))
     sync(part)
-    part.replace(path)
+    with arriving():
+        part.replace(path)
     sync(path.parent)
     return None
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from ..data.errors import ReadOnlyError, StageError, StoreError
@@ -28,7 +29,7 @@ from .remote_memory import OBJECTS, Known
 from .remote_objects import fetch, temporary
 
 FOLDER = ".mofore.cache"  # of the work folder
-ROOM = "room.lock"  # held while room is made
+ROOM = "room.lock"  # held while room is made, and while what was on its way takes its name
 ROOM_S = 0.1  # between two looks for room
 PATIENCE_S = 30.0  # how long room is waited for while others use all shards that are here
 _ON_THE_WAY = re.compile(r"\.(?P<name>.+)\.(?P<size>\d+)\.tmp")
@@ -106,7 +107,8 @@ class RemoteShard:
     def _fetch(self) -> None:
         self._make_room()
         try:
-            fetch(self.at, self.path, self.state)
+            # Not while copies are counted: one that is renamed meanwhile may be seen under neither name.
+            fetch(self.at, self.path, self.state, arriving=partial(awaited, self.top / ROOM, alone=True))
         except FileNotFoundError as error:
             if error.filename != str(self.at):  # it is not the object that is missing
                 raise
@@ -239,7 +241,7 @@ def _copies(top: Path) -> list[tuple[Path, int]]:
         if path.suffix == ".h5" or coming:
             try:
                 state = path.stat()
-            except FileNotFoundError:  # it has arrived, or was deleted
+            except FileNotFoundError:  # it was deleted
                 continue
             found.append((state.st_atime_ns, path, int(coming["size"]) if coming else state.st_size))
     return [(path, size) for _, path, size in sorted(found)]

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from click.testing import Result
 import mofore as package
 from mofore.cache import remote_objects, remote_shards
 from mofore.cache.ledger import Ledger
+from mofore.cache.lock import awaited
 from mofore.cache.remote_shards import FOLDER
 from mofore.cache.store import FeatureStore
 from mofore.data import remote
@@ -76,21 +77,20 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     real = remote_shards.fetch
 
-    def watched(at: Any, path: Path, state: Any) -> None:
+    def watched(at: Any, path: Path, state: Any, **named: Any) -> None:
         names.append(path.name)
-        real(at, path, state)
+        real(at, path, state, **named)
 
     monkeypatch.setattr(remote_shards, "fetch", watched)
     return names
 
 
 def here(folder: Path) -> int:
-    """Bytes of all copies; one may be deleted while they are counted."""
-    total = 0
-    for path in (folder / FOLDER).rglob("*.h5"):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size
-    return total
+    """Bytes of all copies, counted while none comes or goes for room."""
+    if not (folder / FOLDER).is_dir():
+        return 0
+    with awaited(folder / FOLDER / remote_shards.ROOM, alone=True):
+        return sum(path.stat().st_size for path in (folder / FOLDER).rglob("*.h5"))
 
 
 def test_what_only_looks_fetches_nothing(bounded: Path, mofore: Command, fetched: list[str]) -> None:
@@ -146,8 +146,8 @@ def test_every_row_is_read_within_the_bound(
     most: list[int] = []
     real = remote_shards.fetch
 
-    def watched(*given: Any) -> None:
-        real(*given)
+    def watched(*given: Any, **named: Any) -> None:
+        real(*given, **named)
         most.append(here(bounded))
 
     monkeypatch.setattr(remote_shards, "fetch", watched)
@@ -271,6 +271,33 @@ def test_shard_that_is_gone_or_another_in_the_bucket_is_told_of(bounded: Path, b
         bucket.rm_file(name)
     with pytest.raises(StageError, match=r"no longer in the bucket.*`mofore pull`"):
         run.features[last]
+
+
+def test_several_readers_at_once_share_the_bound_and_get_their_rows(
+    pushed: Path, bounded: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads lock as processes do: each opens the lock files for itself."""
+    most: list[int] = []
+    real = remote_shards.fetch
+
+    def watched(*given: Any, **named: Any) -> None:
+        real(*given, **named)
+        most.append(here(bounded))
+
+    monkeypatch.setattr(remote_shards, "fetch", watched)
+    monkeypatch.setattr(remote_shards, "ROOM_S", 0.005)
+    whole = package.open(pushed).features
+    expected = {video_id: whole[video_id].features for video_id in whole}
+
+    def read(seed: int) -> bool:
+        features = package.open(bounded).features
+        ids = np.random.default_rng(seed).permutation(list(expected)).tolist()
+        return all(np.array_equal(features[video_id].features, expected[video_id]) for video_id in ids)
+
+    with ThreadPoolExecutor(4) as executor:
+        assert all(executor.map(read, range(4)))
+    assert max(most) <= 2 * size
+    assert not list((bounded / FOLDER).rglob("*.tmp"))
 
 
 def test_shard_that_was_cut_off_goes_on_where_it_was(
