@@ -10,19 +10,16 @@ made of it, bit for bit.
 
 from __future__ import annotations
 
-import argparse
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .road import Setting, compare, prepare
+from .road import STAGES, Faults, Setting, last_lines, options, prepare
 from .work import Trial
 
 SOURCE = Path(__file__).with_suffix(".c")
@@ -34,20 +31,11 @@ PATIENCE_S = 240.0
 
 
 @dataclass
-class Report:
-    """What a lost disk showed: how runs ended, and what must all be zero."""
+class Report(Faults):
+    """What a lost disk showed."""
 
-    rounds: int = 0
     finished: int = 0  # although the disk was away: it came back in time, or went after the last call
-    wrong: int = 0  # bits that differ from those of an undisturbed run
-    lost: int = 0  # shards that were there before and are not now, but for merged ones; videos recorded as broken
-    unfinished: int = 0  # next runs that did not bring it to its end
-    tracebacks: int = 0
-    hung: int = 0
-    strange_codes: int = 0
-    left_processes: int = 0
-    left_files: int = 0
-    messages: Counter[str] = field(default_factory=Counter)
+    hung: int = 0  # must be zero
 
 
 def compiled(folder: Path) -> Path:
@@ -125,40 +113,18 @@ def _round(
         trial, videos = setting.begin(stage, number)
     first = draw.randint(1, made[key])
     code, err = disk.run(trial, stage, folders, number=ERRNOS[name], calls=kind, first=first, count=count)
-    report.rounds += 1
+    report.ended(trial, [code], [err], (0, 1, 2, None))
     report.finished += code == 0
     report.hung += code is None
-    report.strange_codes += code not in (0, 1, 2, None)
-    report.tracebacks += "Traceback" in err
-    report.left_processes += len(trial.processes())
-    said = " ".join(err.strip().splitlines()[-3:]).replace(str(setting.work), "")
     how = f"{which} {kind} {name} from {first} of {made[key]} for {count or 'good'}"
-    report.messages[f"{how}: exit {code}: {said[-230:] if code else ''}"] += 1
-    broken = len(list(trial.root.rglob("*.damaged")))
-    code, _, err = trial.run(stage)
-    done = code == 0 and trial.status()["stages"][stage]["action"] == "skip"
-    report.unfinished += not done
-    report.tracebacks += "Traceback" in err
-    if not done:
-        report.messages[f"after {how}: exit {code}: {err.strip()[-230:]}"] += 1
-    report.lost += broken + ('"failure"' in (trial.root / "ledger.jsonl").read_text())
-    report.left_files += len(left := trial.leftovers())
-    if left:
-        report.messages[f"after {how}: left {left}"] += 1
-    report.wrong += compare(setting, trial, stage)
-    shutil.rmtree(trial.root)
+    report.messages[f"{how}: exit {code}: {last_lines(err, 3, setting) if code else ''}"] += 1
+    report.go_on(setting, trial, stage, how)
 
 
 def main() -> None:
     """Run the trial and print the report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("videos", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--stages", nargs="+", default=["extract", "fit", "index"])
-    parser.add_argument("--backbone", default="random:test_efficientnet")
-    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser = options(__doc__, 30)
+    parser.add_argument("--stages", nargs="+", default=STAGES)
     given = parser.parse_args()
     setting = prepare(given.videos, given.work, given.backbone, given.settings)
     with tempfile.TemporaryDirectory() as folder:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +49,63 @@ class Setting:
         shutil.rmtree(root, ignore_errors=True)
         shutil.copytree(self.work / f"before-{stage}", root, copy_function=shutil.copy2)
         return Trial(root), self.videos
+
+
+@dataclass
+class Faults:
+    """What rounds showed: how they ended, and what must all be zero."""
+
+    rounds: int = 0
+    wrong: int = 0  # bits that differ from those of an undisturbed run
+    lost: int = 0  # shards put aside, videos recorded as broken
+    unfinished: int = 0  # next runs that did not bring it to its end
+    tracebacks: int = 0
+    strange_codes: int = 0
+    left_processes: int = 0
+    left_files: int = 0
+    messages: Counter[str] = field(default_factory=Counter)
+
+    def ended(
+        self, trial: Trial, codes: Sequence[int | None], said: Sequence[str], expected: Sequence[int | None]
+    ) -> None:
+        """A round's runs are over, with these exit codes and on their standard error this."""
+        self.rounds += 1
+        self.strange_codes += sum(code not in expected for code in codes)
+        self.tracebacks += sum("Traceback" in err for err in said)
+        self.left_processes += len(trial.processes())
+
+    def go_on(self, setting: Setting, trial: Trial, stage: str, how: str) -> None:
+        """Run the stage once more, undisturbed; hold what is there then against the undisturbed run, and delete it."""
+        self.lost += len(list(trial.root.rglob("*.damaged")))
+        code, _, err = trial.run(stage)
+        done = code == 0 and trial.status()["stages"][stage]["action"] == "skip"
+        self.unfinished += not done
+        self.tracebacks += "Traceback" in err
+        if not done:
+            self.messages[f"after {how}: exit {code}: {err.strip()[-230:]}"] += 1
+        self.lost += '"failure"' in (trial.root / "ledger.jsonl").read_text()
+        self.left_files += len(left := trial.leftovers())
+        if left:
+            self.messages[f"after {how}: left {left}"] += 1
+        self.wrong += compare(setting, trial, stage)
+        shutil.rmtree(trial.root)
+
+
+def last_lines(said: str, count: int, setting: Setting) -> str:
+    """The end of what a run said, without where the trial is."""
+    return " ".join(said.strip().splitlines()[-count:]).replace(str(setting.work), "")[-260:]
+
+
+def options(description: str | None, rounds: int) -> argparse.ArgumentParser:
+    """What trials of faults are asked with; ``rounds`` if nothing is said of them."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("videos", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--backbone", default="random:test_efficientnet")
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    return parser
 
 
 def prepare(videos: Path, work: Path, backbone: str, settings: Sequence[str] = ()) -> Setting:

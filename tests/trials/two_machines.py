@@ -9,17 +9,13 @@ next run must bring everything to its end, bit for bit.
 
 from __future__ import annotations
 
-import argparse
 import random
-import shutil
 import subprocess
 import sys
-from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from .road import STAGES, Setting, compare, prepare
+from .road import STAGES, Faults, Setting, last_lines, options, prepare
 from .work import Trial
 
 PATIENCE_S = 240.0
@@ -34,21 +30,12 @@ main()
 
 
 @dataclass
-class Report:
-    """What two runs at once showed: how they ended, and what must all be zero."""
+class Report(Faults):
+    """What two runs at once showed."""
 
-    rounds: int = 0
     both_finished: int = 0
     noticed: int = 0  # rounds in which one said that another run is there
     killed: int = 0
-    wrong: int = 0
-    lost: int = 0
-    unfinished: int = 0
-    tracebacks: int = 0
-    strange_codes: int = 0
-    left_processes: int = 0
-    left_files: int = 0
-    messages: Counter[str] = field(default_factory=Counter)
 
 
 def start(trial: Trial, command: str, host: str) -> subprocess.Popen[str]:
@@ -80,25 +67,13 @@ def _round(setting: Setting, draw: random.Random, report: Report, stage: str, nu
         killed.kill()
     said = [process.communicate(timeout=PATIENCE_S)[1] for process in (first, second)]
     codes = [process.returncode for process in (first, second)]
-    report.rounds += 1
+    report.ended(trial, codes, said, (0, 1, 2, -9))
     report.both_finished += codes == [0, 0]
     report.noticed += any("another run" in err or "another process" in err for err in said)
-    report.tracebacks += sum("Traceback" in err for err in said)
-    report.strange_codes += sum(code not in (0, 1, 2, -9) for code in codes)
-    report.left_processes += len(trial.processes())
     for code, err in zip(codes, said, strict=True):
         if code:
-            report.messages[f"exit {code}: {' '.join(err.strip().splitlines()[-2:])[-200:]}"] += 1
-    code, _, err = trial.run(stage)
-    report.tracebacks += "Traceback" in err
-    done = code == 0 and trial.status()["stages"][stage]["action"] == "skip"
-    report.unfinished += not done
-    if not done:
-        report.messages[f"afterwards exit {code}: {err.strip()[-230:]}"] += 1
-    report.lost += len(list(trial.root.rglob("*.damaged"))) + ('"failure"' in (trial.root / "ledger.jsonl").read_text())
-    report.left_files += len(trial.leftovers())
-    report.wrong += compare(setting, trial, stage)
-    shutil.rmtree(trial.root)
+            report.messages[f"exit {code}: {last_lines(err, 2, setting)}"] += 1
+    report.go_on(setting, trial, stage, "both")
 
 
 def _wait(process: subprocess.Popen[str], seconds: float) -> None:
@@ -108,14 +83,7 @@ def _wait(process: subprocess.Popen[str], seconds: float) -> None:
 
 def main() -> None:
     """Run the trial and print the report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("videos", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--backbone", default="random:test_efficientnet")
-    parser.add_argument("--set", dest="settings", action="append", default=[])
-    given = parser.parse_args()
+    given = options(__doc__, 20).parse_args()
     setting = prepare(given.videos, given.work, given.backbone, given.settings)
     for stage, report in disturb(setting, rounds=given.rounds, seed=given.seed).items():
         print(f"{stage}: {report}")
