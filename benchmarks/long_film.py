@@ -24,6 +24,8 @@ import numpy as np
 
 from mofore.cache.store import FeatureStore
 
+from .extraction import PeakMemory
+
 HEIGHT, WIDTH, FPS = 96, 128, 25
 SCENE_FRAMES = 4096  # drawn once, and shown again and again, each time from another frame on
 LOOK_S = 0.2
@@ -64,12 +66,13 @@ def extract(work: Path, *, kill_when: Callable[[], bool] = lambda: False) -> Run
     run, begin = Run(), time.perf_counter()
     command = [sys.executable, "-m", "mofore", "extract", "-w", str(work)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:
+        memory = PeakMemory(process.pid)
         while process.poll() is None:
-            main_mb, all_mb = _memory_mb(process.pid)
-            run.main_mb, run.all_mb = max(run.main_mb, main_mb), max(run.all_mb, all_mb)
+            run.main_mb = max(run.main_mb, _highest_mb(process.pid))
             if kill_when():
                 process.send_signal(signal.SIGKILL)
             time.sleep(LOOK_S)
+        run.all_mb = memory.stop() / 2**20
         said = process.stdout.read().decode() if process.stdout else ""
     run.wall_s = time.perf_counter() - begin
     if process.returncode not in (0, -signal.SIGKILL):
@@ -77,19 +80,13 @@ def extract(work: Path, *, kill_when: Callable[[], bool] = lambda: False) -> Run
     return run
 
 
-def _memory_mb(pid: int) -> tuple[float, float]:
-    """Resident memory of a process, and the proportional memory of it and all below it."""
-    below, all_kb, main_kb = [pid], 0, 0
-    while below:
-        one = Path(f"/proc/{below.pop()}")
-        try:
-            kinds = dict(line.split(":") for line in (one / "smaps_rollup").read_text().splitlines()[1:])
-            all_kb += int(kinds["Pss"].split()[0])
-            main_kb = main_kb or int(kinds["Rss"].split()[0])
-            below += map(int, (one / f"task/{one.name}/children").read_text().split())
-        except (OSError, ValueError):  # it has ended
-            continue
-    return main_kb / 1024, all_kb / 1024
+def _highest_mb(pid: int) -> float:
+    """Greatest resident memory of a process so far; 0 once it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def safe_frames(work: Path) -> int:

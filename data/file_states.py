@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from . import stat_files
+from .cores import usable_cores
 
 BATCH = 4096  # files
 MANY = 4 * BATCH  # of fewer, one process has told all before another is there
@@ -49,7 +50,7 @@ class FileStates:
     def ask(self, names: list[str]) -> None:
         """Ask for more files, by their paths below the folder."""
         self._waiting += names
-        if self._pool is None and len(self._waiting) >= MANY and (processes := min(MOST, _cores())) > 1:
+        if self._pool is None and len(self._waiting) >= MANY and (processes := min(MOST, len(usable_cores()))) > 1:
             self._pool = ThreadPoolExecutor(processes)
         while self._pool is not None and len(self._waiting) >= BATCH:
             self._submit(self._pool)
@@ -125,7 +126,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.stdout.close()
     process.wait()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -23,10 +23,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ...data.cores import usable_cores
 from ...data.errors import StageError
 from ...data.planes import PlaneLayout
 from ...data.types import Failure, FileState, Video
-from ..machine.device import usable_cores
 from ..machine.processes import begin_server, forking_context
 from .slots import FrameSlots, SlotLayout
 from .source import FileChanged, Finished, Reading, Resume, Started, read_video

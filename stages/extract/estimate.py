@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...data.cores import usable_cores
 from ...data.errors import StageError
 from ...data.settings import ExtractSettings
 from ...data.types import Video
@@ -21,7 +22,7 @@ from ..decode.pool import DecodePool, PoolSettings, VideoFinished, VideoFrames, 
 from ..decode.source import Reading
 from ..decode.windows import Windowing
 from ..machine.allocator import keep_freed_memory
-from ..machine.device import pick_places, usable_cores
+from ..machine.device import pick_places
 from .batches import rows_of_batch
 
 SAMPLE = 16  # videos looked into, spread over the whole set

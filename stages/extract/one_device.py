@@ -19,6 +19,7 @@ from ...cache.ledger import Recorder
 from ...cache.partial import PartialVideo
 from ...cache.store import FeatureStore
 from ...data.arrays import Float16
+from ...data.cores import usable_cores
 from ...data.errors import StageError
 from ...data.planes import PlaneLayout
 from ...data.progress import Progress
@@ -34,7 +35,7 @@ from ..decode.source import Reading, Resume
 from ..decode.windows import Window, WindowCutter
 from ..decode.worker import Reader
 from ..machine.allocator import keep_freed_memory
-from ..machine.device import release_memory, usable_cores
+from ..machine.device import release_memory
 from ..machine.processes import begin_server
 from .batches import Batches
 from .gpu_batches import GpuBatches

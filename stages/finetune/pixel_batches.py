@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...data.cores import usable_cores
 from ...data.errors import TooManyFailures
 from ...data.planes import PlaneLayout
 from ...data.types import Video
@@ -25,7 +26,6 @@ from ..decode.source import Reading
 from ..decode.wanted import WantedFrames, read_wanted
 from ..decode.worker import Reader
 from ..frames.sampler import Sampler
-from ..machine.device import usable_cores
 
 STALL_S = 60.0  # without a frame, a worker is taken for stuck
 FEW_FAILURES, FAILURE_RATE = 10, 0.1  # more than both, and something else is wrong

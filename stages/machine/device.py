@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import torch
 
+from ...data.cores import usable_cores
 from ...data.errors import ConfigError
 
 MOST_CPU_PARTS = 4  # each holds the backbone and a batch in memory
@@ -90,13 +91,6 @@ def _shared_out(cores: Sequence[int], count: int) -> list[tuple[int, ...]]:
     """``count`` runs of neighbouring cores, as equal as may be."""
     bounds = [len(cores) * number // count for number in range(count + 1)]
     return [tuple(cores[begin:end]) for begin, end in pairwise(bounds)]
-
-
-def usable_cores() -> tuple[int, ...]:
-    """Processor cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...data.arrays import Float32
-from ..machine.device import usable_cores
+from ...data.cores import usable_cores
 
 PERPLEXITY = 30.0
 SHARED_FROM = 2_000  # videos from which on threads don't wait for each other most of the time

@@ -23,12 +23,12 @@ from ...cache.atomic import write_bytes, write_json
 from ...cache.fingerprint import digest
 from ...cache.hold import make_folder
 from ...data.arrays import Int64
+from ...data.cores import usable_cores
 from ...data.decode import IMAGE_FPS
 from ...data.errors import VideoError
 from ...data.progress import Progress
 from ...data.stills import glimpse
 from ...data.types import Video
-from ..machine.device import usable_cores
 
 FOLDER, TABLE = "thumbs", "thumbs/sheets.json"
 TILES = 48  # of a sheet, about

@@ -43,7 +43,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 
     monkeypatch.setattr(file_states, "BATCH", 7)
     monkeypatch.setattr(file_states, "MANY", 20)
-    monkeypatch.setattr(file_states, "_cores", lambda: 3)
+    monkeypatch.setattr(file_states, "usable_cores", lambda: (0, 1, 2))
     monkeypatch.setattr("subprocess.Popen", count)
     return found
 
@@ -88,7 +88,7 @@ def test_several_processes_find_what_one_finds(
     several = walk(many(tmp_path))
     assert len(started) == 3
     assert all(process.returncode is not None for process in started), "they have ended"
-    monkeypatch.setattr(file_states, "_cores", lambda: 1)
+    monkeypatch.setattr(file_states, "usable_cores", lambda: (0,))
     assert walk(tmp_path) == several
     assert len(started) == 3, "on one core, none is begun"
     found = {name: (size, mtime_ns) for name, size, mtime_ns, _ in several.videos()}

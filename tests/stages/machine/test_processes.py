@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mofore.stages.machine.device import usable_cores
+from mofore.data.cores import usable_cores
 from mofore.stages.machine.processes import end_with_starter, stay_on
 
 HERE = "mofore.tests.stages.machine.test_processes"
