@@ -23,9 +23,10 @@ from mofore.cache.ledger import StoredVideo
 from mofore.cache.shard import VideoFeatures
 from mofore.cache.store import FeatureStore
 from mofore.data.fit_settings import FitSettings
+from mofore.data.index_settings import IndexSettings
 from mofore.data.presets import PRESETS
 from mofore.data.progress import Silent
-from mofore.data.settings import DataSettings, EvaluateSettings, IndexSettings
+from mofore.data.settings import DataSettings, EvaluateSettings
 from mofore.data.splits import make_split
 from mofore.data.types import FileState, Split, Video
 from mofore.stages.evaluate import report, splits, verdicts

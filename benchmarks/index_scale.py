@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mofore.data.arrays import Float32
-from mofore.data.settings import IndexSettings
+from mofore.data.index_settings import IndexSettings
 from mofore.stages.vectors.build import build
 from mofore.stages.vectors.cost import measure
 from mofore.stages.vectors.faiss_library import faiss

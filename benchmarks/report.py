@@ -19,9 +19,9 @@ import numpy as np
 from mofore.cache.fingerprint import KEY_LENGTH
 from mofore.cache.ledger import Ledger
 from mofore.data.arrays import Float32
+from mofore.data.index_settings import IndexSettings
 from mofore.data.metrics import Metrics, Queries, QueryFigures
 from mofore.data.progress import Silent
-from mofore.data.settings import IndexSettings
 from mofore.data.types import Split, Video
 from mofore.stages.model.spaces import center_of, video_items
 from mofore.stages.report import stage

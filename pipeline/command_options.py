@@ -11,9 +11,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..data.errors import MoforeError
+from ..data.index_settings import LEVELS
 from ..data.part import Part
 from ..data.remote_path import location
-from ..data.settings import LEVELS
 from ..stages.import_features.options import AXES
 from ..stages.search.queries import BY, RERANK, STEPS, TEMPLATE
 from . import terminal

@@ -15,16 +15,10 @@ from typing import Any
 from ..data.earlier_settings import MEANT, REMOVED, RENAMED, present_name
 from ..data.errors import ConfigError
 from ..data.fit_settings import FitSettings
+from ..data.index_settings import IndexSettings
 from ..data.presets import PRESETS
 from ..data.section import Settings, default_of
-from ..data.settings import (
-    DataSettings,
-    EvaluateSettings,
-    ExtractSettings,
-    FinetuneSettings,
-    IndexSettings,
-    ReportSettings,
-)
+from ..data.settings import DataSettings, EvaluateSettings, ExtractSettings, FinetuneSettings, ReportSettings
 
 SECTIONS: dict[str, type[Settings]] = {
     "data": DataSettings,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..data.settings import LEVELS
+from ..data.index_settings import LEVELS
 from . import console
 from .command_options import WORKDIR, options, verbosity
 from .commands.export import EMBEDDING_FORMATS, FEATURE_FORMATS, MODEL_FORMATS, Target, told

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..._version import __version__
 from ...data.errors import StaleError, UsageError
+from ...data.index_settings import LEVELS, SPACES
 from ...data.progress import Progress, Silent, under_way
-from ...data.settings import LEVELS, SPACES
 from ...data.types import Video
 from ...data.wording import counted, few
 from ..snapshot import Snapshot

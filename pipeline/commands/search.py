@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...cache.fingerprint import KEY_LENGTH
 from ...data.errors import MoforeError, StaleError, UsageError, VideoError
-from ...data.settings import SPACES
+from ...data.index_settings import SPACES
 from ...stages.search.queries import Asked, Names, is_image_file, is_phrase, read_query, refuse_phrase
 from .. import console
 from ..query_sources import QuerySources

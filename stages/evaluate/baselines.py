@@ -10,7 +10,7 @@ from torch import nn
 
 from ...data.arrays import Float32, Int64
 from ...data.fit_settings import FitSettings
-from ...data.settings import IndexSettings
+from ...data.index_settings import IndexSettings
 from ..model.embedding import embedder_of, random_projection
 from ..model.forecaster import Forecaster, make_forecaster
 from ..vectors.neighbour_lda import NeighbourLda, neighbour_count

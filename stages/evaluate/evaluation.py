@@ -10,7 +10,8 @@ import torch
 
 from ...data.arrays import Int64
 from ...data.fit_settings import FitSettings
-from ...data.settings import EvaluateSettings, IndexSettings
+from ...data.index_settings import IndexSettings
+from ...data.settings import EvaluateSettings
 from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
 from ..model.forecaster import Forecaster

@@ -14,6 +14,7 @@ from ...data.arrays import Float32, Float64
 from ...data.figures import Distribution, ForecastAtGap, Health, OrderSensitivity
 from ...data.fit_settings import FitSettings
 from ...data.further_figures import Harder, Mveb
+from ...data.index_settings import IndexSettings
 from ...data.metrics import SCHEMA, Forecast, LeftOut, Metrics, Protocol, Queries, QueryFigures, Table2
 from ...data.retrieval_figures import (
     Clusters,
@@ -21,7 +22,7 @@ from ...data.retrieval_figures import (
     RetrievalFigures,
     SureRecalls,
 )
-from ...data.settings import EvaluateSettings, IndexSettings
+from ...data.settings import EvaluateSettings
 from ..model.embedding import FramesMean, Views, embedder_of, sd_pool
 from ..model.forecaster import Forecaster
 from .baselines import REFERENCE, Row, RowSources, rows_to_compare, untrained, with_mutual_proximity

@@ -14,9 +14,10 @@ from ...cache.store import FrameTable
 from ...data.arrays import Float32
 from ...data.errors import StageError
 from ...data.fit_settings import FitSettings
+from ...data.index_settings import IndexSettings
 from ...data.metrics import Metrics
 from ...data.progress import Progress
-from ...data.settings import EvaluateSettings, IndexSettings
+from ...data.settings import EvaluateSettings
 from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
 from ..model.embedding import Views, embed_videos, mean_pool

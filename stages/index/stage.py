@@ -22,8 +22,8 @@ from ...cache.hold import make_folder
 from ...cache.store import FrameTable
 from ...data.arrays import Float32
 from ...data.errors import MoforeError, StageError
+from ...data.index_settings import IndexSettings
 from ...data.progress import Progress, under_way
-from ...data.settings import IndexSettings
 from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
 from ..model.spaces import Space, center_of, clip_items, open_space, refuse_other_features, video_items

@@ -15,7 +15,7 @@ from ...data.arrays import Float32
 from ...data.clips import Windows, every_window
 from ...data.errors import StageError
 from ...data.fit_settings import FitSettings
-from ...data.settings import IndexSettings
+from ...data.index_settings import IndexSettings
 from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
 from ..vectors.vector_index import Items

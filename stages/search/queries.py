@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from ...data.backbone import parse_backbone
 from ...data.errors import UsageError
 from ...data.images import is_image
+from ...data.index_settings import LEVELS
 from ...data.sampling import Span
-from ...data.settings import LEVELS
 from ...data.wording import counted
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import numpy as np
 from ...data.arrays import Float32, Int64
 from ...data.blocks import blocks
 from ...data.errors import StageError
-from ...data.settings import INDEX_KINDS, IndexSettings
+from ...data.index_settings import INDEX_KINDS, IndexSettings
 from ...data.wording import counted
 from ..machine.memory import machine_bytes
 from .device import Place, on_gpu, to_cpu, to_gpu

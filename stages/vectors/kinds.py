@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ...data.settings import INDEX_KINDS
+from ...data.index_settings import INDEX_KINDS
 
 LINKS = 32  # of a node of HNSW; twice as many on its ground floor
 LINK_BYTES = 4 * 2 * LINKS + 16  # of a vector of HNSW, beside the vector

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...data.arrays import Float32, Int64
 from ...data.errors import StaleError, StoreError
-from ...data.settings import IndexSettings
+from ...data.index_settings import IndexSettings
 from .build import limits, tuned
 from .exact import is_exact
 from .kinds import choose

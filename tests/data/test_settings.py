@@ -4,8 +4,9 @@ import pytest
 
 from mofore.data.errors import ConfigError
 from mofore.data.fit_settings import FitSettings
+from mofore.data.index_settings import IndexSettings
 from mofore.data.sampling import Sampling
-from mofore.data.settings import DataSettings, ExtractSettings, IndexSettings
+from mofore.data.settings import DataSettings, ExtractSettings
 
 
 def test_the_defaults_are_the_papers_recipe() -> None:

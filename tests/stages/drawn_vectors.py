@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mofore.data.settings import IndexSettings
+from mofore.data.index_settings import IndexSettings
 from mofore.stages.model.spaces import center_of
 from mofore.stages.vectors import normalize as unit_vectors
 from mofore.stages.vectors.build import build

@@ -12,9 +12,10 @@ from mofore.cache.shard import row_offsets
 from mofore.cache.store import FrameTable
 from mofore.data.errors import StageError
 from mofore.data.fit_settings import FitSettings
+from mofore.data.index_settings import IndexSettings
 from mofore.data.metrics import SCHEMA, Metrics
 from mofore.data.progress import Silent
-from mofore.data.settings import EvaluateSettings, IndexSettings
+from mofore.data.settings import EvaluateSettings
 from mofore.data.types import Split, Video
 from mofore.pipeline.show.metric_tables import metric_tables
 from mofore.pipeline.show.table_layout import fitted

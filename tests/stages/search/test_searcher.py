@@ -10,8 +10,8 @@ import pytest
 
 from mofore.data.arrays import Float32
 from mofore.data.errors import UsageError
+from mofore.data.index_settings import IndexSettings
 from mofore.data.sampling import Span
-from mofore.data.settings import IndexSettings
 from mofore.stages.search.queries import Asked, ImageFile, IndexedVideo, Phrase, Query, VideoFile
 from mofore.stages.search.searcher import Searcher
 from mofore.stages.vectors.build import build

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mofore.data.errors import StageError
-from mofore.data.settings import IndexSettings
+from mofore.data.index_settings import IndexSettings
 from mofore.stages.vectors.build import build, check, training_rows
 from mofore.stages.vectors.faiss_library import faiss
 from mofore.stages.vectors.tuning import Trial, held_out, smallest

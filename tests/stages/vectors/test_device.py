@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mofore.data.errors import ConfigError
-from mofore.data.settings import IndexSettings
+from mofore.data.index_settings import IndexSettings
 from mofore.stages.vectors import device as index_device
 from mofore.stages.vectors.build import build
 from mofore.stages.vectors.device import gpu_search, pick_place, torch_search

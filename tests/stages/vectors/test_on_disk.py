@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mofore.data.errors import StageError, StoreError
-from mofore.data.settings import IndexSettings
+from mofore.data.index_settings import IndexSettings
 from mofore.stages.vectors.build import build
 from mofore.stages.vectors.normalize import center
 from mofore.stages.vectors.on_disk import LISTS, CenteredRows, is_on_disk, lists_file

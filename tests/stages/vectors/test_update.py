@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mofore.data.settings import IndexSettings
+from mofore.data.index_settings import IndexSettings
 from mofore.stages.vectors.update import find_previous, updated
 from mofore.stages.vectors.vector_index import Items, VectorIndex
 
