@@ -15,7 +15,7 @@ def main() -> None:
     planning.main()
     index_scale.main()
     forecasting.main()
-    shared_machine.main()
+    shared_machine.main([])
     sweep.main()
     big_store.main()
     evaluation.main()

@@ -124,7 +124,7 @@ def bare_step(settings: FitSettings, memory: FrameTensors) -> Callable[[int], No
 def compare(batch_size: int) -> dict[str, float]:
     """Pairs a second of each kind."""
     settings = replace(PAPER, batch_size=batch_size, steps=1_000_000)
-    table = _table()
+    table = made_up_table()
     memory = FrameTensors.of(table, torch.device("cpu"))
     rates: dict[str, float] = defaultdict(float)
     with tempfile.TemporaryDirectory() as folder:
@@ -171,11 +171,12 @@ def _calls(function: Callable[[int], None]) -> float:
     return count / (time.perf_counter() - begin)
 
 
-def _table() -> FrameTable:
+def made_up_table(videos: int = VIDEOS) -> FrameTable:
+    """Random features of so many videos."""
     rng = np.random.default_rng(0)
-    features = rng.standard_normal((VIDEOS * FRAMES, WIDTH), np.float32).astype(np.float16)
-    times_s = np.tile(np.arange(FRAMES) / 25, VIDEOS)
-    return FrameTable(features, times_s, row_offsets([FRAMES] * VIDEOS), tuple(map(str, range(VIDEOS))))
+    features = rng.standard_normal((videos * FRAMES, WIDTH), np.float32).astype(np.float16)
+    times_s = np.tile(np.arange(FRAMES) / 25, videos)
+    return FrameTable(features, times_s, row_offsets([FRAMES] * videos), tuple(map(str, range(videos))))
 
 
 def _plain_file(table: FrameTable, folder: Path) -> Path:

@@ -1,12 +1,17 @@
-"""Steps of a fit on a machine that others use too, by how long a thread that waits for another spins.
+"""Steps of a fit on a machine that others use too, by how threads wait for each other and by who chooses how many.
 
-The command line sets ``GOMP_SPINCOUNT=10000`` before torch is loaded. A spinning thread that waits for another holds a
-core which that other may need. Each turn runs every variant in a process of its own, alone and beside one busy process
-per core; printed are medians over turns of milliseconds per step.
+A thread that spins while it waits for another holds a core which that other may need, and one that sleeps wakes
+late. The command line sets ``GOMP_SPINCOUNT=10000`` before torch is loaded, and a fit takes its steps with all threads
+or with one, whichever it finds faster at the time. Each turn runs every variant in a process of its own, alone and
+beside one busy process per core: preset `default` on made-up features, steps of a whole fit after its first hundred.
+Printed are medians over turns of milliseconds per step.
+
+    python -m benchmarks.shared_machine [--turns 3] [--seconds 20]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -15,39 +20,57 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-VARIANTS: dict[str, dict[str, str]] = {
-    "torch's default": {},
-    "soon asleep (mofore's)": {"GOMP_SPINCOUNT": "10000"},
-    "asleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
-    "one thread": {"OMP_NUM_THREADS": "1"},
+
+@dataclass(frozen=True)
+class Variant:
+    """Environment of the process, and whether the number of threads follows the pace."""
+
+    given: dict[str, str]
+    follows: bool = False
+
+
+VARIANTS = {
+    "torch's defaults": Variant({}),
+    "soon asleep": Variant({"GOMP_SPINCOUNT": "10000"}),
+    "asleep at once": Variant({"OMP_WAIT_POLICY": "PASSIVE"}),
+    "one thread": Variant({"OMP_NUM_THREADS": "1"}),
+    "torch's defaults, following the pace": Variant({}, follows=True),
+    "soon asleep, following the pace (mofore's)": Variant({"GOMP_SPINCOUNT": "10000"}, follows=True),
 }
-TURNS, STEPS = 3, 60
 BUSY = "while True: pass"
-STEP = "from benchmarks.shared_machine import one; one()"
+VIDEOS = 1000
 
 
-def one() -> None:
-    """Milliseconds of a step of preset ``plain``, in this process."""
-    import torch
+def one(seconds: float, *, follows: bool) -> None:
+    """Print milliseconds of a step in this process, over so many seconds after the first hundred."""
+    from dataclasses import replace
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
 
     from mofore.data.fit_settings import FitSettings
     from mofore.data.presets import PRESETS
-    from mofore.stages.fit.training import matrix_products
-    from mofore.stages.frames.memory import FrameTensors
+    from mofore.stages.fit import stage as fit
+    from mofore.stages.fit.training import Training
 
-    from .forecasting import _table, bare_step
+    from .forecasting import Clock, made_up_table
 
-    settings = FitSettings(**{**PRESETS["plain"], "neighbours": 0, "validations": 0, "tensorboard": "off"})
-    memory = FrameTensors.of(_table(), torch.device("cpu"))
-    take = bare_step(settings, memory)
-    with torch.no_grad(), matrix_products(settings.precision, memory.device):
-        for number in range(5):
-            take(number)
-        begun = time.perf_counter()
-        for number in range(STEPS):
-            take(number)
-    print((time.perf_counter() - begun) / STEPS * 1e3)
+    class Until(Clock):
+        def advance(self, done: int, share: float | None = None, **figures: float | str) -> None:
+            super().advance(done, share, **figures)
+            if time.perf_counter() - self.seen[0][0] > seconds:
+                raise StopIteration
+
+    if not follows:
+        Training.follow_pace = lambda *_: None  # type: ignore[method-assign]
+    settings = FitSettings(**{**PRESETS["default"], "passes": 0, "validations": 0, "tensorboard": "off"})
+    clock = Until()
+    with TemporaryDirectory() as folder:
+        try:
+            fit.run(replace(settings, steps=1_000_000), made_up_table(VIDEOS), Path(folder), progress=clock)
+        except StopIteration:
+            print(1e3 / clock.rate())
 
 
 @contextmanager
@@ -62,23 +85,36 @@ def busy(processes: int) -> Iterator[None]:
             other.wait()
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--only", nargs="*", choices=sorted(VARIANTS), default=list(VARIANTS))
+    asked = parser.parse_args(argv)
     cores = len(os.sched_getaffinity(0))
     taken: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for _ in range(TURNS):
+    for turn in range(asked.turns):
         for others in (0, cores):
             with busy(others):
-                for name, given in VARIANTS.items():
-                    taken[name, others].append(_measured(given))
-    print(f"\n| waiting threads | alone, ms a step | beside {cores} busy processes |\n|---|---|---|")
-    for name in VARIANTS:
-        print(f"| {name} | " + " | ".join(f"{statistics.median(taken[name, n]):.1f}" for n in (0, cores)) + " |")
+                for name in asked.only:
+                    took = _measured(VARIANTS[name], asked.seconds)
+                    taken[name, others].append(took)
+                    print(f"{turn + 1}, {others} busy, {name}: {took:.1f} ms", file=sys.stderr, flush=True)
+    print(f"\n| threads | alone, ms a step | beside {cores} busy processes |\n|---|---|---|")
+    for name in asked.only:
+        print(f"| {name} | " + " | ".join(_spread(taken[name, n]) for n in (0, cores)) + " |")
 
 
-def _measured(given: dict[str, str]) -> float:
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def _measured(variant: Variant, seconds: float) -> float:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
-    made = subprocess.run([sys.executable, "-c", STEP], env=kept | given, capture_output=True, text=True, check=True)
+    step = f"from benchmarks.shared_machine import one; one({seconds}, follows={variant.follows})"
+    line = [sys.executable, "-c", step]
+    made = subprocess.run(line, env=kept | variant.given, capture_output=True, text=True, check=True)
     return float(made.stdout)
 
 

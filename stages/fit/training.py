@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..distributed.process_group import ProcessGroup
 from ..frames.sampler import Sampler
 from ..machine.allocator import keep_freed_memory
 from ..machine.device import has_bfloat16
+from ..machine.shared_cores import ThreadsByPace
 from ..model.forecaster import Forecaster
 from ..model.loop import Loop, LoopSettings
 from ..objectives.catalog import make_objective
@@ -64,6 +66,7 @@ class Training:
         written_out = isinstance(self.learner, Learner)
         if written_out and can_be_graphed(settings, self.flat.trained.device, process_group.size):
             self.graphed = GraphedStep(self._computed, sampler.memory.device, self._note)
+        self.threads: ThreadsByPace | None = None
         self.step, self.last = 0, dict[str, float]()
         self.validated: Validation | None = None
         self.best: dict[str, float] | None = None
@@ -81,17 +84,58 @@ class Training:
         begun = self.step
         with torch.no_grad(), matrix_products(self.settings.precision, self.flat.trained.device):
             if self.process_group.writes:
-                self.loop.run(self._batches(), progress)
+                with self._follows_pace() as batches:
+                    self.loop.run(batches, progress)
             else:
                 for batch in self._batches():
                     self.take_step(batch)
         return self.settings.steps - begun
+
+    @contextmanager
+    def _follows_pace(self) -> Iterator[Iterator[Any]]:
+        """The batches that are left, whose steps are taken with as many threads as is fastest at the time."""
+        batches = self._batches()
+        first = next(batches, None)
+        if first is not None:
+            batches = chain([first], batches)
+            self.follow_pace(first)
+        try:
+            yield batches
+        finally:
+            if self.threads:
+                self.threads.close()
+
+    def follow_pace(self, batch: Any) -> None:
+        """From now on let the number of threads follow their pace, if that changes no bit of a step.
+
+        Products are cut by rows and columns, not within a sum, at every shape that was looked at; but no library
+        promises it. So a step is taken with all threads and with one, held against each other, and taken back.
+        """
+        alone = self.process_group.size == 1 and self.flat.trained.device.type == "cpu"
+        if alone and torch.get_num_threads() > 1 and self._alike(batch):
+            self.threads = ThreadsByPace()
+
+    def _alike(self, batch: Any) -> bool:
+        threads, meta, found = torch.get_num_threads(), self.learner.meta(), list[list[Tensor]]()
+        state = self.state()
+        before = {name: tensor.clone() for name, tensor in state.items()}
+        for number in (1, threads):
+            torch.set_num_threads(number)
+            figures = self.take_step(batch)
+            found.append([figures, *(tensor.clone() for tensor in state.values())])
+            for name, tensor in state.items():
+                tensor.copy_(before[name])
+            self.learner.restore(meta)
+            self.step -= 1
+        return all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
     def take_step(self, batch: Any) -> Tensor:
         """One optimiser step and teacher update; returns the figures (4,) of the step, on the device."""
         pace = fit_pace(self.step, self.settings)
         figures = self.graphed(batch, pace) if self.graphed else self._computed(batch, pace.lr, pace.toward)
         self.step += 1
+        if self.threads:
+            self.threads.took()
         return figures
 
     def _computed(self, batch: Any, lr: float | Tensor, toward: float | Tensor) -> Tensor:
@@ -138,7 +182,11 @@ class Training:
 
     def measured(self) -> dict[str, float]:
         """How far the teacher is from the student."""
-        return {"teacher_drift": float(self.flat.teacher_drift())}
+        with self._all_threads():
+            return {"teacher_drift": float(self.flat.teacher_drift())}
+
+    def _all_threads(self) -> AbstractContextManager[None]:
+        return self.threads.whole() if self.threads else nullcontext()
 
     def pause(self, rows: list[dict[str, float]], progress: Progress) -> None:  # noqa: ARG002 - it is the record's
         """Show the figures, and look if it is time."""
@@ -155,7 +203,9 @@ class Training:
         self.record.close()
 
     def _validate(self) -> None:
-        self.validated = look = self.validator.validate(self.forecaster, self.step, float(self.flat.teacher_drift()))
+        with self._all_threads():
+            drift = float(self.flat.teacher_drift())
+            self.validated = look = self.validator.validate(self.forecaster, self.step, drift)
         self.record.validation(look)
         worth = look.worth
         if self.step and worth is not None and (self.best is None or worth > self.best["worth"]):

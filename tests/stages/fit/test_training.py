@@ -1,5 +1,7 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,11 +11,13 @@ from mofore.data.fit_settings import FitSettings
 from mofore.data.progress import Silent
 from mofore.stages.distributed.process_group import ProcessGroup
 from mofore.stages.fit import stage as fit
+from mofore.stages.fit import training
 from mofore.stages.fit.training import Training, matrix_products
 from mofore.stages.fit.validation import Validator
 from mofore.stages.frames.memory import FrameTensors
 from mofore.stages.frames.sampler import Batch, make_sampler
 from mofore.stages.machine.device import has_bfloat16
+from mofore.stages.machine.shared_cores import ThreadsByPace
 from mofore.stages.model.embedding import embed_views
 from mofore.stages.model.forecaster import Forecaster, make_forecaster
 from mofore.stages.model.saved import load_forecaster
@@ -88,3 +92,65 @@ def test_steps_are_those_of_a_plain_loop(batch_size: int) -> None:
     for before, there, here in zip(begun, plain.parameters(), ours.parameters(), strict=True):
         assert torch.allclose(here, there, atol=1e-4)  # a step moves a weight by up to lr = 1e-3, whatever rounding
         assert (here - before).abs().max() > 1e-2
+
+
+def _training(folder: Path, **changes: Any) -> Training:
+    settings = replace(PAPER, batch_size=64, **changes)
+    memory, everyone = FrameTensors.of(table([30] * 100, width=24), CPU), torch.arange(100)
+    sampler = make_sampler(settings, memory, everyone)
+    validator = Validator(settings, memory, everyone[:0], everyone, ())
+    return Training(settings, sampler, make_forecaster(24, settings), validator, folder, ProcessGroup())
+
+
+class Restless(ThreadsByPace):
+    """Another number of threads after every third step."""
+
+    def took(self) -> None:
+        self.seconds.append(0.0)
+        if len(self.seconds) % 3 == 0:
+            self.now = self.all + 1 - self.now
+            self.use(self.now)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("changes", [{}, {"queue": 96}, {"aggregator": "gru"}, {"objective": "moco"}], ids=str)
+def test_threads_that_follow_the_pace_change_no_bit(
+    changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_threads: None
+) -> None:
+    monkeypatch.setattr(training, "ThreadsByPace", Restless)
+    restless = _training(tmp_path / "restless", **changes)
+    restless.train(Silent())
+    asked = restless.threads is not None and bool(restless.threads.seconds)
+    assert asked or not restless.threads
+    assert torch.get_num_threads() == 2
+    monkeypatch.setattr(Training, "follow_pace", lambda *_: None)
+    steady = _training(tmp_path / "steady", **changes)
+    steady.train(Silent())
+    for name, tensor in steady.state().items():
+        assert torch.equal(tensor, restless.state()[name]), name
+    logs = [(tmp_path / name / "log.jsonl").read_bytes() for name in ("restless", "steady")]
+    assert logs[0] == logs[1]
+    if not asked:
+        pytest.skip("on this processor the last bits of such steps follow from the number of threads")
+
+
+def test_threads_stay_where_their_number_changes_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_threads: None
+) -> None:
+    run = _training(tmp_path)
+    step = run.learner.step
+    monkeypatch.setattr(run.learner, "step", lambda *given: step(*given) + 1e-3 * torch.get_num_threads())
+    before = {name: tensor.clone() for name, tensor in run.state().items()}
+    with torch.no_grad():
+        run.follow_pace(next(run.sampler.batches(0, 1)))
+    assert run.threads is None
+    assert run.step == 0
+    assert torch.get_num_threads() == 2
+    assert all(torch.equal(tensor, before[name]) for name, tensor in run.state().items())

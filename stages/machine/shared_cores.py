@@ -1,0 +1,74 @@
+"""How many threads a step uses on a machine that other programs use too.
+
+Threads of a product wait for each other at its end. While another program has the core of one of them, the others wait
+until the system takes it back, some milliseconds for a product of microseconds: one thread, which goes on by itself, is
+then faster than all. Which it is now is measured, since neither load nor free cores tell it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+TRIED = 8  # steps with the other number of threads, and the latest ones with this number
+LOOK_S, SPARED = 5.0, 40  # between two looks: so many seconds, and so many times what the look took
+BETTER = 0.9  # of the time of a step, for a change
+
+
+class ThreadsByPace:
+    """All threads of torch, or one, whichever takes a step sooner; looked at now and then for some steps.
+
+    Args:
+        clock: seconds.
+        use: sets the number of threads.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, use: Callable[[int], None] = torch.set_num_threads
+    ) -> None:
+        self.all, self.clock, self.use = torch.get_num_threads(), clock, use
+        self.chosen = self.now = self.all
+        self.seconds, self.usual_s = list[float](), 0.0
+        self.latest = self.looked = clock()
+        self.pause_s = LOOK_S
+
+    def took(self) -> None:
+        """A step is done."""
+        now = self.clock()
+        self.seconds.append(now - self.latest)
+        self.latest = now
+        if self.now != self.chosen:
+            if len(self.seconds) > TRIED:  # the first one woke the threads
+                self._judge(statistics.median(self.seconds[1:]))
+        elif now - self.looked > self.pause_s and len(self.seconds) > TRIED:
+            self.usual_s = statistics.median(self.seconds[-TRIED:])
+            self.looked = now
+            self._go_on(1 if self.chosen == self.all else self.all)
+
+    def _judge(self, other_s: float) -> None:
+        if other_s < BETTER * self.usual_s:
+            self.chosen = self.now
+        now = self.clock()
+        self.pause_s, self.looked = max(LOOK_S, SPARED * (now - self.looked)), now
+        self._go_on(self.chosen)
+
+    def _go_on(self, threads: int) -> None:
+        self.now, self.seconds = threads, []
+        self.use(threads)
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """All threads, for sums whose last bits follow from how many there are."""
+        self.use(self.all)
+        try:
+            yield
+        finally:
+            self.use(self.now)
+
+    def close(self) -> None:
+        """As it was before."""
+        self.use(self.all)
