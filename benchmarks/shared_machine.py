@@ -1,10 +1,9 @@
 """Steps of a fit on a machine that others use too, by how threads wait for each other and by who chooses how many.
 
 A thread that spins while it waits for another holds a core which that other may need, and one that sleeps wakes
-late. The command line sets ``GOMP_SPINCOUNT=10000`` before torch is loaded, and a fit takes its steps with all threads
-or with one, whichever it finds faster at the time. Each turn runs every variant in a process of its own, alone and
-beside one busy process per core: preset `default` on made-up features, steps of a whole fit after its first hundred.
-Printed are medians over turns of milliseconds per step.
+late. A fit takes its steps with all threads or with one, whichever it finds faster at the time. Each turn runs every
+variant in a process of its own, alone and beside one busy process per core: preset `default` on made-up features, steps
+of a whole fit after its first hundred. Printed are medians over turns of milliseconds per step.
 
     python -m benchmarks.shared_machine [--turns 3] [--seconds 20]
 """
@@ -36,8 +35,8 @@ VARIANTS = {
     "soon asleep": Variant({"GOMP_SPINCOUNT": "10000"}),
     "asleep at once": Variant({"OMP_WAIT_POLICY": "PASSIVE"}),
     "one thread": Variant({"OMP_NUM_THREADS": "1"}),
-    "torch's defaults, following the pace": Variant({}, follows=True),
-    "soon asleep, following the pace (mofore's)": Variant({"GOMP_SPINCOUNT": "10000"}, follows=True),
+    "torch's defaults, following the pace (mofore's)": Variant({}, follows=True),
+    "soon asleep, following the pace": Variant({"GOMP_SPINCOUNT": "10000"}, follows=True),
 }
 BUSY = "while True: pass"
 VIDEOS = 1000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -474,11 +473,6 @@ def download(folder: Path, no_unpack: bool, **asked: Any) -> None:
 
 def main() -> None:
     """Entry point of the command ``mofore``; of the processes that torchrun started, the first one is it."""
-    # Read once, when torch is loaded, here and in processes started here: a thread that waits for others spins for some
-    # ten microseconds, then sleeps. One that goes on holds a core that those may need, where the machine is shared; one
-    # that sleeps at once wakes too late for the next product where it is not (docs/performance.md).
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     seat = Seat.here()
     if seat.size == 1:
         cli(prog_name="mofore")

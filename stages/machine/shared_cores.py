@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import torch
 
 TRIED = 8  # steps with the other number of threads, and the latest ones with this number
+FIRST_S = 1.0  # before the first look
 LOOK_S, SPARED = 5.0, 40  # between two looks: so many seconds, and so many times what the look took
 BETTER = 0.9  # of the time of a step, for a change
 
@@ -34,7 +35,7 @@ class ThreadsByPace:
         self.chosen = self.now = self.all
         self.seconds, self.usual_s = list[float](), 0.0
         self.latest = self.looked = clock()
-        self.pause_s = LOOK_S
+        self.pause_s = FIRST_S
 
     def took(self) -> None:
         """A step is done."""

@@ -243,19 +243,3 @@ def test_torchruns_first_process_is_the_command_and_the_others_help(work: Path) 
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("fit      done") == 1
     assert json.loads(described.read_text())["processes"] == 2
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
-)
-def test_waiting_threads_soon_sleep_unless_the_user_says_otherwise(given: dict[str, str], expected: str) -> None:
-    script = (
-        "import os, sys\nfrom mofore.pipeline.cli import main\nsys.argv = ['mofore', '--version']\n"
-        "try:\n    main()\nfinally:\n    print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
-    )
-    kept = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=kept | given, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.stdout.splitlines()[-1] == f"{expected} False"
