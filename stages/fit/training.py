@@ -108,8 +108,8 @@ class Training:
     def follow_pace(self, batch: Any) -> None:
         """From now on let the number of threads follow their pace, if that changes no bit of a step.
 
-        Products are cut by rows and columns, not within a sum, at every shape that was looked at; but no library
-        promises it. So a step is taken with all threads and with one, held against each other, and taken back.
+        Products are mostly cut by rows and columns among threads, and not within a sum; but no library promises it. So
+        a step is taken with all threads and with one, held against each other, and taken back.
         """
         alone = self.process_group.size == 1 and self.flat.trained.device.type == "cpu"
         if alone and torch.get_num_threads() > 1 and self._alike(batch):
@@ -119,14 +119,17 @@ class Training:
         threads, meta, found = torch.get_num_threads(), self.learner.meta(), list[list[Tensor]]()
         state = self.state()
         before = {name: tensor.clone() for name, tensor in state.items()}
-        for number in (1, threads):
-            torch.set_num_threads(number)
-            figures = self.take_step(batch)
-            found.append([figures, *(tensor.clone() for tensor in state.values())])
-            for name, tensor in state.items():
-                tensor.copy_(before[name])
-            self.learner.restore(meta)
-            self.step -= 1
+        try:
+            for number in (1, threads):
+                torch.set_num_threads(number)
+                figures = self.take_step(batch)
+                found.append([figures, *(tensor.clone() for tensor in state.values())])
+                for name, tensor in state.items():
+                    tensor.copy_(before[name])
+                self.learner.restore(meta)
+                self.step -= 1
+        finally:
+            torch.set_num_threads(threads)
         return all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
     def take_step(self, batch: Any) -> Tensor:
