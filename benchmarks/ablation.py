@@ -1,7 +1,7 @@
 """Preset `default` without one of its parts at a time: R@1 / mAP of test videos against training videos.
 
-Mean of the three official splits, and its standard deviation over seeds; the difference of each row to the whole preset
-is taken within each seed and split. The 1,865 videos with cached features; labels are used afterwards alone.
+Mean of the three official splits, its standard deviation over seeds, and how far that is from the whole preset. The
+1,865 videos with cached features; labels are used afterwards alone.
 
     python -m benchmarks.ablation FEATURES.h5 [--seeds 3]
 """
@@ -13,7 +13,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from .findings import DEFAULT
+from .findings import COLUMNS, DEFAULT
 from .forecast_trials import FeatureSet, raw, trial, vgg_features
 
 SPLITS = (1, 2, 3)
@@ -28,7 +28,6 @@ ROWS: dict[str, dict[str, Any]] = {
     "six views of 4 frames in place of the whole video": {"video_pooling": "views"},
     "mean alone, without the standard deviation": {"aggregator": "mean"},
 }
-COLUMNS = [(source, metric) for source in ("teacher", "predictor") for metric in ("R@1", "mAP")]
 
 
 def measured(data: dict[int, FeatureSet], changes: dict[str, Any], seeds: range) -> list[list[list[float]]]:

@@ -102,11 +102,12 @@ def main(argv: list[str] | None = None) -> None:
                     print(f"{turn + 1}, {others} busy, {name}: {took:.1f} ms", file=sys.stderr, flush=True)
     print(f"\n| threads | alone, ms a step | beside {cores} busy processes |\n|---|---|---|")
     for name in asked.only:
-        print(f"| {name} | " + " | ".join(_spread(taken[name, n]) for n in (0, cores)) + " |")
+        print(f"| {name} | " + " | ".join(spread(taken[name, n]) for n in (0, cores)) + " |")
 
 
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+def spread(values: list[float], digits: int = 1) -> str:
+    """Median, least and greatest."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def _measured(variant: Variant, seconds: float) -> float:

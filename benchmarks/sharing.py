@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from mofore.tests.trials.work import Trial, differing
 
-from mofore.tests.trials.work import Trial
+from .shared_machine import spread
 
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "data" / "ucf101-mini" / "videos"
 SETTINGS = ("extract.precision=fp32", "extract.compile=off", "extract.processes=1")
@@ -99,7 +98,7 @@ def measure(ways: Mapping[str, Way], videos: Path, work: Path, *, backbone: str,
             print(f"{name}: {took[name][-1]}", file=sys.stderr, flush=True)
             found = trial.features()
             expected = expected or found
-            if found.keys() != expected.keys() or any(np.any(found[key] != expected[key]) for key in expected):
+            if differing(found, expected):
                 raise SystemExit(f"{name}: other features than {next(iter(ways))} has")
     return took
 
@@ -125,13 +124,9 @@ def print_table(took: Mapping[str, list[Took]], base: str) -> None:
             [first.seconds / one.seconds for first, one in pairs],
             [one.rate / first.rate for first, one in pairs],
         )
-        cells = [_spread([one.seconds for one in turns], 1), _spread(whole, 2)]
-        cells += [_spread([one.rate for one in turns], 0), _spread(rate, 2)]
+        cells = [spread([one.seconds for one in turns], 1), spread(whole, 2)]
+        cells += [spread([one.rate for one in turns], 0), spread(rate, 2)]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
-
-
-def _spread(values: list[float], digits: int) -> str:
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def main() -> None:

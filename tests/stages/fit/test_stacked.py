@@ -1,7 +1,7 @@
 """Runs that train as one program over stacked weights, held against the same runs alone."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -199,14 +199,6 @@ def test_a_run_begun_alone_goes_on_in_a_stack_of_those_at_its_step(tmp_path: Pat
     assert sorted(several(tmp_path, runs)) == sorted(runs)
     fit.run(runs["seed 1"], TABLE, tmp_path / "alone", progress=Silent())
     assert likeness(tmp_path / "alone", tmp_path / "seed 1") > 0.99999
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("two_threads")

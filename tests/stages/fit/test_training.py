@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,17 +111,10 @@ class Restless(ThreadsByPace):
             self.use(self.now)
 
 
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("changes", [{}, {"queue": 96}, {"aggregator": "gru"}, {"objective": "moco"}], ids=str)
 def test_threads_that_follow_the_pace_change_no_bit(
-    changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_threads: None
+    changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "ThreadsByPace", Restless)
     restless = _training(tmp_path / "restless", **changes)
@@ -141,9 +133,8 @@ def test_threads_that_follow_the_pace_change_no_bit(
         pytest.skip("on this processor the last bits of such steps follow from the number of threads")
 
 
-def test_threads_stay_where_their_number_changes_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_threads: None
-) -> None:
+@pytest.mark.usefixtures("two_threads")
+def test_threads_stay_where_their_number_changes_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = _training(tmp_path)
     step = run.learner.step
     monkeypatch.setattr(run.learner, "step", lambda *given: step(*given) + 1e-3 * torch.get_num_threads())

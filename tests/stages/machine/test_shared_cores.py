@@ -1,10 +1,10 @@
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-import torch
 
 from mofore.stages.machine.shared_cores import LOOK_S, ThreadsByPace
+
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 @dataclass
@@ -31,14 +31,6 @@ class Machine:
             self.now += self.seconds[min(self.threads, 2)]
             pace.took()
         return used
-
-
-@pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_a_quiet_machine_keeps_all_threads() -> None:
