@@ -20,11 +20,22 @@ def states_of(batch: bytes) -> bytes:
         batch: a folder's path, and names below it, with zero bytes between them.
     """
     folder, *names = batch.split(b"\0")
-    before, stat_of, kind, regular = folder + b"/", os.stat, 0o170000, stat.S_IFREG
+    try:
+        opened = os.open(folder, os.O_RDONLY)  # so that the system need not find the folder again for each name
+    except OSError:  # it has gone, or this is Windows, which opens no folders
+        return _states([folder + b"/" + name for name in names], None)
+    try:
+        return _states(names, opened)
+    finally:
+        os.close(opened)
+
+
+def _states(names: list[bytes], folder: int | None) -> bytes:
+    stat_of, kind, regular = os.stat, 0o170000, stat.S_IFREG
     found: list[int] = []
     for name in names:
         try:
-            state = stat_of(before + name)
+            state = stat_of(name, dir_fd=folder)
         except OSError:
             found += (NOT_A_FILE, 0)
             continue

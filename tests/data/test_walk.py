@@ -155,3 +155,34 @@ def test_files_of_a_kind_are_listed_as_videos_are(tmp_path: Path) -> None:
     touch(tmp_path, "b/x.npy", "a.NPY", ".hidden/y.npy", "b/.z.npy", "b/c.txt")
     (tmp_path / "b" / "up").symlink_to(tmp_path)
     assert files_below(tmp_path, ".npy") == ["a.NPY", "b/x.npy"]
+
+
+@pytest.mark.parametrize(
+    ("names", "videos"),
+    [
+        (["a.avi", "b.avi.txt", "c.avi"], ["a.avi", "c.avi"]),
+        (["a.avi", "b.mp4"], ["a.avi", "b.mp4"]),
+        (["a.avi", "bavi", "c.AVI"], ["a.avi", "c.AVI"]),
+        (["a.avi", "b"], ["a.avi"]),
+        (["a", "b.avi"], ["b.avi"]),
+        (["a.txt", "b.txt"], []),
+    ],
+)
+def test_a_first_name_does_not_speak_for_the_others(names: list[str], videos: list[str], tmp_path: Path) -> None:
+    assert [each[0] for each in walk(touch(tmp_path, *names)).videos()] == videos
+
+
+def test_files_below_a_folder_that_has_gone_are_none() -> None:
+    assert array("q", stat_files.states_of(b"/no/such/folder\0a.avi\0b.avi")) == array("q", [-1, 0, -1, 0])
+
+
+def test_files_are_found_where_no_folder_can_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+    touch(tmp_path, "a.avi", "below/b.avi")
+    expected = walk(tmp_path)
+
+    def refuse(*given: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.open", refuse)
+    assert walk(tmp_path) == expected
