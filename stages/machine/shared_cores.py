@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 
 TRIED = 8  # steps with the other number of threads, and the latest ones with this number
+CLEAR = 3  # of them: all slower than usual, and the rest are spared
 FIRST_S = 1.0  # before the first look
-LOOK_S, SPARED = 5.0, 40  # between two looks: so many seconds, and so many times what the look took
+LOOK_S, SPARED = 5.0, 40  # between two looks at least: so many seconds, and so many times what the look took
+OFTEN_S = 60.0  # between two looks where the pace has stayed what it was
+CHANGED = 1.25  # times faster or slower is another pace
 BETTER = 0.9  # of the time of a step, for a change
 
 
 class ThreadsByPace:
-    """All threads of torch, or one, whichever takes a step sooner; looked at now and then for some steps.
+    """All threads of torch, or one, whichever takes a step sooner; looked at for some steps when the pace changes.
 
     Args:
         clock: seconds.
@@ -33,32 +37,37 @@ class ThreadsByPace:
     ) -> None:
         self.all, self.clock, self.use = torch.get_num_threads(), clock, use
         self.chosen = self.now = self.all
-        self.seconds, self.usual_s = list[float](), 0.0
+        self.seconds, self.usual_s = deque[float](maxlen=TRIED), 0.0
+        self.woken = True  # not by the next step
         self.latest = self.looked = clock()
         self.pause_s = FIRST_S
 
     def took(self) -> None:
         """A step is done."""
         now = self.clock()
-        self.seconds.append(now - self.latest)
-        self.latest = now
+        if self.woken:
+            self.seconds.append(now - self.latest)
+        self.woken, self.latest = True, now
         if self.now != self.chosen:
-            if len(self.seconds) > TRIED:  # the first one woke the threads
-                self._judge(statistics.median(self.seconds[1:]))
-        elif now - self.looked > self.pause_s and len(self.seconds) > TRIED:
-            self.usual_s = statistics.median(self.seconds[-TRIED:])
-            self.looked = now
-            self._go_on(1 if self.chosen == self.all else self.all)
+            if len(self.seconds) == TRIED or (len(self.seconds) >= CLEAR and min(self.seconds) > self.usual_s):
+                self._judge(statistics.median(self.seconds))
+        elif now - self.looked > self.pause_s and len(self.seconds) == TRIED:
+            lately_s = statistics.median(self.seconds)
+            changed = not self.usual_s / CHANGED < lately_s < self.usual_s * CHANGED
+            if changed or now - self.looked > OFTEN_S:
+                self.usual_s, self.looked = lately_s, now
+                self._go_on(1 if self.chosen == self.all else self.all)
 
     def _judge(self, other_s: float) -> None:
         if other_s < BETTER * self.usual_s:
-            self.chosen = self.now
+            self.chosen, self.usual_s = self.now, other_s
         now = self.clock()
         self.pause_s, self.looked = max(LOOK_S, SPARED * (now - self.looked)), now
         self._go_on(self.chosen)
 
     def _go_on(self, threads: int) -> None:
-        self.now, self.seconds = threads, []
+        self.now, self.woken = threads, False
+        self.seconds.clear()
         self.use(threads)
 
     @contextmanager

@@ -174,6 +174,7 @@ def test_the_stacked_objective_is_the_objective_of_each_run(given: dict[str, Any
         assert torch.allclose(figures_S4[number], figures_4, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("one_thread")  # so that they are one stack, which is stopped as one
 def test_stacked_runs_that_are_stopped_go_on_to_the_same_bytes_together_and_alone(tmp_path: Path) -> None:
     runs = {name: replace(SETTINGS, checkpoint_seconds=0.0, **DIFFERENT[name]) for name in ("seed", "rates", "best")}
     several(tmp_path / "whole", runs)

@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mofore.stages.machine.shared_cores import LOOK_S, ThreadsByPace
+from mofore.stages.machine.shared_cores import CLEAR, LOOK_S, SPARED, ThreadsByPace
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
@@ -36,7 +36,25 @@ class Machine:
 def test_a_quiet_machine_keeps_all_threads() -> None:
     machine = Machine({1: 0.014, 2: 0.010})
     used = machine.work(machine.pace(), 100.0)
-    assert 0 < used.count(1) < 0.03 * len(used)
+    assert 0 < used.count(1) < 0.002 * len(used)
+
+
+def test_a_look_that_is_clearly_slower_ends_early() -> None:
+    machine = Machine({1: 0.300, 2: 0.010})
+    used = machine.work(machine.pace(), 10.0)
+    assert used.count(1) == 1 + CLEAR, "the first one wakes the threads"
+
+
+def test_another_pace_is_looked_into_soon() -> None:
+    machine = Machine({1: 0.015, 2: 0.010})
+    pace = machine.pace()
+    machine.work(pace, LOOK_S + 5.0)
+    machine.seconds = {1: 0.030, 2: 0.200}
+    machine.work(pace, 4.0)
+    assert machine.threads == 1
+    machine.seconds = {1: 0.015, 2: 0.010}
+    machine.work(pace, SPARED * 9 * 0.030 + 4.0)
+    assert machine.threads == 2
 
 
 def test_one_thread_while_others_hold_the_cores_and_all_again_after() -> None:
