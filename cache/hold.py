@@ -175,22 +175,27 @@ def make_folder(folder: Path) -> None:
         top.joinpath(*within[:count]).mkdir(exist_ok=True)
 
 
-def living(path: Path) -> str:
-    """Who holds the lock file ``path`` on another machine, whose locks do not reach this one; empty for nobody.
+def living(*paths: Path) -> str:
+    """Who holds one of the lock files on another machine, whose locks do not reach this one; empty for nobody.
 
     Takes some seconds where a run of another machine was killed and has left its mark, and no time otherwise.
     """
-    text = _read(path)
-    lines = text.splitlines()
-    if len(lines) < 2 or lines[0].endswith(f" on {socket.gethostname()}"):  # here, locks can be relied on
-        return ""
+    here = f" on {socket.gethostname()}"  # where locks can be relied on
+    texts = {path: _read(path) for path in paths}
+    watched = {path: text for path, text in texts.items() if _is_mark(text) and not text.splitlines()[0].endswith(here)}
     end = time.monotonic() + BEATS_WATCHED * BEAT_S
-    while time.monotonic() < end:
+    while watched and time.monotonic() < end:
         time.sleep(LOOK_S)
-        now = _read(path)
-        if now != text:
-            return now.splitlines()[0] if now else ""  # it has come to its end
+        for path, text in list(watched.items()):
+            if (now := _read(path)) != text:
+                if now:
+                    return now.splitlines()[0]
+                del watched[path]  # it has come to its end
     return ""
+
+
+def _is_mark(text: str) -> bool:
+    return len(text.splitlines()) >= 2
 
 
 def _hold_of(path: Path) -> Hold | None:

@@ -4,8 +4,8 @@ They never talk. Which video is whose follows from its id (:class:`mofore.data.p
 own and is published whole; which encoder the store is of decides who writes ``encoder.json`` first
 (:meth:`mofore.cache.store.FeatureStore.begin`). What a part finished it says in a journal of its own, which the next
 run that has the work folder to itself takes up (:meth:`mofore.cache.ledger.Ledger.take_up_parts`). A part deletes,
-merges and repairs nothing. The locks keep out who would write the same video, or delete: they are no other safeguard,
-so that a disk whose locks do not reach other machines costs the refusals alone.
+merges and repairs nothing. Locks keep out who would write the same video, or delete; where those of the disk do not
+reach other machines, the mark that each part leaves in its lock file does (:mod:`mofore.cache.hold`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..cache.atomic import create
+from ..cache.hold import living
 from ..cache.ledger import Ledger
 from ..cache.lock import exclusive, holder, shared
 from ..data.backbone import parse_backbone
@@ -76,13 +77,15 @@ def _beside_others(workspace: Workspace, part: Part) -> Iterator[None]:
 
 def _refuse_other_counts(workspace: Workspace, part: Part) -> None:
     """Two numbers of parts at once would give some videos to two processes."""
-    for path in sorted(workspace.parts.glob("*.lock")):
-        number, _, count = path.stem.partition("-of-")
-        if count != str(part.count) and (who := holder(path)):
-            raise WorkspaceError(
-                f"part {part}: part {number}/{count} is at work in '{workspace.root}' ({who}), and {count} parts share "
-                f"the videos otherwise than {part.count}: wait for it, or stop it first"
-            )
+    paths = sorted(workspace.parts.glob("*.lock"))
+    others = [path for path in paths if not path.stem.endswith(f"-of-{part.count}")]
+    who = next(filter(None, map(holder, others)), "") or living(*others)
+    if who:
+        counts = " or ".join(sorted({path.stem.partition("-of-")[2] for path in others}, key=int))
+        raise WorkspaceError(
+            f"part {part}: one of {counts} parts is at work in '{workspace.root}' ({who}), and {counts} parts share "
+            f"the videos otherwise than {part.count}: wait for it, or stop it first"
+        )
 
 
 def _agree_on_device(snapshot: Snapshot) -> None:

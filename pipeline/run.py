@@ -20,7 +20,6 @@ from ..cache.atomic import remove_leftovers, remove_leftovers_below, write_json
 from ..cache.fingerprint import file_state
 from ..cache.known_videos import remember_videos
 from ..cache.ledger import Ledger, StageRecord
-from ..cache.lock import exclusive
 from ..data.errors import StaleError
 from ..data.progress import Progress
 from ..data.types import Failure
@@ -82,7 +81,7 @@ def execute(workspace: Workspace, config: Config, request: Request, watcher: Wat
         StageError: if a stage will need faiss and it is not installed; before anything is extracted.
         MoforeError: what a stage raises; what was finished before stays finished.
     """
-    with exclusive(workspace.lock), stoppable(watcher):
+    with workspace.alone(), stoppable(watcher):
         remove_leftovers(workspace.root)
         seen = look(workspace, config)
         if (known := _nothing_to_do(recall(workspace, seen), request, watcher)) is not None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..cache.ledger import Ledger
-from ..cache.lock import exclusive
 from ..data.errors import UsageError
 from ..data.part import Part
 from ..data.types import Failure
@@ -76,7 +75,7 @@ class Run(Made):
         forced = frozenset(stages) if force else frozenset()
         outcome = self._execute(Request(stages, force=forced, retry_failed=retry_failed))
         if name:
-            with exclusive(self.workspace.lock):
+            with self.workspace.alone():
                 give_name(self.workspace, name, self._as_named())
         return outcome
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..cache.hold import living
 from ..cache.ledger import PARTS
 from ..cache.lock import NAME as LOCK
-from ..cache.lock import holder
+from ..cache.lock import exclusive, holder
 from ..data.errors import WorkspaceError
 from ..data.part import Part
 from ..data.remote_path import RemotePath, is_url
@@ -48,6 +51,26 @@ class Workspace:
             if (who := holder(path))
         ]
         return (*filter(None, [holder(self.lock)]), *parts)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """A block that has the work folder to itself: neither runs nor parts are at work in it, here or elsewhere.
+
+        Raises:
+            WorkspaceError: at once, if one is. Where locks of the disk do not reach the machine of a part that was
+                killed, that is known after some seconds, once.
+        """
+        with exclusive(self.lock):
+            parts = sorted(self.parts.glob("*.lock"))
+            if who := living(*parts):
+                raise WorkspaceError(
+                    f"a part of an extraction is at work in '{self.root}' ({who}), which the locks of its disk did not "
+                    "tell: wait for it, or stop it first"
+                )
+            for path in parts:  # marks of parts that were killed are not watched again
+                if path.stat().st_size:
+                    os.truncate(path, 0)
+            yield
 
     @property
     def config(self) -> Path:

@@ -19,7 +19,6 @@ from pathlib import Path
 
 from ...cache.fingerprint import KEY_LENGTH
 from ...cache.ledger import Ledger
-from ...cache.lock import exclusive
 from ...data.errors import UsageError
 from ...data.progress import Progress, under_way
 from ...data.wording import counted
@@ -116,7 +115,7 @@ def clean(
             meant.
         WorkspaceError: if a run holds the work folder.
     """
-    with exclusive(workspace.lock):
+    with workspace.alone():
         ledger = Ledger.open(workspace.ledger)
         worlds = [observe(workspace, config, ledger) for config in configs]
         _refuse_unseen(worlds)

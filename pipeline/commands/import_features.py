@@ -18,7 +18,6 @@ from ..._version import __version__
 from ...cache.atomic import remove_leftovers, write_bytes
 from ...cache.imported import ImportedVideo, ImportRecord, read_import
 from ...cache.ledger import Ledger, StageRecord
-from ...cache.lock import exclusive
 from ...data.catalog import Catalog
 from ...data.errors import ConfigError, StoreError, WorkspaceError
 from ...data.short_videos import ShortVideos
@@ -112,7 +111,7 @@ def import_features(root: Path, request: ImportRequest, watcher: console.Console
         catalog = in_tables(workspace, config, record.catalog(root, config.data))
         split = make_split(catalog.videos, config.data, lists_folder(workspace, config), catalog.divisions)
         root.mkdir(parents=True, exist_ok=True)
-        with exclusive(workspace.lock):
+        with workspace.alone():
             change = _bring(workspace, config, source, record, catalog, watcher)
             if replace or not workspace.config.exists():
                 write_bytes(workspace.config, render(values).encode("utf-8"))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...cache.lock import exclusive
 from ...data.errors import StoreError
 from ...data.wording import counted, number, percent
 from ..run_names import forget_name, read_names
@@ -32,7 +31,7 @@ def find(folders: Sequence[Path], *, forget: str | None = None) -> list[Listed]:
     if forget is not None:
         holders = [run.workspace for run in find_runs(roots) if run.name == forget]
         workspace = holders[0] if len(holders) == 1 else Workspace.open(roots[0])
-        with exclusive(workspace.lock):
+        with workspace.alone():
             forget_name(workspace, forget)
     return find_runs(roots)
 

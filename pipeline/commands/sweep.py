@@ -16,7 +16,6 @@ from typing import Any
 from ...cache.atomic import write_bytes, write_json
 from ...cache.fingerprint import KEY_LENGTH, digest
 from ...cache.ledger import Ledger
-from ...cache.lock import exclusive
 from ...data.errors import MoforeError, StageError
 from ...data.types import Failure
 from ...data.wording import counted
@@ -93,7 +92,7 @@ def sweep(workspace: Workspace, runs: Sequence[GridRun], watcher: Watcher, *, on
         MoforeError: what extraction raises; what ends single runs is in ``failed`` instead, and the others go on.
     """
     failures = execute(workspace, runs[0].config, Request(("extract",)), watcher).failures
-    with exclusive(workspace.lock), stoppable(watcher):
+    with workspace.alone(), stoppable(watcher):
         seen = list(_observed(workspace, runs, Ledger.open(workspace.ledger)))
         swept, shared = Swept(failures=failures), dict[str, Any]()
         planned = [_planned(run, snapshot) for run, snapshot in seen]

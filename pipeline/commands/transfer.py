@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...cache.ledger import PARTS, Ledger
-from ...cache.lock import exclusive
 from ...cache.remote_copy import Copied, pull, push
 from ...cache.remote_memory import Known
 from ...cache.remote_shards import RemoteShards
@@ -33,7 +32,7 @@ def push_folder(workspace: Workspace, url: str | None, progress: Progress, *, re
         StageError: if the store cannot be reached.
     """
     place = _place(workspace.root, url, "push")
-    with exclusive(workspace.lock):
+    with workspace.alone():
         if any(workspace.parts.glob("*.jsonl")):
             raise UsageError(f"parts of an extraction wait in '{PARTS}': `{workspace.told('extract')}` takes them up")
         names = {*finished_files(workspace.root), *shards_away(workspace)}
@@ -62,7 +61,7 @@ def pull_folder(
     place = _place(root, url, "pull")
     bound = Known.of(root).cache_bytes if cache is None else read_bound(cache)
     root.mkdir(parents=True, exist_ok=True)
-    with exclusive(Workspace(root).lock), reached(place):
+    with Workspace(root).alone(), reached(place):
         copied = pull(root, place, (*FILES, *FOLDERS), progress, replace=replace, cache_bytes=bound)
     return f"pulled {_told(copied)}, from {place}{_kept(root)}"
 

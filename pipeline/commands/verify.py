@@ -22,7 +22,6 @@ from ...cache.fingerprint import file_sha256
 from ...cache.imported import NAME as IMPORTED
 from ...cache.imported import read_import
 from ...cache.ledger import UNTRUSTED, Ledger, ShardRecord, StageRecord
-from ...cache.lock import exclusive
 from ...cache.remote_shards import RemoteShard
 from ...data.errors import ReadOnlyError, StoreError
 from ...data.progress import Progress, under_way
@@ -86,7 +85,7 @@ def verify(workspace: Workspace, progress: Progress) -> Findings:
         StoreError: if the ledger itself is damaged.
     """
     try:
-        with exclusive(workspace.lock):
+        with workspace.alone():
             return _checked(workspace, progress, read_only=False)
     except ReadOnlyError:
         return _checked(workspace, progress, read_only=True)

@@ -3,9 +3,11 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,12 @@ import pytest
 from click.testing import Result
 
 import mofore as package
+from mofore.cache import hold
 from mofore.data.errors import WorkspaceError
 from mofore.data.motion import write_motion_set
 from mofore.data.part import Part
 from mofore.pipeline.workspace import Workspace
+from mofore.tests.cache.test_hold import left_by
 from mofore.tests.trials.work import Trial, differing
 
 from .test_rerun import actions, plan_of, reasons
@@ -168,6 +172,70 @@ def test_a_part_keeps_out_while_a_run_is_at_work(work: Path) -> None:
     run = package.open(work)
     with exclusive(Workspace(work).lock), pytest.raises(WorkspaceError, match="another run is at work"):
         run.extract(part=(1, 2))
+
+
+@pytest.fixture
+def elsewhere(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The lock of part 1/2, which a machine that the locks do not reach has left its mark in."""
+    monkeypatch.setattr(hold, "BEAT_S", 0.2)
+    path = Workspace(work).part_lock(Part(1, 2))
+    path.parent.mkdir()
+    path.write_text(left_by("lab2", 0))
+    return path
+
+
+@pytest.fixture
+def beating(elsewhere: Path) -> Iterator[None]:
+    """That machine is alive: it changes its mark."""
+    over = threading.Event()
+
+    def beat() -> None:
+        with elsewhere.open("r+") as file:
+            for number in count(1):
+                if over.wait(0.02):
+                    return
+                file.seek(0)
+                file.write(left_by("lab2", number))
+                file.flush()
+
+    beating = threading.Thread(target=beat)
+    beating.start()
+    yield
+    over.set()
+    beating.join()
+
+
+@pytest.mark.usefixtures("beating")
+def test_a_part_that_locks_do_not_tell_of_keeps_a_run_out(work: Path, elsewhere: Path) -> None:
+    run = package.open(work)
+    told = r"a part of an extraction is at work in .* \(process 7 on lab2\), which the locks of its disk did not tell"
+    with pytest.raises(WorkspaceError, match=told):
+        run.extract()
+    assert elsewhere.read_text().startswith("process 7 on lab2"), "whose mark stays"
+
+
+@pytest.mark.usefixtures("beating")
+def test_parts_that_locks_do_not_tell_of_keep_out_who_would_write_their_videos(work: Path) -> None:
+    run = package.open(work)
+    with pytest.raises(WorkspaceError, match=r"one of 2 parts is at work in .* \(process 7 on lab2\)"):
+        run.extract(part=(1, 3))
+    with pytest.raises(WorkspaceError, match=r"part 1/2 is at work in .* already \(process 7 on lab2\)"):
+        run.extract(part=(1, 2))
+    run.extract(part=(2, 2))
+
+
+def test_the_mark_of_a_part_that_was_killed_elsewhere_is_watched_once(
+    work: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, slept = Workspace(work), list[float]()
+    monkeypatch.setattr(hold.time, "monotonic", lambda: sum(slept))
+    monkeypatch.setattr(hold.time, "sleep", slept.append)
+    with workspace.alone():
+        assert sum(slept) >= hold.BEATS_WATCHED * hold.BEAT_S
+    assert elsewhere.read_text() == ""
+    slept.clear()
+    with workspace.alone():
+        assert not slept
 
 
 @pytest.mark.parametrize(
