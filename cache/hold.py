@@ -181,13 +181,13 @@ def living(*paths: Path) -> str:
     Takes some seconds where a run of another machine was killed and has left its mark, and no time otherwise.
     """
     here = f" on {socket.gethostname()}"  # where locks can be relied on
-    texts = {path: _read(path) for path in paths}
+    texts = {path: _read_if_there(path) for path in paths}
     watched = {path: text for path, text in texts.items() if _is_mark(text) and not text.splitlines()[0].endswith(here)}
     end = time.monotonic() + BEATS_WATCHED * BEAT_S
     while watched and time.monotonic() < end:
         time.sleep(LOOK_S)
         for path, text in list(watched.items()):
-            if (now := _read(path)) != text:
+            if (now := _read_if_there(path)) != text:
                 if now:
                     return now.splitlines()[0]
                 del watched[path]  # it has come to its end
@@ -196,6 +196,14 @@ def living(*paths: Path) -> str:
 
 def _is_mark(text: str) -> bool:
     return len(text.splitlines()) >= 2
+
+
+def _read_if_there(path: Path) -> str:
+    """The text of a lock file; empty if a run of another machine, which the locks do not reach, has deleted it."""
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        return ""
 
 
 def _hold_of(path: Path) -> Hold | None:

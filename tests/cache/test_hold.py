@@ -145,3 +145,11 @@ def test_the_mark_changes_while_it_is_held_and_goes_with_it(folder: Path, monkey
             changed.wait(0.001)
         assert holder(folder / NAME).startswith(f"process {os.getpid()} on")
     assert (folder / NAME).read_text() == ""
+
+
+def test_a_lock_file_that_another_machine_deletes_is_nobody_s(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = folder / "1.lock", folder / "2.lock"
+    first.write_text(left_by("lab2", 0))
+    monkeypatch.setattr(hold.time, "sleep", lambda _s: first.unlink())
+    assert hold.living(first, second) == ""
+    assert not first.exists(), "it was watched"
