@@ -32,7 +32,7 @@ FORGET_S = 10.0  # a store that was just out of reach is not asked again by the 
 PAUSES_S = (0.5, 4.0)  # before a read that failed is tried again, beside what the store's own client tries
 BLOCKS = 32  # of one object that a thread keeps in memory
 Read = TypeVar("Read")
-LASTING = (errno.ENOENT, errno.EACCES, errno.EBUSY)  # EBUSY: fsspec's for an object that was replaced
+LASTING = (errno.ENOENT, errno.EACCES, errno.EBUSY)  # waiting does not mend them; EBUSY: replaced while it was read
 # What tells one content of an object from another, the best first.
 VERSIONS = ("ETag", "md5Hash", "etag", "generation", "LastModified", "mtime", "last_modified", "updated", "created")
 
@@ -277,10 +277,17 @@ def reaching(path: RemotePath) -> Iterator[None]:
     except Exception as error:  # botocore's, aiohttp's and google's are no OSError
         known = error.strerror if isinstance(error, OSError) else ""
         said = known or " ".join(str(error).split()) or type(error).__name__
-        # What may not be read now may not be read later either; all else may be out of reach for a while.
-        number = error.errno if isinstance(error, OSError) and error.errno in LASTING else errno.EIO
-        number = errno.EACCES if isinstance(error, PermissionError) else number
-        raise OSError(number, without_secrets(said), str(path)) from error
+        raise OSError(_number(error), without_secrets(said), str(path)) from error
+
+
+def _number(error: Exception) -> int:
+    """The system's number of an error of a store: EIO, what may pass by itself, unless it is known not to."""
+    if isinstance(error, PermissionError):
+        return errno.EACCES
+    # s3fs has EBUSY for an object that was replaced while it was read, and for a server that asks for patience (503).
+    if isinstance(error, OSError) and error.errno == errno.EBUSY:
+        return errno.EBUSY if type(error).__name__ == "FileExpired" else errno.EIO
+    return error.errno if isinstance(error, OSError) and error.errno in LASTING else errno.EIO
 
 
 def ask_patiently(path: RemotePath, ask: Callable[[], Read]) -> Read:

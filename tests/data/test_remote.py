@@ -1,5 +1,6 @@
 """Videos in a store of objects: fsspec's memory:// as it is, and one over it that counts what is fetched."""
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -280,6 +281,36 @@ def test_file_of_an_object_reads_as_files_do(counted: type[Counted], monkeypatch
     assert file.name == "a.bin"
     assert file.readable()
     assert file.seekable()
+
+
+class FileExpired(OSError):
+    """By the name of s3fs's, for an object that was replaced while it was open."""
+
+
+@pytest.mark.parametrize(
+    ("error", "number", "reads"),
+    [
+        (OSError(errno.EBUSY, "Please reduce your request rate."), errno.EIO, 3),  # s3fs's for 503
+        (OSError(errno.EREMOTEIO, "We encountered an internal error."), errno.EIO, 3),
+        (ConnectionResetError("the line is cut"), errno.EIO, 3),
+        (FileExpired(errno.EBUSY, "no longer exists"), errno.EBUSY, 1),
+        (PermissionError("The provided token has expired."), errno.EACCES, 1),
+        (FileNotFoundError("a.avi"), errno.ENOENT, 1),
+    ],
+)
+def test_only_what_may_pass_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, number: int, reads: int
+) -> None:
+    monkeypatch.setattr(remote, "PAUSES_S", (0.0, 0.0))
+    asked = []
+
+    def ask() -> None:
+        asked.append(1)
+        raise error
+
+    with pytest.raises(OSError, match=r"s3://bucket/a\.avi") as raised:
+        remote.ask_patiently(RemotePath.parse("s3://bucket/a.avi"), ask)
+    assert (raised.value.errno, len(asked)) == (number, reads)
 
 
 def test_store_out_of_reach_is_asked_once(counted: type[Counted], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mofore.data.remote_path import RemotePath
 from mofore.data.storage import is_lost, is_out_of_reach, naming, refuse_lost, said_number
 
 HDF5 = "Can't decrement id ref count (file write failed: time = now\n, filename = '/x', errno = 5, error message = ...)"
@@ -39,6 +40,13 @@ def test_a_file_that_went_away_is_out_of_reach_and_a_dangling_link_is_not(tmp_pa
     assert is_out_of_reach(tmp_path / "gone", gone)
     assert not is_out_of_reach(tmp_path / "link", gone)
     assert not is_out_of_reach(tmp_path / "gone", PermissionError(errno.EACCES, "no"))
+
+
+def test_an_object_that_is_refused_may_be_read_with_other_credentials() -> None:
+    place = RemotePath.parse("memory://bucket/a.avi")
+    assert is_out_of_reach(place, PermissionError(errno.EACCES, "the token has expired"))
+    assert is_out_of_reach(place, FileNotFoundError(errno.ENOENT, "no such object"))
+    assert not is_out_of_reach(place, OSError(errno.EBUSY, "it was replaced"))
 
 
 def test_lost_storage_is_raised_with_the_name_of_the_file() -> None:
