@@ -257,8 +257,8 @@ def out_of_reach(failures: Sequence[Failure], how: str = "") -> str:
     """What to do about videos whose storage failed."""
     return (
         f"{counted(len(failures), 'video')}{how} {'were' if len(failures) > 1 else 'was'} out of reach, which says "
-        "nothing of them: bring their disk, folder or access back (data.root says where it is), and run the same command "
-        f"again, which goes on with them; what was extracted is kept\n{failure_table(list(failures))}"
+        "nothing of them: bring their disk, folder or access back (data.root says where it is), and run the same "
+        f"command again, which goes on with them; what was extracted is kept\n{failure_table(list(failures))}"
     )
 
 
