@@ -8,6 +8,7 @@ from ...data.fit_settings import FitSettings
 from ..stage import Work
 
 if TYPE_CHECKING:
+    from ...cache.ledger import StoredVideo
     from ...cache.store import FrameTable
 
 
@@ -27,8 +28,16 @@ def load(work: Work, ids: list[str], settings: FitSettings, *, keep: bool = Fals
     if keep and work.shared.get("frames of") == asked:
         kept: FrameTable = work.shared["frames"]
         return kept
-    places = [snapshot.stored[video_id] for video_id in ids]
-    table = load_frames(snapshot.open_store(), places, settings, progress=work.progress, in_order=keep)
+    table = load_frames(snapshot.open_store(), _places(work, ids), settings, progress=work.progress, in_order=keep)
     if keep:
         work.shared.update({"frames": table, "frames of": asked})
     return table
+
+
+def in_files(work: Work, ids: list[str]) -> FrameTable:
+    """The frames of some videos, in that order, left in their shards."""
+    return work.snapshot.open_store().attach(_places(work, ids))
+
+
+def _places(work: Work, ids: list[str]) -> list[tuple[str, int, StoredVideo]]:
+    return [work.snapshot.stored[video_id] for video_id in ids]

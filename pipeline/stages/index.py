@@ -13,7 +13,7 @@ from ..inputs import INPUTS
 from ..snapshot import described_videos
 from ..stage import Made, Shortcut, Stage, Work, all_videos, model_digests, videos_summary
 from .evaluate import provenance
-from .frames import load
+from .frames import in_files, load
 
 if TYPE_CHECKING:
     from ...data.arrays import Float32
@@ -21,20 +21,24 @@ if TYPE_CHECKING:
 
 def run_index(work: Work) -> Made:
     """Index all videos that are there; what an earlier index or the evaluation has embedded is not embedded again."""
+    from ...stages.distributed.launch import pick_team
     from ...stages.index import stage as index
 
     snapshot, ids = work.snapshot, work.snapshot.stored_ids()
     latest = None if work.asked.force else snapshot.ledger.latest("index")
+    team = pick_team(1, "cpu")
+    frames = replace(snapshot.config.fit, device="cpu", processes=1)
     inputs = index.IndexInputs(
         videos=snapshot.videos(ids),
         digests=tuple(snapshot.features_of(ids).values()),
         width=snapshot.open_store().width(snapshot.stored[ids[0]].shard) if ids else 0,
-        frames=lambda: load(work, ids, replace(snapshot.config.fit, device="cpu", processes=1), keep=True),
+        frames=lambda: load(work, ids, frames, keep=True) if team.size == 1 else in_files(work, ids),
         split=snapshot.split,
         fit_folder=snapshot.workspace.stage("fit", work.plan["fit"].key),
         provenance=provenance(work),
         previous=snapshot.workspace.stage("index", latest.fingerprint[:KEY_LENGTH]) if latest else None,
         known=_known(work, ids),
+        team=team,
     )
     index.run(snapshot.config.index, inputs, work.folder, progress=work.progress)
     return Made(counted(len(ids), "video"), index.files(snapshot.config.index, work.folder))

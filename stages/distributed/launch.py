@@ -31,7 +31,7 @@ from ..machine.shared_memory import shared
 from .order import Company, Job, Order, Work, do_order, leading
 from .process_group import ProcessGroup, abandon
 from .seat import Seat
-from .torchrun import Launched
+from .torchrun import Launched, is_spent
 
 WATCH_S = 1.0  # from one look at the other processes to the next
 
@@ -99,6 +99,8 @@ class Spawned:
 def pick_team(processes: int, wish: str) -> Team:
     """The processes for a job: torchrun's, if that started this one, else as many as are wished for.
 
+    Those of torchrun's do one job; the next one of the same command is for this process alone.
+
     Args:
         processes: wished for.
         wish: device, as for :func:`pick_device`; each process takes one of its own.
@@ -107,7 +109,7 @@ def pick_team(processes: int, wish: str) -> Team:
         ConfigError: if there are fewer CUDA devices here than processes.
     """
     device, seat = pick_device(wish), Seat.here()
-    launched = seat.size > 1
+    launched = seat.size > 1 and not is_spent()
     team: Team = Launched(seat.size, device) if launched else Spawned(processes, device) if processes > 1 else Alone()
     here = seat.local_size if launched else team.size
     visible = torch.cuda.device_count() if device.type == "cuda" else 0
@@ -149,8 +151,8 @@ def _ended(processes: list[BaseProcess]) -> str | None:
         process.join(0)
         if process.exitcode is not None:
             return (
-                f"process {rank + 1} of the {len(processes) + 1} that share the fit ended with exit code "
-                f"{process.exitcode}: run again to go on from the last checkpoint"
+                f"process {rank + 1} of the {len(processes) + 1} that share the job ended with exit code "
+                f"{process.exitcode}: run again to go on from what was kept"
             )
     return None
 

@@ -113,7 +113,7 @@ def await_keys(company: Company, keys: Sequence[str], progress: Progress) -> Non
         progress.pulse()
         if company.ended() or company.store.check([FAILED]) or time.monotonic() > patience:
             raise ProcessLost(
-                f"{company.size} processes were to share the fit, but not all came within {PATIENCE_S:.0f} s"
+                f"{company.size} processes were to share the job, but not all came within {PATIENCE_S:.0f} s"
             )
         time.sleep(POLL_S)
 
@@ -134,7 +134,7 @@ def do_order(order: Order, store: Store, seat: Seat) -> int:
         return _part(store)
     except Exception as error:  # noqa: BLE001 - the edge of the process: the first one says why
         where = f", on the node {Node.here(seat).host}" if seat.nodes > 1 else ""
-        store.set(FAILED, f"process {seat.rank + 1} of the {seat.size} that share the fit{where}: {error}")
+        store.set(FAILED, f"process {seat.rank + 1} of the {seat.size} that share the job{where}: {error}")
         ProcessGroup().leave()
         _part(store)
         return 1
@@ -199,8 +199,8 @@ def _missing(company: Company) -> str | None:
             if not company.store.check([f"{LEFT}/{rank}"]):
                 host = next((f", on the node {node.host}," for node in company.nodes if node.has(rank)), "")
                 return (
-                    f"process {rank + 1} of the {company.size} that share the fit{host} has ended: run again to go on "
-                    "from the last checkpoint"
+                    f"process {rank + 1} of the {company.size} that share the job{host} has ended: run again to go on "
+                    "from what was kept"
                 )
     return None
 

@@ -1,4 +1,4 @@
-"""The processes that share a fit: each computes its contexts of every batch, all keep the same weights.
+"""The processes that share a job. In a fit each computes its contexts of every batch, all keep the same weights.
 
 Forecasts and targets are gathered, so that InfoNCE sees the whole batch; gradients are added up. The first process
 alone reads checkpoints, writes files, looks and decides; the others learn from it what they have to know. One process
@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
@@ -49,11 +49,15 @@ ONE_MACHINE = Home()
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """This process's ``rank`` among ``size``; ``leader`` is the first one of those on its machine."""
+    """This process's ``rank`` among ``size``; ``leader`` is the first one of those on its machine.
+
+    ``store`` is what they tell each other by beside the group; None of a process alone.
+    """
 
     rank: int = 0
     size: int = 1
     leader: int = 0
+    store: Store | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def joined(
@@ -77,7 +81,7 @@ class ProcessGroup:
                 world_size=size,
                 timeout=timedelta(seconds=PATIENCE_S),
             )
-        return cls(rank, size, home.leader)
+        return cls(rank, size, home.leader, store)
 
     @property
     def writes(self) -> bool:
@@ -226,5 +230,5 @@ def together() -> Iterator[None]:
 
 def _no_answer() -> ProcessLost:
     return ProcessLost(
-        f"a process that shares the fit has ended, or does not answer for {PATIENCE_S:.0f} s: run again to go on"
+        f"a process that shares the job has ended, or does not answer for {PATIENCE_S:.0f} s: run again to go on"
     )

@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -38,6 +39,7 @@ from .seat import Seat
 
 ORDER = "order"  # in the store: what is to be done, empty if there is nothing (more)
 GONE = "gone"  # in the store: the first process has told the user how it went
+_spent = threading.Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Launched:
     def at_work(self, job: Job, work: Work, *, progress: Progress) -> Iterator[tuple[Job, ProcessGroup]]:
         """Tell the others, who wait in :func:`assist`."""
         store, seat = _store(), Seat.here()
+        _spent.set()
         with shared((work, job)) as place:
             nodes = _met(Company(store, self.size, self.device, lambda: None), seat, place, progress)
             peer = nodes[0].address if nodes else None
@@ -101,6 +104,11 @@ def _last(code: int, store: Store, seat: Seat) -> int:
     while code and seat.node == 0 and not store.check([GONE]) and time.monotonic() < patience:
         time.sleep(POLL_S)
     return code
+
+
+def is_spent() -> bool:
+    """Whether the others have been given a job by this process, after which they end."""
+    return _spent.is_set()
 
 
 def lead() -> None:

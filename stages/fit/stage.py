@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ...cache.atomic import write_json
 from ...cache.checkpoint import remove_numbered, save_checkpoint
-from ...cache.shard_rows import ShardRows
 from ...cache.store import FrameTable
 from ...data.errors import StageError
 from ...data.fit_settings import FitSettings
@@ -25,6 +24,7 @@ from ...data.progress import Progress, Silent
 from ...data.short_videos import ShortVideos
 from ..distributed.launch import Alone, Team
 from ..distributed.process_group import ProcessGroup
+from ..frames.elsewhere import refuse_unseen, seen_from_elsewhere
 from ..frames.memory import FrameTensors
 from ..frames.sampler import Batch, Sampler, make_sampler
 from ..machine.device import pick_device
@@ -137,7 +137,7 @@ def run(
     team = team or Alone()
     if team.size > 1:  # all compute where the first one does, whatever their machines have
         settings = replace(settings, device=pick_device(settings.device).type)
-        table = _absolute(table)
+        table = seen_from_elsewhere(table)
     job = FitJob(settings, table, folder, tuple(groups))
     del table  # a team reads a copy that all of it share
     _refuse_uneven(job, team.size)
@@ -154,28 +154,8 @@ def assist(job: FitJob, process_group: ProcessGroup) -> None:
         ProcessLost: if another process is lost.
         StageError: if the features were left in files that this machine does not see.
     """
-    if isinstance(job.table.features_ND, ShardRows):
-        _refuse_unseen([shard.path for shard in job.table.features_ND.shards])
+    refuse_unseen(job.table, "a larger fit.memory_gb sends them instead")
     _train(job, process_group, Silent())
-
-
-def _absolute(table: FrameTable) -> FrameTable:
-    """The same table for who stands elsewhere."""
-    rows = table.features_ND
-    if not isinstance(rows, ShardRows):
-        return table
-    shards = tuple(replace(shard, path=shard.path.absolute()) for shard in rows.shards)
-    return replace(table, features_ND=replace(rows, shards=shards))
-
-
-def _refuse_unseen(shards: Sequence[Path]) -> None:
-    """Say at once, and better than a read that fails, that another machine lacks the files."""
-    for path in shards:
-        if not path.exists():
-            raise StageError(
-                f"'{path}' is not there: features that stay in their files (fit.memory_gb) have to be on a disk that "
-                "all nodes share, at the same path; a larger fit.memory_gb sends them instead"
-            )
 
 
 def _train(job: FitJob, process_group: ProcessGroup, progress: Progress) -> tuple[Training, FitResult]:

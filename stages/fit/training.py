@@ -268,7 +268,7 @@ class Training:
         """The best look, the first look, which later ones are held against, and what the learner needs.
 
         Raises:
-            ProcessLost: if a process that shares the fit has ended: then nothing of it may be kept any more.
+            ProcessLost: if a process that shares the job has ended: then nothing of it may be kept any more.
         """
         self.flat.trained[:1].cpu()  # all that this follows from has come
         self.process_group.refuse_lost()

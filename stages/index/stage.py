@@ -1,13 +1,15 @@
 """Index: embeddings of all videos, or of all their clips, in every space, and FAISS indexes over them.
 
 Embeddings are the costly part, and depend on few of the settings: those that an earlier index or the evaluation of the
-same run has made of the same features are taken from there, and the frames are then not even read.
+same run has made of the same features are taken from there, and the frames are then not even read. What is left may be
+shared by several processes (:mod:`.sharing`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +27,8 @@ from ...data.errors import MoforeError, StageError
 from ...data.index_settings import IndexSettings
 from ...data.progress import Progress, under_way
 from ...data.types import Split, Video
+from ..distributed.launch import Alone, Team
+from ..frames.elsewhere import seen_from_elsewhere
 from ..frames.memory import FrameTensors
 from ..model.spaces import Space, center_of, clip_items, open_space, refuse_other_features, video_items
 from ..vectors.build import build, check
@@ -33,6 +37,7 @@ from ..vectors.device import REMARKS, pick_place
 from ..vectors.on_disk import CenteredRows, lists_file
 from ..vectors.update import find_previous, updated
 from ..vectors.vector_index import PRICE, About, Items, VectorIndex, folder_name, outputs
+from .sharing import Crew, IndexJob, assist
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class IndexInputs:
     previous: Path | None = None
     # unit embeddings (V, E) of these very videos, by the digest of the model that made them
     known: Mapping[str, Float32] = field(default_factory=dict)
+    team: Team = field(default_factory=Alone)  # who makes it; of several, the frames are left in files
 
     @cached_property
     def features(self) -> str:
@@ -60,7 +66,12 @@ class IndexInputs:
     @cached_property
     def memory(self) -> FrameTensors:
         """The frames, from when they are first asked for."""
-        return FrameTensors.of(self.frames(), torch.device("cpu"))
+        return FrameTensors.of(self.table, torch.device("cpu"))
+
+    @cached_property
+    def table(self) -> FrameTable:
+        """The same as they come."""
+        return self.frames()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,32 +127,116 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
             refuse_other_features(space, inputs.width)
             check(settings, space.width or inputs.width)
         progress.note(REMARKS[pick_place(settings.device)])
-        for space in spaces:
-            whole = _embedded(Level.of(space, "video", settings, inputs), settings, inputs)
-            if not np.isfinite(whole.embeddings_NE).all():
-                raise StageError("an embedding is not finite: run `mofore fit --force`")
-            mean_E = center_of(whole.embeddings_NE, whole.items, wanted=settings.center)
-            for name in names:
-                progress.pulse()
-                level = Level.of(space, name, settings, inputs)
-                progress.advance(0, at=f"{space.name}, {name}")
-                rows = whole if name == "video" else _embedded(level, settings, inputs)
-                _publish(level, rows, mean_E, settings, inputs, folder)
-                progress.advance(1)
+        with _crew(spaces, settings, inputs, progress) as crew:
+            making = Making(settings, inputs, folder, progress, crew)
+            for space in spaces:
+                making.indexes(space)
 
 
-def _embedded(level: Level, settings: IndexSettings, inputs: IndexInputs) -> Embedded:
-    """The rows of a level: as an earlier run left them, as the evaluation made them, or anew."""
-    earlier = _earlier(level, inputs)
-    if earlier is not None:
-        return earlier
-    space = level.space
-    if level.name == "video":
-        known_VE = inputs.known.get(space.model)
-        rows = video_items(inputs.videos, inputs.split)
-        return Embedded(rows, space.of_videos(inputs.memory) if known_VE is None else known_VE)
-    items, video_B, windows = clip_items(inputs.videos, inputs.split, inputs.memory, space.fit, settings.clip_hop)
-    return Embedded(items, space.of_clips(inputs.memory, video_B, windows))
+@contextmanager
+def _crew(
+    spaces: Sequence[Space], settings: IndexSettings, inputs: IndexInputs, progress: Progress
+) -> Iterator[Crew | None]:
+    """The processes that share it, if there are several, and something to embed for them."""
+    if inputs.team.size == 1 or not any(
+        _is_to_be_embedded(Level.of(space, name, settings, inputs), inputs)
+        for space in spaces
+        for name in ("video", *settings.level_names())
+    ):
+        yield None
+        return
+    job = IndexJob(
+        settings, seen_from_elsewhere(inputs.table), inputs.fit_folder.absolute(), inputs.provenance["store"]
+    )
+    with inputs.team.at_work(job, assist, progress=progress) as (job, process_group):
+        crew = Crew(job, process_group)
+        crew.meet(progress.pulse)
+        yield crew
+        crew.end()
+
+
+def _is_to_be_embedded(level: Level, inputs: IndexInputs) -> bool:
+    """Whether its rows are not known."""
+    known = level.name == "video" and level.space.model in inputs.known
+    return not known and _earlier(level, inputs) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """Indexes in the making."""
+
+    settings: IndexSettings
+    inputs: IndexInputs
+    folder: Path
+    progress: Progress
+    crew: Crew | None
+
+    def indexes(self, space: Space) -> None:
+        """All levels of a space."""
+        whole = self._embedded(self._level(space, "video"))
+        if not np.isfinite(whole.embeddings_NE).all():
+            raise StageError("an embedding is not finite: run `mofore fit --force`")
+        mean_E = center_of(whole.embeddings_NE, whole.items, wanted=self.settings.center)
+        for name in self.settings.level_names():
+            self.progress.pulse()
+            level = self._level(space, name)
+            self.progress.advance(0, at=f"{space.name}, {name}")
+            self._publish(level, whole if name == "video" else self._embedded(level), mean_E)
+            self.progress.advance(1)
+
+    def _level(self, space: Space, name: str) -> Level:
+        return Level.of(space, name, self.settings, self.inputs)
+
+    def _embedded(self, level: Level) -> Embedded:
+        """The rows of a level: as an earlier run left them, as the evaluation made them, or anew."""
+        earlier = _earlier(level, self.inputs)
+        if earlier is not None:
+            return earlier
+        space, inputs = level.space, self.inputs
+        if level.name == "video":
+            items, known_VE = video_items(inputs.videos, inputs.split), inputs.known.get(space.model)
+            if known_VE is not None:
+                return Embedded(items, known_VE)
+            return Embedded(items, self._by_crew(level) if self.crew else space.of_videos(inputs.memory))
+        hop = self.settings.clip_hop
+        items, video_B, windows = clip_items(inputs.videos, inputs.split, inputs.memory, space.fit, hop)
+        return Embedded(items, self._by_crew(level) if self.crew else space.of_clips(inputs.memory, video_B, windows))
+
+    def _by_crew(self, level: Level) -> Float32:
+        assert self.crew is not None
+        return self.crew.embedded(level.space, level.name, self.folder / level.folder, self.progress.pulse)
+
+    def _publish(self, level: Level, rows: Embedded, mean_E: Float32) -> None:
+        """Update or build an index, write its files, and what it costs when it is read from them."""
+        settings, begin = self.settings, time.perf_counter()
+        own = self.folder / level.folder
+        make_folder(own)
+        with lists_file(own) as data:
+            index = _updated(level, rows, settings, self.inputs) or self._built(level, rows, mean_E, data)
+            seconds = time.perf_counter() - begin
+            index.save(own, rows.embeddings_NE)
+        place, embeddings_NE = pick_place(settings.device), rows.embeddings_NE
+        cost = measure(VectorIndex.load(own), embeddings_NE, own, seconds, place=place, seed=settings.seed)
+        write_json(own / PRICE, asdict(cost))
+
+    def _built(self, level: Level, rows: Embedded, mean_E: Float32, data: Path) -> VectorIndex:
+        settings, space = self.settings, level.space
+        vectors_NE = CenteredRows(rows.embeddings_NE, mean_E)
+        crew, pulse = self.crew, self.progress.pulse
+        maker = crew.part_maker(space.name, level.name, mean_E, pulse) if crew else None
+        built = build(vectors_NE, settings, place=pick_place(settings.device), data=data, maker=maker)
+        about = About(
+            space=space.name,
+            level=level.name,
+            model=space.model,
+            kind=settings.kind,
+            factory=built.factory,
+            search=built.search,
+            why=built.why,
+            provenance=self.inputs.provenance,
+            embedded=level.key,
+        )
+        return VectorIndex(built.index, rows.items, mean_E, about, embeddings=rows.embeddings_NE)
 
 
 def _earlier(level: Level, inputs: IndexInputs) -> Embedded | None:
@@ -159,22 +254,6 @@ def _earlier(level: Level, inputs: IndexInputs) -> Embedded | None:
         return None
 
 
-def _publish(
-    level: Level, rows: Embedded, mean_E: Float32, settings: IndexSettings, inputs: IndexInputs, folder: Path
-) -> None:
-    """Update or build an index, write its files, and what it costs when it is read from them."""
-    begin = time.perf_counter()
-    own = folder / level.folder
-    make_folder(own)
-    with lists_file(own) as data:
-        index = _updated(level, rows, settings, inputs) or _built(level, rows, mean_E, settings, inputs, data)
-        seconds = time.perf_counter() - begin
-        index.save(own, rows.embeddings_NE)
-    place, embeddings_NE = pick_place(settings.device), rows.embeddings_NE
-    cost = measure(VectorIndex.load(own), embeddings_NE, own, seconds, place=place, seed=settings.seed)
-    write_json(own / PRICE, asdict(cost))
-
-
 def _updated(level: Level, rows: Embedded, settings: IndexSettings, inputs: IndexInputs) -> VectorIndex | None:
     """The index of the earlier run with the videos of this one, if that can be had."""
     if inputs.previous is None:
@@ -184,22 +263,3 @@ def _updated(level: Level, rows: Embedded, settings: IndexSettings, inputs: Inde
     if index is None:
         return None
     return replace(index, about=replace(index.about, provenance=inputs.provenance, embedded=level.key))
-
-
-def _built(
-    level: Level, rows: Embedded, mean_E: Float32, settings: IndexSettings, inputs: IndexInputs, data: Path
-) -> VectorIndex:
-    vectors_NE = CenteredRows(rows.embeddings_NE, mean_E)
-    built = build(vectors_NE, settings, place=pick_place(settings.device), data=data)
-    about = About(
-        space=level.space.name,
-        level=level.name,
-        model=level.space.model,
-        kind=settings.kind,
-        factory=built.factory,
-        search=built.search,
-        why=built.why,
-        provenance=inputs.provenance,
-        embedded=level.key,
-    )
-    return VectorIndex(built.index, rows.items, mean_E, about, embeddings=rows.embeddings_NE)

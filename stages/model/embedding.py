@@ -55,6 +55,22 @@ def embed_clips(
     return functional.normalize(outputs(embedder, memory, video_B, windows, settings, means=means), dim=1)
 
 
+def clips_at_once(settings: FitSettings, width: int) -> int:
+    """Clips that :func:`outputs` embeds together: the last bits of each depend on their number, not on the others."""
+    seen = settings.history if settings.sees_history else 0
+    return max(1, BLOCK_BYTES // (4 * (settings.clip_length + seen) * width))
+
+
+def videos_at_once(settings: FitSettings, width: int, views: int) -> int:
+    """Videos that :func:`embed_videos` embeds together, as far as :meth:`Views.pooled` depends on it."""
+    whole = settings.video_pooling == "whole"
+    return BLOCK_VIDEOS if whole else _views_at_once(settings, width, views) // views
+
+
+def _views_at_once(settings: FitSettings, width: int, views: int) -> int:
+    return views * max(1, BLOCK_BYTES // (4 * settings.clip_length * width * views))  # of whole videos
+
+
 @torch.inference_mode()
 def outputs(
     embedder: nn.Module,
@@ -66,9 +82,8 @@ def outputs(
     means: bool = False,
 ) -> Tensor:
     """The same as the embedder says them, not normalised."""
-    seen = settings.history if settings.sees_history else 0
-    block = max(1, BLOCK_BYTES // (4 * (settings.clip_length + seen) * memory.width))
-    parts = ((video_B[rows], windows[rows]) for rows in blocks(len(video_B), block))
+    size = clips_at_once(settings, memory.width)
+    parts = ((video_B[rows], windows[rows]) for rows in blocks(len(video_B), size))
     if isinstance(embedder, ForecastEmbedder):
         clips = (take_contexts(memory, *part, settings) for part in parts)
     else:
@@ -110,7 +125,7 @@ def embed_videos(
 ) -> dict[str, Views]:
     """Evenly spread windows of each video through every embedder: frames are read once, in blocks of bounded memory."""
     video_B, windows = spread_views(memory.extent_V(settings.unit), span=settings.span, views=views)
-    size = views * max(1, BLOCK_BYTES // (4 * settings.clip_length * memory.width * views))  # whole videos
+    size = _views_at_once(settings, memory.width, views)
     take = take_contexts if any(isinstance(of, ForecastEmbedder) for of in embedders.values()) else take_clips
     clips = (take(memory, video_B[rows], windows[rows], settings) for rows in blocks(len(video_B), size))
     parts: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in embedders}

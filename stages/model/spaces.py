@@ -19,7 +19,15 @@ from ...data.index_settings import IndexSettings
 from ...data.types import Split, Video
 from ..frames.memory import FrameTensors
 from ..vectors.vector_index import Items
-from .embedding import FramesMean, embed_clips, embed_videos, embedder_of, mean_pool
+from .embedding import (
+    FramesMean,
+    clips_at_once,
+    embed_clips,
+    embed_videos,
+    embedder_of,
+    mean_pool,
+    videos_at_once,
+)
 from .saved import MODEL, load_forecaster
 
 
@@ -52,6 +60,14 @@ class Space:
         if self.embedder is None:
             return mean_pool(memory)
         return embed_videos({self.name: self.embedder}, memory, self.fit, views=self.views)[self.name].pooled()
+
+    def videos_at_once(self, width: int) -> int:
+        """Videos with features of that width that are embedded together: whoever shares them, shares by so many."""
+        return 1 if self.embedder is None else videos_at_once(self.fit, width, self.views)
+
+    def clips_at_once(self, width: int) -> int:
+        """The same of clips."""
+        return clips_at_once(self.fit, width)
 
     def of_clips(self, memory: FrameTensors, video_B: Tensor, windows: Windows) -> Float32:
         """Unit vectors (B, E) of clips, not centred."""

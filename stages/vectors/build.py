@@ -7,11 +7,11 @@ alone links a graph, since several would link it in the order in which they come
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ...data.arrays import Float32, Int64
 from ...data.blocks import blocks
 from ...data.errors import StageError
 from ...data.index_settings import INDEX_KINDS, IndexSettings
+from ...data.storage import naming
 from ...data.wording import counted
 from ..machine.memory import machine_bytes
 from .device import Place, on_gpu, to_cpu, to_gpu
@@ -61,7 +62,40 @@ def check(settings: IndexSettings, width: int) -> None:
         )
 
 
-def build(vectors_NE: Vectors, settings: IndexSettings, *, place: Place = "cpu", data: Path | None = None) -> Built:
+class PartMaker(Protocol):
+    """Who makes the parts of an index (``index.part_mb``)."""
+
+    def parts(self, rows: int) -> Sequence[slice]:
+        """What of the vectors is in each part, in order, no more than so many rows."""
+
+    def make(self, trained: Path, parts: Sequence[tuple[slice, Path]]) -> None:
+        """Write each part with :func:`write_part`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnParts:
+    """Made here, one after another."""
+
+    vectors_NE: Vectors
+
+    def parts(self, rows: int) -> Sequence[slice]:
+        """All of the same size but the last."""
+        return [*blocks(len(self.vectors_NE), rows)]
+
+    def make(self, trained: Path, parts: Sequence[tuple[slice, Path]]) -> None:
+        """Write each."""
+        for rows, path in parts:
+            write_part(trained, self.vectors_NE, rows, path)
+
+
+def build(
+    vectors_NE: Vectors,
+    settings: IndexSettings,
+    *,
+    place: Place = "cpu",
+    data: Path | None = None,
+    maker: PartMaker | None = None,
+) -> Built:
     """Index vectors by inner product.
 
     Args:
@@ -69,6 +103,7 @@ def build(vectors_NE: Vectors, settings: IndexSettings, *, place: Place = "cpu",
         settings: kind, limits, wished agreement and seed.
         place: where to train and add.
         data: file for the lists of an index that is to be made in parts (``index.part_mb``).
+        maker: of the parts; None: this process.
 
     Raises:
         StageError: if FAISS cannot build a factory string of the user's over these vectors.
@@ -78,7 +113,7 @@ def build(vectors_NE: Vectors, settings: IndexSettings, *, place: Place = "cpu",
     begin = time.perf_counter()
     index, why = trained(choice.factory, vectors_NE, settings.seed, place), choice.why
     if settings.part_mb and data is not None:
-        index, how = _filled_in_parts(index, vectors_NE, part_rows(settings.part_mb, width), data)
+        index, how = _filled_in_parts(index, vectors_NE, part_rows(settings.part_mb, width), data, maker)
         why = f"{why}; {how}"
     else:
         index = fill(index, vectors_NE)
@@ -127,29 +162,47 @@ def fill(index: Any, vectors_NE: Vectors) -> Any:
             index.add(np.ascontiguousarray(vectors_NE[block]))
         return to_cpu(index)
     with _one_thread_for_graphs(index):
-        _add(index, vectors_NE, slice(0, len(vectors_NE)))
+        _add(index, vectors_NE, slice(0, len(vectors_NE)), 0)
     return index
 
 
-def _add(index: Any, vectors_NE: Vectors, rows: slice) -> None:
+def _add(index: Any, vectors_NE: Vectors, rows: slice, first: int) -> None:
+    """Add some of the vectors, of which the first one has the label ``first``."""
     for block in blocks(rows.stop - rows.start, BLOCK_ROWS):
         labels = np.arange(rows.start + block.start, rows.start + block.stop)
-        append(index, vectors_NE[labels[0] : labels[-1] + 1], labels)
+        append(index, vectors_NE[labels[0] : labels[-1] + 1], labels + first)
 
 
-def _filled_in_parts(index: Any, vectors_NE: Vectors, rows: int, data: Path) -> tuple[Any, str]:
+def write_part(trained: Path, vectors_NE: Vectors, rows: slice, path: Path, *, first: int = 0) -> None:
+    """Write a copy of the trained, empty index in a file, with some vectors in it.
+
+    Args:
+        trained: the file.
+        vectors_NE: unit vectors.
+        rows: which of them.
+        path: for the part.
+        first: label of the first of all vectors; the others follow.
+    """
+    part = faiss().read_index(str(trained))
+    _add(part, vectors_NE, rows, first)
+    with naming(path):
+        faiss().write_index(part, str(path))
+
+
+def _filled_in_parts(
+    index: Any, vectors_NE: Vectors, rows: int, data: Path, maker: PartMaker | None
+) -> tuple[Any, str]:
     """The same with no more than a part of the vectors in the index at a time, and a line about it."""
     index = to_cpu(index) if on_gpu(index) else index
     if not _has_lists(index):
         return fill(index, vectors_NE), "in memory, since index.part_mb is for kinds with lists (ivf, ivfpq)"
-    own = [*blocks(len(vectors_NE), rows)]
-    with part_files(data.parent, len(own)) as (trained_path, *paths):
-        faiss().write_index(index, str(trained_path))
-        for block, path in zip(own, paths, strict=True):
-            part = faiss().clone_index(index)
-            _add(part, vectors_NE, block)
-            faiss().write_index(part, str(path))
-        return merged(trained_path, paths, data), f"made in {counted(len(own), 'part')}, merged on disk"
+    maker = maker or OwnParts(vectors_NE)
+    parts = maker.parts(rows)
+    with part_files(data.parent, len(parts)) as (trained_path, *paths):
+        with naming(trained_path):
+            faiss().write_index(index, str(trained_path))
+        maker.make(trained_path, [*zip(parts, paths, strict=True)])
+        return merged(trained_path, paths, data), f"made in {counted(len(parts), 'part')}, merged on disk"
 
 
 def append(index: Any, vectors_ME: Float32, labels_M: Int64) -> None:

@@ -1,4 +1,4 @@
-"""A fit on two nodes by torchrun: two agents on this machine, whose processes share no memory as they see it."""
+"""A fit, and an index, on two nodes by torchrun: two agents on this machine, which share no memory as they see it."""
 
 import os
 import re
@@ -39,14 +39,14 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", **more}
 
 
-def agents(work: Path, *args: str, port: int) -> list[subprocess.Popen[str]]:
+def agents(work: Path, *args: str, port: int, command: str = "fit") -> list[subprocess.Popen[str]]:
     """torchrun's on two nodes, each a group of processes of its own."""
     started = []
     for node in range(2):
         own = work.parent / f"{work.name}.node{node}"
         own.mkdir(exist_ok=True)
         where = ["--nnodes", "2", "--node-rank", str(node), "--master-addr", "127.0.0.1", "--master-port", str(port)]
-        line = [sys.executable, "-m", "torch.distributed.run", *where, "-m", "mofore", "fit", "-w", str(work), *args]
+        line = [sys.executable, "-m", "torch.distributed.run", *where, "-m", "mofore", command, "-w", str(work), *args]
         started.append(
             subprocess.Popen(
                 line,
@@ -88,8 +88,8 @@ def test_two_nodes_of_which_one_is_killed_go_on_to_the_bytes_of_two_processes(im
     other.communicate()
     assert first.returncode == 1
     assert "shared by 2 processes on 2 nodes" in told
-    assert "error: process 2 of the 2 that share the fit, on the node" in told
-    assert "has ended: run again to go on from the last checkpoint" in told
+    assert "error: process 2 of the 2 that share the job, on the node" in told
+    assert "has ended: run again to go on from what was kept" in told
     assert not list(nodes.glob("fit/*/model.safetensors"))
 
     first, other = agents(nodes, *FIT, port=free_port())
@@ -100,3 +100,23 @@ def test_two_nodes_of_which_one_is_killed_go_on_to_the_bytes_of_two_processes(im
     assert "fit   " not in silent, "the first one alone talks"
     run("fit", "-w", one, "--nproc", "2", *FIT)
     assert model(nodes) == model(one)
+
+
+def test_two_nodes_make_the_index_of_one(imported: Path, tmp_path: Path) -> None:
+    one, nodes = copied(imported, tmp_path / "one"), tmp_path / "nodes"
+    index = [*FIT[:2], "--set=fit.steps=20", "--set=fit.validations=0", "--set=index.levels=video,clip"]
+    index += ["--set=index.kind=IVF2,Flat", "--set=index.part_mb=1"]
+    run("index", "-w", one, *index)
+    copied(one, nodes)
+    first, other = agents(nodes, "--force", *index, port=free_port(), command="index")
+    (_, told), (_, silent) = first.communicate(timeout=120), other.communicate(timeout=120)
+    assert (first.returncode, other.returncode) == (0, 0), told + silent
+    assert "shared by 2 processes on 2 nodes" in told
+    assert "index    done" in told
+    assert "index   " not in silent, "the first one alone talks"
+    made = {
+        path.relative_to(one): path for path in one.glob("index/*/*/*") if path.suffix in (".safetensors", ".ivfdata")
+    }
+    assert len(made) == 12
+    for name, path in made.items():
+        assert (nodes / name).read_bytes() == path.read_bytes(), name

@@ -123,8 +123,8 @@ def test_two_processes_resume_to_the_same_bytes(by_two: Path) -> None:
 @pytest.mark.parametrize(
     ("work", "message"),
     [
-        (teamwork.the_second_fails, "process 2 of the 2 that share the fit: the disk of the second is full"),
-        (teamwork.the_second_is_killed, r"process 2 of the 2 that share the fit ended with exit code -9: run again"),
+        (teamwork.the_second_fails, "process 2 of the 2 that share the job: the disk of the second is full"),
+        (teamwork.the_second_is_killed, r"process 2 of the 2 that share the job ended with exit code -9: run again"),
     ],
 )
 def test_a_process_that_fails_ends_all_with_one_message(work: Callable[..., None], message: str) -> None:
