@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 from array import array
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from . import stat_files
+from .blocks import blocks
 from .cores import usable_cores
 
 BATCH = 4096  # files
@@ -31,8 +33,9 @@ class FileStates:
     """
 
     def __init__(self, root: str) -> None:
-        self._root = os.fsencode(root)
-        self._waiting: list[str] = []
+        self._root = f"{root}/"
+        self._waiting = deque[tuple[str, list[str]]]()  # folders, and names in them
+        self._count = 0  # of these names
         self._asked: list[Future[bytes]] = []
         self._pool: ThreadPoolExecutor | None = None
         self._own = threading.local()  # of each thread: the process that it asks
@@ -47,13 +50,19 @@ class FileStates:
         for process in self._processes:
             _end(process)
 
-    def ask(self, names: list[str]) -> None:
-        """Ask for more files, by their paths below the folder."""
-        self._waiting += names
-        if self._pool is None and len(self._waiting) >= MANY and (processes := min(MOST, len(usable_cores()))) > 1:
+    def ask(self, folder: str, names: list[str]) -> None:
+        """Ask for more files.
+
+        Args:
+            folder: of the files: what their paths below the folder of all begin with, such as "" or "a/b/".
+            names: of the files in it.
+        """
+        self._waiting += [(folder, names[block]) for block in blocks(len(names), BATCH)]
+        self._count += len(names)
+        if self._pool is None and self._count >= MANY and (processes := min(MOST, len(usable_cores()))) > 1:
             self._pool = ThreadPoolExecutor(processes)
-        while self._pool is not None and len(self._waiting) >= BATCH:
-            self._submit(self._pool)
+        if self._pool is not None:
+            self._submit(self._pool, BATCH)
 
     def told(self) -> tuple[array[int], array[int]]:
         """Sizes in bytes and times of change in ns of all files that were asked for, in that order.
@@ -62,31 +71,36 @@ class FileStates:
         """
         pairs = array("q")
         if self._pool is None:
-            pairs.frombytes(stat_files.states_of(self._batch(self._waiting)) if self._waiting else b"")
+            pairs.frombytes(stat_files.states_of(self._batch([*self._waiting])) if self._waiting else b"")
         else:
-            while self._waiting:
-                self._submit(self._pool)
+            self._submit(self._pool, 1)
             for future in self._asked:
                 pairs.frombytes(future.result())
         return pairs[::2], pairs[1::2]
 
-    def _batch(self, names: list[str]) -> bytes:
-        return b"\0".join((self._root, os.fsencode("\0".join(names))))
+    def _batch(self, groups: list[tuple[str, list[str]]]) -> bytes:
+        return os.fsencode("\0\0".join("\0".join((self._root + folder, *names)) for folder, names in groups))
 
-    def _submit(self, pool: ThreadPoolExecutor) -> None:
-        self._asked.append(pool.submit(self._states, self._waiting[:BATCH]))
-        del self._waiting[:BATCH]
+    def _submit(self, pool: ThreadPoolExecutor, least: int) -> None:
+        """Hand out batches while as many files wait as ``least``."""
+        while self._count >= least:
+            groups, count = list[tuple[str, list[str]]](), 0
+            while self._waiting and count < BATCH:
+                groups.append(self._waiting.popleft())
+                count += len(groups[-1][1])
+            self._count -= count
+            self._asked.append(pool.submit(self._states, groups, count))
 
-    def _states(self, names: list[str]) -> bytes:
-        """Of a batch, by this thread's process; or here, where there is none."""
-        batch = self._batch(names)
+    def _states(self, groups: list[tuple[str, list[str]]], count: int) -> bytes:
+        """Of a batch of so many files, by this thread's process; or here, where there is none."""
+        batch = self._batch(groups)
         if not hasattr(self._own, "process"):
             self._own.process = self._begun()
         process = self._own.process
         if process is not None:
             with suppress(OSError):
-                told = _told_by(process, batch)
-                if len(told) == 16 * len(names):
+                told = _told_by(process, batch, 16 * count)
+                if len(told) == 16 * count:
                     return told
             self._own.process = None  # it was ended
         return stat_files.states_of(batch)
@@ -110,12 +124,12 @@ class FileStates:
         return process
 
 
-def _told_by(process: subprocess.Popen[bytes], batch: bytes) -> bytes:
+def _told_by(process: subprocess.Popen[bytes], batch: bytes, size: int) -> bytes:
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(len(batch).to_bytes(stat_files.HEAD, "little") + batch)
     process.stdin.flush()
-    return process.stdout.read(16 * batch.count(b"\0"))
+    return process.stdout.read(size)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

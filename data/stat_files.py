@@ -10,6 +10,7 @@ import sys
 from array import array
 
 NOT_A_FILE = -1  # in place of a size
+WORTH_OPENING = 4  # files of a folder from which on the system is spared to find the folder again for each
 HEAD = 8  # bytes of a number, which says how long a batch is
 
 
@@ -17,22 +18,34 @@ def states_of(batch: bytes) -> bytes:
     """Size and time of change in ns of each file, as pairs of int64; a size of -1 for what is no regular file, or gone.
 
     Args:
-        batch: a folder's path, and names below it, with zero bytes between them.
+        batch: a folder's path, and names in it, with zero bytes between them; two before the next folder.
     """
-    folder, *names = batch.split(b"\0")
+    found: list[int] = []
+    for group in batch.split(b"\0\0"):
+        folder, *names = group.split(b"\0")
+        _look(folder, names, found)
+    return array("q", found).tobytes()
+
+
+def _look(folder: bytes, names: list[bytes], found: list[int]) -> None:
+    """Append the states of a folder's files."""
+    opened = None
+    if len(names) >= WORTH_OPENING:
+        try:
+            opened = os.open(folder, os.O_RDONLY)
+        except OSError:  # it has gone, or this is Windows, which opens no folders
+            opened = None
+    if opened is None:
+        _states([os.path.join(folder, name) for name in names], None, found)  # noqa: PTH118 - bytes
+        return
     try:
-        opened = os.open(folder, os.O_RDONLY)  # so that the system need not find the folder again for each name
-    except OSError:  # it has gone, or this is Windows, which opens no folders
-        return _states([folder + b"/" + name for name in names], None)
-    try:
-        return _states(names, opened)
+        _states(names, opened, found)
     finally:
         os.close(opened)
 
 
-def _states(names: list[bytes], folder: int | None) -> bytes:
+def _states(names: list[bytes], folder: int | None, found: list[int]) -> None:
     stat_of, kind, regular = os.stat, 0o170000, stat.S_IFREG
-    found: list[int] = []
     for name in names:
         try:
             state = stat_of(name, dir_fd=folder)
@@ -40,7 +53,6 @@ def _states(names: list[bytes], folder: int | None) -> bytes:
             found += (NOT_A_FILE, 0)
             continue
         found += (state.st_size, state.st_mtime_ns) if state.st_mode & kind == regular else (NOT_A_FILE, 0)
-    return array("q", found).tobytes()
 
 
 def answer() -> None:

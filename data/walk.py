@@ -11,9 +11,9 @@ import os
 import stat
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, islice, repeat
 from pathlib import Path
 
 from .errors import CatalogError
@@ -28,6 +28,7 @@ from .suffixes import VIDEO_SUFFIXES
 TABLES = frozenset([".csv", ".tsv", ".json", ".jsonl"])
 OGG_HEAD, OGG_VIDEO = 4096, (b"theora", b"BBCD", b"OVP80", b"video\0\0\0")  # Theora, Dirac, VP8, OGM
 ALL_VIDEOS = frozenset(VIDEO_SUFFIXES) - {".ogg"}  # files with these are videos, without a look at them
+Within = tuple[str, list[str]]  # what the ids of a folder's files begin with, and their names
 Found = tuple[str, int, int, str]  # id, size in bytes, time of change in ns, pattern of prescribed image names
 
 
@@ -36,7 +37,7 @@ class Walk:
     """What was found below a folder, before anything is left out or described.
 
     Attributes:
-        ids: of the video files, in the order of the walk.
+        folders: with video files, in the order of the walk: a million ids are not made for who does not ask for them.
         sizes: of these, in bytes.
         mtimes_ns: their times of change.
         of_images: the folders of images that are videos.
@@ -45,7 +46,7 @@ class Walk:
         unnamed: keys of objects that no path can stand for, so that they are passed over.
     """
 
-    ids: list[str]
+    folders: list[Within]
     sizes: array[int]
     mtimes_ns: array[int]
     of_images: list[Found]
@@ -54,12 +55,12 @@ class Walk:
     unnamed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.ids) + len(self.of_images)
+        return len(self.sizes) + len(self.of_images)
 
     def videos(self) -> list[Found]:
         """Files and folders of images, sorted by id."""
-        patterns = [""] * len(self.ids)
-        return sorted([*zip(self.ids, self.sizes, self.mtimes_ns, patterns, strict=True), *self.of_images])
+        files = zip(_ids(self.folders), self.sizes, self.mtimes_ns, repeat("", len(self.sizes)), strict=True)
+        return sorted([*files, *self.of_images])
 
 
 def walk(root: Path, images: str = "auto") -> Walk:
@@ -93,32 +94,40 @@ def files_below(root: Path, suffix: str) -> list[str]:
 
 
 def _walked(root: Path, *, with_images: bool, pattern: str) -> Walk:
-    ids: list[str] = []
+    found: list[Within] = []
     of_images: list[Found] = []
     links: list[str] = []
     with FileStates(str(root)) as states:
         for folder in _folders(root):
             names = _video_names(folder)
             if names:
-                here = [folder.prefix + name for name in names]
-                states.ask(here)
-                ids += here
+                states.ask(folder.prefix, names)
+                found.append((folder.prefix, names))
             if folder.links:
                 links += [folder.prefix + name for name in folder.links]
             if with_images and folder.prefix:  # the root is where the videos are, not one of them
                 of_images.extend(_image_video(folder, names, pattern))
         sizes, mtimes_ns = states.told()
     if sizes and min(sizes) < 0:  # dangling links, and files that went away meanwhile
-        for place in [place for place, size in enumerate(sizes) if size < 0]:
-            sizes[place], mtimes_ns[place] = _looked_at_again(root / ids[place])
+        for place, name in enumerate(_ids(found)):
+            if sizes[place] < 0:
+                sizes[place], mtimes_ns[place] = _looked_at_again(root / name)
         there = [size >= 0 for size in sizes]
-        ids, sizes, mtimes_ns = (
-            [*compress(ids, there)],
-            array("q", compress(sizes, there)),
-            array("q", compress(mtimes_ns, there)),
-        )
-    inner = sorted(_innermost(of_images, ids))
-    return Walk(ids, sizes, mtimes_ns, inner, sorted(links), _digest(ids, sizes, mtimes_ns, inner))
+        found = _those(found, there)
+        sizes, mtimes_ns = array("q", compress(sizes, there)), array("q", compress(mtimes_ns, there))
+    inner = sorted(_innermost(of_images, _ids(found)))
+    return Walk(found, sizes, mtimes_ns, inner, sorted(links), _digest(found, sizes, mtimes_ns, inner))
+
+
+def _ids(folders: Iterable[Within]) -> Iterator[str]:
+    return (prefix + name for prefix, names in folders for name in names)
+
+
+def _those(folders: Iterable[Within], wanted: Iterable[bool]) -> list[Within]:
+    """The folders with some of their files."""
+    wanted = iter(wanted)
+    kept = [(prefix, [*compress(names, islice(wanted, len(names)))]) for prefix, names in folders]
+    return [within for within in kept if within[1]]
 
 
 def _looked_at_again(path: Path) -> tuple[int, int]:
@@ -137,7 +146,8 @@ def _looked_at_again(path: Path) -> tuple[int, int]:
 
 def _listed(root: RemotePath) -> Walk:
     """The same of objects: folders of images are not looked for, nor is looked into files of sound."""
-    ids, sizes, mtimes_ns = [], array("q"), array("q")
+    ids: list[str] = []
+    sizes, mtimes_ns = array("q"), array("q")
     unnamed = []
     try:
         for key, state in sorted(objects_below(root)):
@@ -152,13 +162,17 @@ def _listed(root: RemotePath) -> Walk:
                 mtimes_ns.append(state.mtime_ns)
     except OSError as error:
         raise CatalogError(f"data.root = '{root}' cannot be listed: {error.strerror or error}") from error
-    return Walk(ids, sizes, mtimes_ns, [], [], _digest(ids, sizes, mtimes_ns, []), tuple(unnamed))
+    found = [("", ids)] if ids else []
+    return Walk(found, sizes, mtimes_ns, [], [], _digest(found, sizes, mtimes_ns, []), tuple(unnamed))
 
 
-def _digest(ids: list[str], sizes: array[int], mtimes_ns: array[int], of_images: Sequence[Found]) -> str:
+def _digest(folders: list[Within], sizes: array[int], mtimes_ns: array[int], of_images: Sequence[Found]) -> str:
     """Of ids, sizes, times and patterns: columns are many times faster than JSON of as many rows."""
     total = hashlib.sha256()
-    total.update("\0".join(ids).encode("utf-8", "surrogateescape") + b"\0\0")
+    for number, (prefix, names) in enumerate(folders):
+        ids = prefix + f"\0{prefix}".join(names)
+        total.update((f"\0{ids}" if number else ids).encode("utf-8", "surrogateescape"))
+    total.update(b"\0\0")
     total.update(sizes)
     total.update(mtimes_ns)
     total.update(repr(of_images).encode("utf-8", "backslashreplace"))
@@ -281,7 +295,7 @@ def _is_there(path: str) -> bool:
         return False
 
 
-def _innermost(of_images: list[Found], videos: Sequence[str]) -> list[Found]:
+def _innermost(of_images: list[Found], videos: Iterable[str]) -> list[Found]:
     """Those folders of images that have no video below them: images beside videos are thumbnails and the like."""
     if not of_images:
         return []

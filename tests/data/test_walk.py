@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from array import array
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 
 
 def test_a_walk_stats_each_file_once_and_each_folder_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    touch(tmp_path, *(f"Class{label}/v{number}.avi" for label in range(5) for number in range(40)))
+    touch(tmp_path, *(f"Class{label}/v{label}_{number}.avi" for label in range(5) for number in range(40)))
     counted: list[str] = []
     stat = os.stat
 
@@ -117,7 +118,9 @@ def test_where_no_process_helps_this_one_tells_all(
 def test_processes_end_when_the_walk_is_given_up(tmp_path: Path, started: Started) -> None:
     def give_up() -> None:
         with FileStates(str(tmp_path)) as states:
-            states.ask([f"{number}.avi" for number in range(100)])
+            states.ask("", [f"{number}.avi" for number in range(100)])
+            while not started:
+                time.sleep(0.001)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -131,10 +134,24 @@ def test_files_are_told_in_the_order_that_they_were_asked_for(tmp_path: Path, st
     touch(tmp_path, *names[::2])
     with FileStates(str(tmp_path)) as states:
         for name in names:
-            states.ask([name])
+            states.ask("", [name])
         sizes, mtimes_ns = states.told()
     assert sizes == array("q", (len(name) if number % 2 == 0 else -1 for number, name in enumerate(names)))
     assert [bool(mtime_ns) for mtime_ns in mtimes_ns] == [number % 2 == 0 for number in range(100)]
+    assert len(started) == 3
+
+
+def test_files_of_many_folders_are_told_together(tmp_path: Path, started: Started) -> None:
+    several = [f"{number}.avi" for number in range(19)]
+    asked = {"": ["a.avi"], "b/": [], "c/d/": several, "gone/": [*"efghi"], "j/": ["k"]}
+    folders = {folder: names for folder, names in asked.items() if names}
+    touch(tmp_path, *(f"{folder}{name}" for folder, names in folders.items() for name in names if folder != "gone/"))
+    with FileStates(str(tmp_path)) as states:
+        for folder, names in asked.items():
+            states.ask(folder, names)
+        sizes, _ = states.told()
+    expected = [-1 if folder == "gone/" else len(f"{folder}{name}") for folder in folders for name in folders[folder]]
+    assert [*sizes] == expected
     assert len(started) == 3
 
 
