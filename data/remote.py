@@ -33,6 +33,15 @@ PAUSES_S = (0.5, 4.0)  # before a read that failed is tried again, beside what t
 BLOCKS = 32  # of one object that a thread keeps in memory
 Read = TypeVar("Read")
 LASTING = (errno.ENOENT, errno.EACCES, errno.EBUSY)  # waiting does not mend them; EBUSY: replaced while it was read
+# S3's codes of a server that refuses whoever asks, whatever is asked for: all of the store is out of reach.
+NO_CREDENTIALS = (
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidSecurity",
+    "NotSignedUp",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+)
 # What tells one content of an object from another, the best first.
 VERSIONS = ("ETag", "md5Hash", "etag", "generation", "LastModified", "mtime", "last_modified", "updated", "created")
 
@@ -45,7 +54,11 @@ def object_state(path: RemotePath) -> FileState:
     Raises:
         OSError: if there is no such object, or the store cannot be reached.
     """
-    state = ask_patiently(path, lambda: _state(filesystem(path).info(path.key)))
+    try:
+        state = ask_patiently(path, lambda: _state(filesystem(path).info(path.key)))
+    except PermissionError:  # to which a server adds no reason, since it answers without a body
+        ask_patiently(path, lambda: filesystem(path).cat_file(path.key, 0, 1))
+        raise
     blocks = _held(path)
     if blocks is not None and blocks.state != state:
         _here.blocks = None
@@ -283,7 +296,9 @@ def reaching(path: RemotePath) -> Iterator[None]:
 def _number(error: Exception) -> int:
     """The system's number of an error of a store: EIO, what may pass by itself, unless it is known not to."""
     if isinstance(error, PermissionError):
-        return errno.EACCES
+        answer = getattr(error.__cause__, "response", None)
+        code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
+        return errno.ECONNREFUSED if code in NO_CREDENTIALS else errno.EACCES
     # s3fs has EBUSY for an object that was replaced while it was read, and for a server that asks for patience (503).
     if isinstance(error, OSError) and error.errno == errno.EBUSY:
         return errno.EBUSY if type(error).__name__ == "FileExpired" else errno.EIO

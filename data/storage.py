@@ -44,13 +44,10 @@ def is_lost(error: BaseException) -> bool:
 def is_out_of_reach(path: Path, error: BaseException) -> bool:
     """Whether an error of reading says nothing of the file: the storage is lost, or nothing is there any more.
 
-    A link that leads nowhere is there. A store that refuses an object may do so since credentials have run out, and
-    will then refuse all that follow.
+    A link that leads nowhere is there.
     """
-    number = error.errno if isinstance(error, OSError) else None
-    if isinstance(path, RemotePath):
-        return is_lost(error) or number in (errno.ENOENT, errno.EACCES)
-    return is_lost(error) or (number == errno.ENOENT and not os.path.lexists(path))
+    gone = isinstance(error, OSError) and error.errno == errno.ENOENT
+    return is_lost(error) or (gone and (isinstance(path, RemotePath) or not os.path.lexists(path)))
 
 
 def refuse_lost(error: BaseException, path: Path) -> None:

@@ -1,13 +1,13 @@
 #!/bin/sh
-# s3fs 2026.9.0 gives OSError with errno EBUSY both for a server that asks for patience and for an object that is gone
+# s3fs 2026.9.0 gives an OSError with errno EBUSY both for a server that asks for patience and for an object that is gone
 # for good.
 #
-# Guess: EBUSY means one thing, that an object was replaced while it was open (s3fs.utils.FileExpired), since that is what
-# its class says; a server that is overloaded (S3's codes SlowDown and ServiceUnavailable, HTTP 503) is an EIO, an EAGAIN
-# or a TimeoutError.
+# Guess: EBUSY means one thing, that an object was replaced while it was open (s3fs.utils.FileExpired), since that is
+# what its class says; a server that is overloaded (S3's codes SlowDown and ServiceUnavailable, HTTP 503) is an EIO, an
+# EAGAIN or a TimeoutError.
 # Seen: both are EBUSY. Waiting helps in the one case and never in the other, so who decides by errno alone gives up an
-# object that the server would have handed out a second later, or asks for one that no longer exists again and again.
-# The class tells them apart. A plain 500 is EREMOTEIO, and a token that has expired is a PermissionError without an errno.
+# object that the server would have handed out a second later, or asks for one that is gone again and again.
+# The class tells them apart. A plain 500 is EREMOTEIO; a token that has expired is a PermissionError without an errno.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

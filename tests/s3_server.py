@@ -10,12 +10,13 @@ from typing import Any
 @dataclass
 class S3Server:
     """Attributes: ``url``; ``asked``, method, path and range of every request; ``broken``, keys that
-    give errors; ``moody``, as said.
+    give errors; ``expired``, whether credentials have run out; ``moody``, as said.
     """
 
     url: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    expired: bool = False
     moody: int = 0  # of so many requests one fails: by 503, by 500 and by a line that is cut in turns; 0: none
     _cut: Any = None
     moods: list[str] = field(default_factory=list)  # how they have failed
@@ -40,6 +41,8 @@ class S3Server:
         def watched(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
             method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
             self.asked.append((method, path, environ.get("HTTP_RANGE", "")))
+            if self.expired:
+                return _refused(method, start)
             if method == "GET" and any(path.endswith(key) for key in self.broken):
                 start("500 Internal Server Error", [("Content-Length", "0")])
                 return [b""]
@@ -62,6 +65,14 @@ class S3Server:
             return self._cut(environ, start)
         start("503 Slow Down" if mood == "cut" else mood, [("Content-Length", "0")])
         return [b""]
+
+
+def _refused(method: str, start: Callable[..., Any]) -> Iterable[bytes]:
+    """As S3 answers: the reason is in the body, which an answer to HEAD has not."""
+    body = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+    body = b"" if method == "HEAD" else body
+    start("403 Forbidden", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+    return [body]
 
 
 def serve(server: S3Server) -> Callable[[], None]:

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 def run_index(work: Work) -> Made:
     """Index all videos that are there; what an earlier index or the evaluation has embedded is not embedded again."""
-    from ...stages.distributed.launch import pick_team
+    from ...stages.distributed.launch import Alone, pick_team
     from ...stages.index import stage as index
 
     snapshot, ids = work.snapshot, work.snapshot.stored_ids()
     latest = None if work.asked.force else snapshot.ledger.latest("index")
-    team = pick_team(1, "cpu")
+    # Of shards that are in a bucket each process would fetch its own, into one folder that does not hold all of them.
+    team = Alone() if snapshot.away else pick_team(1, "cpu")
     frames = replace(snapshot.config.fit, device="cpu", processes=1)
     inputs = index.IndexInputs(
         videos=snapshot.videos(ids),

@@ -86,7 +86,7 @@ class Spawned:
             try:
                 store = FileStore(path, self.size)
                 company = Company(store, self.size, self.device, partial(_ended, processes), starts=True)
-                with leading(company, progress) as process_group, _watching(self, processes):
+                with leading(company, progress) as process_group, _watching(processes):
                     _, job = place.open()
                     yield job, process_group
             finally:
@@ -123,11 +123,11 @@ def pick_team(processes: int, wish: str) -> Team:
 
 
 @contextmanager
-def _watching(team: Spawned, processes: list[BaseProcess]) -> Iterator[None]:
-    """Give up within a moment where a process on a GPU is lost; torchrun looks after those that it has started."""
-    if team.device.type != "cuda":  # gloo notices at once
-        yield
-        return
+def _watching(processes: list[BaseProcess]) -> Iterator[None]:
+    """Give up within a moment where a process is lost; torchrun looks after those that it has started.
+
+    gloo would notice at once, but only in a call of its own, and NCCL not at all.
+    """
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(processes, over), name="mofore-watch", daemon=True)
     watch.start()

@@ -31,7 +31,7 @@ class Tasks:
 
         Args:
             task: what :meth:`given` of the others comes to.
-            own: this process's part.
+            own: this process's part, in which it calls :meth:`look` every few seconds.
             pulse: called while the others are waited for.
 
         Raises:
@@ -44,6 +44,15 @@ class Tasks:
     def end(self) -> None:
         """As the first process: there are no more."""
         self._say(None)
+
+    def look(self) -> None:
+        """Whether the others are still there, for who is at a task.
+
+        Raises:
+            ProcessLost: if one of them has failed, or is lost.
+        """
+        if is_abandoned() or any(self._store.check([key]) for key in (FAILED, OVER)):
+            raise ProcessLost("another process of those that share the job has failed or ended")
 
     def given(self) -> Iterator[Any]:
         """As one of the others: each task, until there are no more; it counts as done when the next one is asked for.
@@ -66,9 +75,8 @@ class Tasks:
 
     def _await(self, keys: list[str], pulse: Callable[[], object]) -> None:
         while not self._store.check(keys):
+            self.look()  # before the pulse, which stops a process that torchrun ends since another one has failed
             pulse()
-            if is_abandoned() or any(self._store.check([key]) for key in (FAILED, OVER)):
-                raise ProcessLost("another process of those that share the job has failed or ended")
             time.sleep(POLL_S)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...cache.shard_rows import ShardRows
+from ...cache.shard_rows import ShardFeatures, ShardRows
 from ...cache.store import FrameTable
 from ...data.errors import StageError
 
@@ -14,8 +14,12 @@ def seen_from_elsewhere(table: FrameTable) -> FrameTable:
     rows = table.features_ND
     if not isinstance(rows, ShardRows):
         return table
-    shards = tuple(replace(shard, path=shard.path.absolute()) for shard in rows.shards)
-    return replace(table, features_ND=replace(rows, shards=shards))
+    return replace(table, features_ND=replace(rows, shards=tuple(map(_absolute, rows.shards))))
+
+
+def _absolute(shard: ShardFeatures) -> ShardFeatures:
+    remote = shard.remote and replace(shard.remote, top=shard.remote.top.absolute())
+    return replace(shard, path=shard.path.absolute(), remote=remote)
 
 
 def refuse_unseen(table: FrameTable, way_out: str) -> None:
@@ -30,9 +34,9 @@ def refuse_unseen(table: FrameTable, way_out: str) -> None:
     """
     if not isinstance(table.features_ND, ShardRows):
         return
-    for path in (shard.path for shard in table.features_ND.shards):
-        if not path.exists():
+    for shard in table.features_ND.shards:
+        if shard.remote is None and not shard.path.exists():  # those of a bucket are fetched
             raise StageError(
-                f"'{path}' is not there: features that stay in their files have to be on a disk that all nodes share, "
-                f"at the same path; {way_out}"
+                f"'{shard.path}' is not there: features that stay in their files have to be on a disk that all nodes "
+                f"share, at the same path; {way_out}"
             )

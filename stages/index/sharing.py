@@ -26,6 +26,7 @@ from ...cache.store import FrameTable
 from ...data.arrays import Float32
 from ...data.blocks import blocks
 from ...data.clips import every_window
+from ...data.errors import StageError
 from ...data.index_settings import IndexSettings
 from ...data.storage import naming
 from ..distributed.process_group import ProcessGroup
@@ -34,9 +35,11 @@ from ..frames.elsewhere import refuse_unseen
 from ..frames.memory import FrameTensors
 from ..model.spaces import Space, open_space
 from ..vectors.build import write_part
+from ..vectors.faiss_library import faiss
 from ..vectors.on_disk import CenteredRows
 
 NOTHING: Float32 = np.empty((0, 0), np.float32)
+LEAST_BLOCKS, LEAST_ROWS = 4, 64  # that a process embeds between two looks
 WAY_OUT = "without torchrun `mofore index` makes the index on one machine"
 
 
@@ -59,7 +62,15 @@ class IndexJob:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A task: see whether the features are there."""
+    """A task: see whether all is there that will be needed.
+
+    Attributes:
+        mark: a file that the first process has just written into the folder of the index.
+        faiss: the first process's version.
+    """
+
+    mark: Path
+    faiss: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,7 @@ class Crew:
         self._opened: tuple[str, Space] | None = None
         self._level: tuple[str, str] | None = None
         self._shares: list[slice] = []  # rows of each process, of the level that was embedded last
+        self._pulse: Callable[[], object] = lambda: None
         self._own_ME = NOTHING  # this one's of them, not centred
 
     def help(self) -> None:
@@ -103,13 +115,24 @@ class Crew:
         for task in self._tasks.given():
             self._do(task)
 
-    def meet(self, pulse: Callable[[], object]) -> None:
-        """As the first process: find out, before hours of work, whether all of them see what they need.
+    def meet(self, folder: Path, pulse: Callable[[], object]) -> None:
+        """As the first process: find out, before hours of work, whether all of them have what they need.
+
+        Args:
+            folder: of the index.
+            pulse: called while they are waited for.
 
         Raises:
-            ProcessLost: if one does not.
+            ProcessLost: if one has not.
         """
-        self._together(Begin(), pulse)
+        make_folder(folder)
+        mark = folder.absolute() / f".shared.{os.getpid()}.tmp"
+        with naming(mark):
+            mark.touch()
+        try:
+            self._together(Begin(mark, faiss().__version__), pulse)
+        finally:
+            mark.unlink(missing_ok=True)
 
     def end(self) -> None:
         """As the first process: let the others go."""
@@ -132,9 +155,10 @@ class Crew:
             self._together(Embed(space.name, level, tuple(paths)), pulse)
             whole_NE = np.empty((self._shares[-1].stop, self._own_ME.shape[1]), np.float32)
             whole_NE[self._shares[0]] = self._own_ME
+            self._own_ME = whole_NE[self._shares[0]]  # once in memory
             for rows, path in [*zip(self._shares, paths, strict=True)][1:]:
                 if rows.stop > rows.start:
-                    whole_NE[rows] = np.load(path)
+                    whole_NE[rows] = np.load(path, mmap_mode="r")
         return whole_NE
 
     def part_maker(self, space: str, level: str, mean_E: Float32, pulse: Callable[[], object]) -> SharedParts | None:
@@ -151,12 +175,13 @@ class Crew:
         self._together(Fill(*self._level, mean_E, trained.absolute(), whole), pulse)
 
     def _together(self, task: Begin | Embed | Fill, pulse: Callable[[], object]) -> None:
+        self._pulse = pulse
         self._tasks.all_do(task, lambda: self._do(task), pulse)
 
     def _do(self, task: Begin | Embed | Fill) -> None:
         match task:
             case Begin():
-                refuse_unseen(self._job.table, WAY_OUT)
+                self._refuse_unfit(task)
             case Embed():
                 self._embed(task)
             case Fill():
@@ -166,27 +191,61 @@ class Crew:
         space, memory = self._space(task.space), self._memory
         if task.level == "video":
             count = len(memory.frames_V)
-            self._shares = shares(count, space.videos_at_once(memory.width), self._size)
-            own = self._shares[self._rank]
-            some = memory.some(torch.arange(own.start, own.stop))
-            self._own_ME = space.of_videos(some) if own.stop > own.start else NOTHING
+            at_once = space.videos_at_once(memory.width)
+            self._shares = shares(count, at_once, self._size)
+            self._own_ME = self._in_steps(
+                at_once, lambda rows: space.of_videos(memory.some(torch.arange(rows.start, rows.stop)))
+            )
         else:
             fit, hop = space.fit, self._job.settings.clip_hop
             video_B, windows = every_window(memory.extent_V(fit.unit), span=fit.span, hop=hop * fit.span)
-            self._shares = shares(len(video_B), space.clips_at_once(memory.width), self._size)
-            own = self._shares[self._rank]
-            self._own_ME = space.of_clips(memory, video_B[own], windows[own]) if own.stop > own.start else NOTHING
+            at_once = space.clips_at_once(memory.width)
+            self._shares = shares(len(video_B), at_once, self._size)
+            self._own_ME = self._in_steps(at_once, lambda rows: space.of_clips(memory, video_B[rows], windows[rows]))
         self._level = (task.space, task.level)
+        self._tasks.look()  # or nobody would take the file away
         if self._rank:
             path = task.paths[self._rank]
             with naming(path), path.open("wb") as file:
                 np.save(file, self._own_ME)
+
+    def _in_steps(self, at_once: int, embed: Callable[[slice], Float32]) -> Float32:
+        """This process's share, in steps of whole blocks, between which it looks whether the others are still there."""
+        own = self._shares[self._rank]
+        step, made = at_once * max(LEAST_BLOCKS, -(-LEAST_ROWS // at_once)), NOTHING
+        for rows in (
+            slice(own.start + each.start, own.start + each.stop) for each in blocks(own.stop - own.start, step)
+        ):
+            self._tasks.look()
+            self._pulse()
+            part_ME = embed(rows)
+            if rows.start == own.start:
+                made = np.empty((own.stop - own.start, part_ME.shape[1]), np.float32)
+            made[rows.start - own.start : rows.stop - own.start] = part_ME
+        return made
+
+    def _refuse_unfit(self, task: Begin) -> None:
+        """Say what this process lacks.
+
+        Raises:
+            StageError: if it lacks something.
+        """
+        refuse_unseen(self._job.table, WAY_OUT)
+        if not task.mark.exists():
+            raise StageError(f"'{task.mark.parent}' is not the folder that the first process writes into; {WAY_OUT}")
+        if (version := faiss().__version__) != task.faiss:
+            raise StageError(
+                f"faiss {version} is installed here, and {task.faiss} where the first process is: install the same "
+                "version on all nodes"
+            )
 
     def _write_parts(self, task: Fill) -> None:
         own = self._shares[self._rank]
         vectors_ME = CenteredRows(self._own_ME, task.mean_E)
         for rows, path in task.parts:
             if own.start <= rows.start < own.stop:
+                self._tasks.look()
+                self._pulse()
                 mine = slice(rows.start - own.start, rows.stop - own.start)
                 write_part(task.trained, vectors_ME, mine, path, first=own.start)
 

@@ -127,7 +127,7 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
             refuse_other_features(space, inputs.width)
             check(settings, space.width or inputs.width)
         progress.note(REMARKS[pick_place(settings.device)])
-        with _crew(spaces, settings, inputs, progress) as crew:
+        with _crew(spaces, settings, inputs, folder, progress) as crew:
             making = Making(settings, inputs, folder, progress, crew)
             for space in spaces:
                 making.indexes(space)
@@ -135,7 +135,7 @@ def run(settings: IndexSettings, inputs: IndexInputs, folder: Path, *, progress:
 
 @contextmanager
 def _crew(
-    spaces: Sequence[Space], settings: IndexSettings, inputs: IndexInputs, progress: Progress
+    spaces: Sequence[Space], settings: IndexSettings, inputs: IndexInputs, folder: Path, progress: Progress
 ) -> Iterator[Crew | None]:
     """The processes that share it, if there are several, and something to embed for them."""
     if inputs.team.size == 1 or not any(
@@ -150,7 +150,7 @@ def _crew(
     )
     with inputs.team.at_work(job, assist, progress=progress) as (job, process_group):
         crew = Crew(job, process_group)
-        crew.meet(progress.pulse)
+        crew.meet(folder, progress.pulse)
         yield crew
         crew.end()
 
@@ -177,7 +177,8 @@ class Making:
         if not np.isfinite(whole.embeddings_NE).all():
             raise StageError("an embedding is not finite: run `mofore fit --force`")
         mean_E = center_of(whole.embeddings_NE, whole.items, wanted=self.settings.center)
-        for name in self.settings.level_names():
+        # Videos first, whose embeddings the crew has just made, and fills parts with.
+        for name in sorted(self.settings.level_names(), key=lambda name: name != "video"):
             self.progress.pulse()
             level = self._level(space, name)
             self.progress.advance(0, at=f"{space.name}, {name}")

@@ -287,6 +287,14 @@ class FileExpired(OSError):
     """By the name of s3fs's, for an object that was replaced while it was open."""
 
 
+def refused(code: str) -> PermissionError:
+    """As s3fs makes it of botocore's."""
+    error, cause = PermissionError(f"said by the server: {code}"), ConnectionError()
+    cause.response = {"Error": {"Code": code}}  # type: ignore[attr-defined]
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "number", "reads"),
     [
@@ -294,7 +302,9 @@ class FileExpired(OSError):
         (OSError(errno.EREMOTEIO, "We encountered an internal error."), errno.EIO, 3),
         (ConnectionResetError("the line is cut"), errno.EIO, 3),
         (FileExpired(errno.EBUSY, "no longer exists"), errno.EBUSY, 1),
-        (PermissionError("The provided token has expired."), errno.EACCES, 1),
+        (refused("AccessDenied"), errno.EACCES, 1),
+        (refused("ExpiredToken"), errno.ECONNREFUSED, 1),
+        (PermissionError("Forbidden"), errno.EACCES, 1),
         (FileNotFoundError("a.avi"), errno.ENOENT, 1),
     ],
 )

@@ -42,9 +42,10 @@ def test_a_file_that_went_away_is_out_of_reach_and_a_dangling_link_is_not(tmp_pa
     assert not is_out_of_reach(tmp_path / "gone", PermissionError(errno.EACCES, "no"))
 
 
-def test_an_object_that_is_refused_may_be_read_with_other_credentials() -> None:
+def test_an_object_that_has_gone_is_out_of_reach_and_one_that_is_refused_is_not() -> None:
     place = RemotePath.parse("memory://bucket/a.avi")
-    assert is_out_of_reach(place, PermissionError(errno.EACCES, "the token has expired"))
+    assert not is_out_of_reach(place, PermissionError(errno.EACCES, "forbidden"))
+    assert is_out_of_reach(place, ConnectionRefusedError(errno.ECONNREFUSED, "the token has expired"))
     assert is_out_of_reach(place, FileNotFoundError(errno.ENOENT, "no such object"))
     assert not is_out_of_reach(place, OSError(errno.EBUSY, "it was replaced"))
 

@@ -38,7 +38,7 @@ def bucket(s3: S3Server, drawn: Path, request: pytest.FixtureRequest) -> Iterato
     s3.asked.clear()
     s3.broken.clear()
     yield name
-    s3.moody = 0
+    s3.moody, s3.expired = 0, False
 
 
 def put(s3: S3Server, source: object, place: str) -> None:
@@ -149,6 +149,37 @@ def test_server_that_fails_now_and_then_hinders_nothing(s3: S3Server, bucket: st
     assert told.returncode == 0, told.stderr
     assert digests(other) == digests(there)
     assert {"503 Slow Down", "500 Internal Server Error", "cut"} <= set(s3.moods)
+
+
+def test_credentials_that_run_out_are_held_against_no_video(
+    s3: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "there"
+    assert run(s3, "init", f"s3://{bucket}/set", "-w", there, *BACKBONE, *TINY).returncode == 0
+    s3.asked.clear()
+    monkeypatch.setattr(s3, "asked", Expiring(s3, 12))
+    told = run(s3, "extract", "-w", there)
+    assert told.returncode == 1, told.stderr
+    assert "8 videos in a row were out of reach" in told.stderr
+    assert "The provided token has expired." in told.stderr
+    assert not Ledger.open(there / "ledger.jsonl").failures
+    s3.expired = False
+    monkeypatch.undo()
+    assert run(s3, "extract", "-w", there).returncode == 0
+    assert len(digests(there)) == 20
+
+
+class Expiring(list[tuple[str, str, str]]):
+    """What a server is asked; after so many requests credentials have run out."""
+
+    def __init__(self, s3: S3Server, after: int) -> None:
+        super().__init__()
+        self.s3, self.after = s3, after
+
+    def append(self, asked: tuple[str, str, str]) -> None:
+        """One more."""
+        super().append(asked)
+        self.s3.expired = len(self) > self.after
 
 
 def test_two_processes_read_shards_from_the_bucket_at_once(s3: S3Server, bucket: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from mofore.cache.checkpoint import numbered
 from mofore.data.errors import StageError
 from mofore.stages.distributed.process_group import ProcessGroup
+from mofore.stages.distributed.tasks import Tasks
 from mofore.stages.fit.stage import FitJob, assist
 
 
@@ -52,6 +53,14 @@ def the_second_is_killed(_job: object, process_group: ProcessGroup) -> None:
     if process_group.rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     exchange(process_group)
+
+
+def the_second_dies_at_a_task(_job: object, process_group: ProcessGroup) -> None:
+    tasks = Tasks(process_group)
+    if process_group.rank:
+        for _ in tasks.given():
+            os.kill(os.getpid(), signal.SIGKILL)
+    tasks.all_do("one", lambda: None, lambda: None)
 
 
 def the_second_waits(_job: object, process_group: ProcessGroup) -> None:

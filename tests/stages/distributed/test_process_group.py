@@ -125,6 +125,10 @@ def test_two_processes_resume_to_the_same_bytes(by_two: Path) -> None:
     [
         (teamwork.the_second_fails, "process 2 of the 2 that share the job: the disk of the second is full"),
         (teamwork.the_second_is_killed, r"process 2 of the 2 that share the job ended with exit code -9: run again"),
+        (
+            teamwork.the_second_dies_at_a_task,
+            r"process 2 of the 2 that share the job ended with exit code -9: run again",
+        ),
     ],
 )
 def test_a_process_that_fails_ends_all_with_one_message(work: Callable[..., None], message: str) -> None:
@@ -194,7 +198,7 @@ def test_a_lost_process_on_a_gpu_is_not_waited_for(monkeypatch: pytest.MonkeyPat
     one = ProcessGroup.joined(HashStore(), 0, 1, device=CPU)
     shared_by_two = replace(one, size=2)
     try:
-        with team._watching(Spawned(2, torch.device("cuda")), [process]):
+        with team._watching([process]):
             shared_by_two.refuse_lost()
             process.kill()
             end = time.monotonic() + 30
@@ -217,6 +221,6 @@ def test_a_process_that_is_done_before_the_first_one_is_not_lost(monkeypatch: py
     process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(0,))
     process.start()
     process.join()
-    with team._watching(Spawned(2, torch.device("cuda")), [process]):
+    with team._watching([process]):
         time.sleep(0.2)
     assert not groups.is_abandoned()

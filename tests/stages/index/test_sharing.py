@@ -22,10 +22,12 @@ from mofore.data.progress import Silent
 from mofore.data.types import Split, Video
 from mofore.stages.distributed.launch import Alone, Spawned, Team
 from mofore.stages.distributed.order import FAILED
-from mofore.stages.distributed.process_group import ProcessGroup
+from mofore.stages.distributed.process_group import ProcessGroup, ProcessLost
+from mofore.stages.distributed.tasks import Tasks
 from mofore.stages.fit import stage as fit
 from mofore.stages.index import sharing
 from mofore.stages.index import stage as index
+from mofore.stages.vectors.faiss_library import faiss
 from mofore.stages.vectors.on_disk import LISTS
 from mofore.tests.stages.memory import Listening, stored, table
 
@@ -101,9 +103,45 @@ def test_a_process_that_does_not_see_the_features_says_so(fitted: Path, tmp_path
     with ThreadPoolExecutor(1) as executor:
         helping = executor.submit(_fail_openly, job, store_of_team)
         with pytest.raises(StageError, match=r"\.h5' is not there"):  # this process sees no more
-            crew.meet(lambda: None)
+            crew.meet(tmp_path / "index", lambda: None)
         with pytest.raises(StageError, match=way_out):
             helping.result(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("mark", "version", "message"),
+    [
+        (
+            "elsewhere/mark",
+            faiss().__version__,
+            r"elsewhere' is not the folder that the first process writes into; wit",
+        ),
+        ("mark", "1.0.0", r"faiss .* is installed here, and 1\.0\.0 where the first process is: install the same"),
+    ],
+)
+def test_a_process_that_differs_is_refused_before_anything_is_embedded(
+    fitted: Path, tmp_path: Path, mark: str, version: str, message: str
+) -> None:
+    store, places = stored(tmp_path, TABLE)
+    job, team = sharing.IndexJob(SETTINGS, store.attach(places), fitted / "fit", "key"), HashStore()
+    (tmp_path / "mark").touch()
+    with ThreadPoolExecutor(1) as executor:
+        helping = executor.submit(sharing.assist, job, ProcessGroup(1, 2, store=team))
+        Tasks(ProcessGroup(0, 1, store=team)).all_do(
+            sharing.Begin(tmp_path / mark, version), lambda: None, lambda: None
+        )
+        with pytest.raises(StageError, match=message):
+            helping.result(timeout=30)
+
+
+def test_the_first_process_stops_at_its_share_when_another_one_fails(fitted: Path, tmp_path: Path) -> None:
+    store, places = stored(tmp_path, TABLE)
+    job, team = sharing.IndexJob(SETTINGS, store.attach(places), fitted / "fit", "key"), HashStore()
+    crew = sharing.Crew(job, ProcessGroup(0, 2, store=team))
+    team.set(FAILED, "the disk of the second is full")
+    with pytest.raises(ProcessLost):
+        crew.embedded(index.open_space("mofore", SETTINGS, fitted / "fit", "key"), "clip", tmp_path / "index", print)
+    assert not list((tmp_path / "index").iterdir())
 
 
 def _fail_openly(job: sharing.IndexJob, store: HashStore) -> None:
