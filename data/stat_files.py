@@ -29,12 +29,10 @@ def states_of(batch: bytes) -> bytes:
 
 def _look(folder: bytes, names: list[bytes], found: list[int]) -> None:
     """Append the states of a folder's files."""
-    opened = None
-    if len(names) >= WORTH_OPENING:
-        try:
-            opened = os.open(folder, os.O_RDONLY)
-        except OSError:  # it has gone, or this is Windows, which opens no folders
-            opened = None
+    try:
+        opened = os.open(folder, os.O_RDONLY) if len(names) >= WORTH_OPENING else None
+    except OSError:  # it has gone, or this is Windows, which opens no folders
+        opened = None
     if opened is None:
         _states([os.path.join(folder, name) for name in names], None, found)  # noqa: PTH118 - bytes
         return

@@ -96,14 +96,20 @@ class Fill:
 class Crew:
     """One process of those that make an index; the first one gives the tasks."""
 
-    def __init__(self, job: IndexJob, process_group: ProcessGroup) -> None:
+    def __init__(self, job: IndexJob, process_group: ProcessGroup, pulse: Callable[[], object] = lambda: None) -> None:
+        """Join the others.
+
+        Args:
+            job: of all of them.
+            process_group: which they are.
+            pulse: called every few seconds, while this process works or waits for others.
+        """
         self._job, self._rank, self._size = job, process_group.rank, process_group.size
-        self._tasks = Tasks(process_group)
+        self._tasks, self._pulse = Tasks(process_group), pulse
         self._memory = FrameTensors.of(job.table, torch.device("cpu"))
         self._opened: tuple[str, Space] | None = None
         self._level: tuple[str, str] | None = None
         self._shares: list[slice] = []  # rows of each process, of the level that was embedded last
-        self._pulse: Callable[[], object] = lambda: None
         self._own_ME = NOTHING  # this one's of them, not centred
 
     def help(self) -> None:
@@ -115,12 +121,11 @@ class Crew:
         for task in self._tasks.given():
             self._do(task)
 
-    def meet(self, folder: Path, pulse: Callable[[], object]) -> None:
+    def meet(self, folder: Path) -> None:
         """As the first process: find out, before hours of work, whether all of them have what they need.
 
         Args:
             folder: of the index.
-            pulse: called while they are waited for.
 
         Raises:
             ProcessLost: if one has not.
@@ -130,7 +135,7 @@ class Crew:
         with naming(mark):
             mark.touch()
         try:
-            self._together(Begin(mark, faiss().__version__), pulse)
+            self._together(Begin(mark, faiss().__version__))
         finally:
             mark.unlink(missing_ok=True)
 
@@ -138,21 +143,20 @@ class Crew:
         """As the first process: let the others go."""
         self._tasks.end()
 
-    def embedded(self, space: Space, level: str, folder: Path, pulse: Callable[[], object]) -> Float32:
+    def embedded(self, space: Space, level: str, folder: Path) -> Float32:
         """As the first process: all rows of a level (N, E), not centred.
 
         Args:
             space: of the embeddings.
             level: "video" or "clip".
             folder: of the index, for files that pass on what others embed.
-            pulse: called while they are waited for.
 
         Raises:
             ProcessLost: if one of the others fails or is lost.
         """
         make_folder(folder)
         with _passing(folder.absolute(), self._size) as paths:
-            self._together(Embed(space.name, level, tuple(paths)), pulse)
+            self._together(Embed(space.name, level, tuple(paths)))
             whole_NE = np.empty((self._shares[-1].stop, self._own_ME.shape[1]), np.float32)
             whole_NE[self._shares[0]] = self._own_ME
             self._own_ME = whole_NE[self._shares[0]]  # once in memory
@@ -161,22 +165,19 @@ class Crew:
                     whole_NE[rows] = np.load(path, mmap_mode="r")
         return whole_NE
 
-    def part_maker(self, space: str, level: str, mean_E: Float32, pulse: Callable[[], object]) -> SharedParts | None:
+    def part_maker(self, space: str, level: str, mean_E: Float32) -> SharedParts | None:
         """As the first process: who fills the parts of that level; None unless it was embedded last."""
         if self._level != (space, level):
             return None
-        return SharedParts(self._shares, lambda trained, parts: self._fill(trained, parts, mean_E, pulse))
+        return SharedParts(self._shares, lambda trained, parts: self._fill(trained, parts, mean_E))
 
-    def _fill(
-        self, trained: Path, parts: Sequence[tuple[slice, Path]], mean_E: Float32, pulse: Callable[[], object]
-    ) -> None:
+    def _fill(self, trained: Path, parts: Sequence[tuple[slice, Path]], mean_E: Float32) -> None:
         assert self._level is not None
         whole = tuple((rows, path.absolute()) for rows, path in parts)
-        self._together(Fill(*self._level, mean_E, trained.absolute(), whole), pulse)
+        self._together(Fill(*self._level, mean_E, trained.absolute(), whole))
 
-    def _together(self, task: Begin | Embed | Fill, pulse: Callable[[], object]) -> None:
-        self._pulse = pulse
-        self._tasks.all_do(task, lambda: self._do(task), pulse)
+    def _together(self, task: Begin | Embed | Fill) -> None:
+        self._tasks.all_do(task, lambda: self._do(task), self._pulse)
 
     def _do(self, task: Begin | Embed | Fill) -> None:
         match task:

@@ -149,8 +149,8 @@ def _crew(
         settings, seen_from_elsewhere(inputs.table), inputs.fit_folder.absolute(), inputs.provenance["store"]
     )
     with inputs.team.at_work(job, assist, progress=progress) as (job, process_group):
-        crew = Crew(job, process_group)
-        crew.meet(folder, progress.pulse)
+        crew = Crew(job, process_group, progress.pulse)
+        crew.meet(folder)
         yield crew
         crew.end()
 
@@ -205,7 +205,7 @@ class Making:
 
     def _by_crew(self, level: Level) -> Float32:
         assert self.crew is not None
-        return self.crew.embedded(level.space, level.name, self.folder / level.folder, self.progress.pulse)
+        return self.crew.embedded(level.space, level.name, self.folder / level.folder)
 
     def _publish(self, level: Level, rows: Embedded, mean_E: Float32) -> None:
         """Update or build an index, write its files, and what it costs when it is read from them."""
@@ -223,8 +223,7 @@ class Making:
     def _built(self, level: Level, rows: Embedded, mean_E: Float32, data: Path) -> VectorIndex:
         settings, space = self.settings, level.space
         vectors_NE = CenteredRows(rows.embeddings_NE, mean_E)
-        crew, pulse = self.crew, self.progress.pulse
-        maker = crew.part_maker(space.name, level.name, mean_E, pulse) if crew else None
+        maker = self.crew.part_maker(space.name, level.name, mean_E) if self.crew else None
         built = build(vectors_NE, settings, place=pick_place(settings.device), data=data, maker=maker)
         about = About(
             space=space.name,

@@ -103,7 +103,7 @@ def test_a_process_that_does_not_see_the_features_says_so(fitted: Path, tmp_path
     with ThreadPoolExecutor(1) as executor:
         helping = executor.submit(_fail_openly, job, store_of_team)
         with pytest.raises(StageError, match=r"\.h5' is not there"):  # this process sees no more
-            crew.meet(tmp_path / "index", lambda: None)
+            crew.meet(tmp_path / "index")
         with pytest.raises(StageError, match=way_out):
             helping.result(timeout=30)
 
@@ -140,7 +140,7 @@ def test_the_first_process_stops_at_its_share_when_another_one_fails(fitted: Pat
     crew = sharing.Crew(job, ProcessGroup(0, 2, store=team))
     team.set(FAILED, "the disk of the second is full")
     with pytest.raises(ProcessLost):
-        crew.embedded(index.open_space("mofore", SETTINGS, fitted / "fit", "key"), "clip", tmp_path / "index", print)
+        crew.embedded(index.open_space("mofore", SETTINGS, fitted / "fit", "key"), "clip", tmp_path / "index")
     assert not list((tmp_path / "index").iterdir())
 
 
